@@ -1,0 +1,60 @@
+"""Packaging. One comment per dependency says why it is there; constraints.txt holds exact pins."""
+
+import pathlib
+
+import setuptools
+
+_HERE = pathlib.Path(__file__).parent
+
+# Folders that stand at the top of the checkout and inside the package once installed.
+_MAPPED = {"commit_t5x.tasks": "tasks", "commit_t5x.gin": "gin", "commit_t5x.dicts": "dicts"}
+
+setuptools.setup(
+    name="commit-t5x",
+    version="0.1.0",
+    description="Code-mixed adaptation of English-centric LLaMA-family models, the T5X way",
+    long_description=(_HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=setuptools.find_packages(include=["commit_t5x", "commit_t5x.*"]) + list(_MAPPED),
+    package_dir=_MAPPED,
+    package_data={
+        "commit_t5x": ["samples/*"],
+        "commit_t5x.tasks": ["lm_eval/*"],
+        "commit_t5x.gin": ["*.gin", "**/*.gin"],
+        "commit_t5x.dicts": ["*"],
+    },
+    entry_points={
+        "console_scripts": ["commit-t5x = commit_t5x.cli:main"],
+        # lm-eval finds the model class by this group, without an import of ours.
+        "lm_eval.models": ["commit_t5x = commit_t5x.evaluation.lm_eval_model:CommitLM"],
+    },
+    install_requires=[
+        "absl-py>=2.1",  # flags and logging, as T5X's binaries have them
+        "clu>=0.0.12",  # metric writers for TensorBoard
+        "datasets>=3.0",  # the Hugging Face hub's data sets, and Parquet through pyarrow
+        "flax>=0.12.8,<0.13",  # linen: the network; T5X's logical axes
+        "gin-config>=0.5.0",  # configures every run
+        "huggingface-hub>=2.0",  # whether the hub answers, before a long wait
+        "jax>=0.10.2,<0.11",  # the network, the optimizer and the mesh
+        "lm-eval>=0.4.13,<0.5",  # the scores
+        "matplotlib>=3.9",  # the report's plot
+        "numpy>=2.0",  # host arrays
+        "optax>=0.2.8,<0.3",  # AdamW, clipping, schedules
+        "orbax-checkpoint>=0.12.8,<0.13",  # checkpoints, as T5X writes them
+        "rich>=13.0",  # the progress bar, and colour in the terminal
+        "safetensors>=0.5",  # Hugging Face's weight files, without torch
+        "sentencepiece>=0.2.1",  # LLaMA's tokenizer; trains the sample one
+        "seqio>=0.0.20",  # tasks, mixtures, feature converters
+        "tensorboard>=2.20",  # clu's writers for TensorBoard import it
+        "tensorflow>=2.21,<2.22",  # tf.data below SeqIO
+        "tensorflow-text>=2.21,<2.22",  # SentencePiece with byte offsets inside the graph
+        "transformers>=5.0,<6",  # tokenizer files of an export; the hf model of lm-eval
+    ],
+    extras_require={
+        # torch: the reference that parity tests compare with, and lm-eval's hf model.
+        "torch": ["torch>=2.13", "accelerate>=1.0"],
+        "test": ["hypothesis>=6.100", "pytest>=8.0", "ruff>=0.9", "torch>=2.13", "accelerate>=1.0"],
+    },
+)
