@@ -1,0 +1,113 @@
+"""Tokenizers as seqio vocabularies; the pad, bos and eos ids live here."""
+
+import functools
+import pathlib
+from collections.abc import Iterable, Sequence
+
+import seqio
+import tensorflow as tf
+
+import gin
+from commit_t5x import resources
+from commit_t5x.errors import InputError
+
+
+class SentencePieceVocabulary(seqio.SentencePieceVocabulary):
+    """A LLaMA-style SentencePiece model: unk 0 (also the padding), bos 1, eos 2.
+
+    Example:
+      >>> vocabulary = load("tokenizer.model")
+      >>> vocabulary.bos_id, vocabulary.eos_id, vocabulary.pad_id
+      (1, 2, 0)
+    """
+
+    @property
+    def path(self) -> pathlib.Path:
+        """The model's file, which checkpoints and exports carry along."""
+        return pathlib.Path(self.sentencepiece_model_file)
+
+    def encode_with_offsets_tf(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+        """Tokenizes a batch and says where each token begins.
+
+        Args:
+          texts: string [n], UTF-8.
+
+        Returns:
+          ids: int32 ragged [n, (tokens)], without bos and eos.
+          starts: int64 ragged [n, (tokens)], the byte of the text at which each token begins. The
+            byte tokens of one character all begin where it begins.
+        """
+        ids, starts, _ = self.tf_tokenizer.tokenize_with_offsets(texts)
+        return ids, starts
+
+
+@functools.lru_cache(maxsize=4)
+def load(path: str | pathlib.Path) -> SentencePieceVocabulary:
+    """Loads a SentencePiece model.
+
+    Raises:
+      InputError: the file is missing, isn't a SentencePiece model, or lacks bos or eos.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such tokenizer; set TOKENIZER to a SentencePiece .model file")
+    vocabulary = SentencePieceVocabulary(str(path))
+    try:
+        special = (vocabulary.bos_id, vocabulary.eos_id)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise InputError(f"{path}: not a SentencePiece model; set TOKENIZER to one") from error
+    if min(special) < 0:
+        raise InputError(f"{path}: the model defines no bos or eos id; use one trained with both")
+    return vocabulary
+
+
+@gin.configurable
+def get_vocabulary(tokenizer: str = gin.REQUIRED) -> SentencePieceVocabulary:
+    """Returns the vocabulary that `TOKENIZER` names: a path, or "samples" for the shipped one."""
+    if tokenizer == "samples":
+        return load(resources.path("samples") / "tokenizer.model")
+    return load(tokenizer)
+
+
+class ConfiguredVocabulary(seqio.Vocabulary):
+    """The vocabulary that `get_vocabulary` is configured to give, looked up at each use.
+
+    Tasks are registered at import, before gin has said where the tokenizer lies.
+    """
+
+    @property
+    def bos_id(self) -> int:
+        return get_vocabulary().bos_id
+
+    @property
+    def eos_id(self) -> int:
+        return get_vocabulary().eos_id
+
+    @property
+    def unk_id(self) -> int:
+        return get_vocabulary().unk_id
+
+    @property
+    def _base_vocab_size(self) -> int:
+        return get_vocabulary().vocab_size
+
+    def _encode(self, s: str) -> Sequence[int]:
+        return get_vocabulary().encode(s)
+
+    def _decode(self, ids: Iterable[int]) -> str:
+        return get_vocabulary().decode(ids)
+
+    def _encode_tf(self, s: tf.Tensor) -> tf.Tensor:
+        return get_vocabulary().encode_tf(s)
+
+    def _decode_tf(self, ids: tf.Tensor) -> tf.Tensor:
+        return get_vocabulary().decode_tf(ids)
+
+    def encode_with_offsets_tf(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+        """As `SentencePieceVocabulary.encode_with_offsets_tf`."""
+        return get_vocabulary().encode_with_offsets_tf(texts)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ConfiguredVocabulary)
+
+    __hash__ = None

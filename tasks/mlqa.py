@@ -1,0 +1,18 @@
+"""Evaluation: MLQA under a language's own labels (`mlqa_hi`) or English ones (`mlqa_enhi`)."""
+
+import functools
+
+from commit_t5x import sources
+from commit_t5x.evaluation import metrics
+from commit_t5x.tasks import names, question_answering
+
+for _language in names.MLQA_LANGUAGES:
+    for _english_labels in (False, True) if _language != "en" else (False,):
+        question_answering.register(
+            "mlqa",
+            _language,
+            english_labels=_english_labels,
+            examples=sources.mlqa_examples,
+            splits=("test", "validation"),
+            scores=functools.partial(metrics.mlqa_scores, language=_language),
+        )
