@@ -27,8 +27,6 @@ setuptools.setup(
     },
     entry_points={
         "console_scripts": ["commit-t5x = commit_t5x.cli:main"],
-        # lm-eval finds the model class by this group, without an import of ours.
-        "lm_eval.models": ["commit_t5x = commit_t5x.evaluation.lm_eval_model:CommitLM"],
     },
     install_requires=[
         "absl-py>=2.1",  # flags and logging, as T5X's binaries have them

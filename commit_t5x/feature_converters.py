@@ -90,7 +90,11 @@ class DecoderFeatureConverter(seqio.FeatureConverter):
     ) -> tf.data.Dataset:
         if self._stream:
             return _pack_stream(ds, task_feature_lengths["targets"], self.bos_id)
+        # SeqIO's packing takes a sequence's length from its number of non-zero values, and so would
+        # cut loss weights (and a token 0): all values are one higher on the way through it.
+        ds = ds.map(lambda example: {n: example[n] + 1 for n in self.TASK_FEATURES})
         ds = self._pack_or_pad(ds, task_feature_lengths)
+        ds = ds.map(lambda row: row | {n: tf.nn.relu(row[n] - 1) for n in self.TASK_FEATURES})
         return ds.map(self._convert_example, num_parallel_calls=tf.data.AUTOTUNE)
 
     def _convert_example(self, features: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
@@ -103,6 +107,8 @@ class DecoderFeatureConverter(seqio.FeatureConverter):
             "decoder_loss_weights": features["targets_loss_weights"],
         }
         if self.pack:
+            # SeqIO begins the padding with BOS too, as if it were a segment.
+            converted["decoder_input_tokens"] *= tf.sign(segments)
             converted["decoder_segment_ids"] = segments
             converted["decoder_positions"] = features["targets_positions"]
         return converted

@@ -1,0 +1,104 @@
+"""The `commit-t5x` command: finds the subcommand, and gives bad input one line and exit code 2."""
+
+import argparse
+import importlib
+import os
+import re
+import sys
+from collections.abc import Sequence
+
+from commit_t5x import __version__, quiet
+from commit_t5x.errors import InputError
+
+# Subcommand -> (module, what it does). A module has `main(argv)`, or `add_arguments(parser)` and
+# `main(args)`.
+COMMANDS = {
+    "train": ("commit_t5x.train", "train by gin files: COMMIT, alignment, or your own"),
+    "eval": ("commit_t5x.eval", "score a checkpoint on a SeqIO task"),
+    "infer": ("commit_t5x.infer", "let a checkpoint answer"),
+    "convert": ("commit_t5x.conversion.cli", "convert checkpoints between native and Hugging Face"),
+    "lm-eval": ("commit_t5x.evaluation.cli", "run EleutherAI's lm-eval with the paper's tasks"),
+    "report": ("commit_t5x.evaluation.report", "turn result files into tables and a plot"),
+}
+
+_EXAMPLE = """\
+example:
+  commit-t5x train --gin_file=quickstart.gin --gin.MODEL_DIR="'out'"
+
+`commit-t5x COMMAND --help` shows a command's own flags and an example.
+--traceback before the command shows where an input error arose."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a subcommand.
+
+    Args:
+      argv: the arguments; those of the process by default.
+
+    Returns:
+      The exit code: 0, or 2 for bad input. argparse exits by itself, with 0 or 2.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    traceback = arguments[:1] == ["--traceback"]
+    arguments = arguments[traceback:]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if arguments[0] == "--version":
+        print(f"commit-t5x {__version__}")
+        return 0
+    command, *rest = arguments
+    if command not in COMMANDS:
+        print(f"commit-t5x: error: no command {command!r}\n\n{_help()}", file=sys.stderr)
+        return 2
+    return run(COMMANDS[command][0], rest, command=command, traceback=traceback)
+
+
+def run(
+    module_name: str, argv: Sequence[str], *, command: str = "", traceback: bool = False
+) -> int:
+    """Runs a subcommand's module; prints an input error as one line and returns 2."""
+    quiet.silence_libraries()
+    try:
+        module = importlib.import_module(module_name)
+        if hasattr(module, "add_arguments"):
+            parser = argparse.ArgumentParser(prog=f"commit-t5x {command}", allow_abbrev=False)
+            module.add_arguments(parser)
+            module.main(parser.parse_args(argv))
+        else:
+            module.main(argv)
+    except KeyboardInterrupt:
+        print("commit-t5x: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone (`| head`); nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # to tell bad input from a bug; a bug goes on with its traceback
+        message = _input_error(error)
+        if message is None or traceback:
+            raise
+        print(f"commit-t5x: error: {message}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(f"  {name:{width}}  {does}" for name, (_, does) in COMMANDS.items())
+    return f"usage: commit-t5x [--traceback] COMMAND ...\n\ncommands:\n{commands}\n\n{_EXAMPLE}"
+
+
+def _input_error(error: BaseException) -> str | None:
+    """Returns the message of an InputError, also of one that came through a tf.data pipeline."""
+    if isinstance(error, InputError):
+        return str(error).partition("\n")[0]
+    # TensorFlow turns an exception of a Python generator into text within its own.
+    through_tf = re.search(rf"{InputError.__name__}: (.*)", str(error))
+    if through_tf and type(error).__module__.startswith("tensorflow."):
+        return through_tf[1]
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,28 @@
+"""`commit-t5x eval`, or `python -m commit_t5x.eval`: scores a checkpoint on a SeqIO task."""
+
+import sys
+from collections.abc import Sequence
+
+_EXAMPLE = """\
+example:
+  commit-t5x eval ...
+"""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the command with its arguments; raises InputError on bad input."""
+    from commit_t5x.engine import eval, gin_utils  # here: they take seconds to load
+
+    gin_utils.run(
+        argv,
+        eval.evaluate,
+        prog="commit-t5x eval",
+        description="Scores a checkpoint on a SeqIO task.",
+        epilog=_EXAMPLE,
+    )
+
+
+if __name__ == "__main__":
+    from commit_t5x import cli
+
+    sys.exit(cli.run(__spec__.name, sys.argv[1:]))

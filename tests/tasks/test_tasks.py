@@ -1,0 +1,169 @@
+"""The registered tasks, on the shipped samples."""
+
+import itertools
+import json
+
+import pytest
+import seqio
+
+from commit_t5x import mixer, resources, sources, templates, vocabularies
+from commit_t5x.errors import InputError
+from commit_t5x.feature_converters import DecoderFeatureConverter
+from commit_t5x.qa_prompts import qa_prompt
+from commit_t5x.tasks import names
+
+LENGTHS = {"targets": 256, "targets_loss_weights": 256}
+
+
+@pytest.fixture(autouse=True)
+def samples(bind):
+    for family in ("alpaca", "wikipedia", "xquad"):
+        bind(f"Locations.{family}", "samples")
+    bind("load_dictionary.directory", "samples")
+    bind("get_vocabulary.tokenizer", "samples")
+
+
+def examples(name, split="train", lengths=None, seed=0, count=None):
+    task = seqio.get_mixture_or_task(name)
+    ds = task.get_dataset(lengths, split=split, shuffle=False, seed=seed)
+    return list(ds.take(-1 if count is None else count).as_numpy_iterator())
+
+
+def decoded(example):
+    return vocabularies.get_vocabulary().decode(example["targets"].tolist())
+
+
+@pytest.mark.parametrize("language", ["hi", "el", "th"])
+def test_each_language_has_every_task(language):
+    expected = {
+        "alpaca_en",
+        f"alpaca_codemix_{language}",
+        f"alpaca_naive_codemix_{language}",
+        f"wikipedia_{language}",
+        f"wikipedia_codemix_{language}",
+        f"xquad_{language}",
+        f"xquad_en{language}",
+    }
+    assert expected <= set(seqio.TaskRegistry.names())
+    built = {names.task_name(family, language) for family in names.FAMILIES if "mlqa" not in family}
+    assert built == expected
+
+
+def test_every_name_that_is_built_is_registered():
+    for family, (_, languages) in names.FAMILIES.items():
+        for language in languages or (None,):
+            seqio.get_mixture_or_task(names.task_name(family, language))
+
+
+def test_unknown_language_is_refused():
+    with pytest.raises(InputError, match="LANGUAGE 'xx'.*use one of"):
+        names.task_name("alpaca_codemix", "xx")
+
+
+def test_alpaca_is_the_file():
+    got = examples("alpaca_en", count=20)
+    for example, source in zip(got, sources.alpaca_examples("train"), strict=False):
+        prompt = templates.PROMPTS["en"].choose(source).render(source).text
+        assert decoded(example) == prompt + source["output"]
+
+
+@pytest.mark.parametrize("language", ["hi", "el", "th"])
+def test_codemix_changes_words_and_blocks_the_template(language):
+    plain = examples("alpaca_en", count=20)
+    mixed = examples(f"alpaca_codemix_{language}", count=20)
+    naive = examples(f"alpaca_naive_codemix_{language}", count=20)
+    header = "Below is an instruction that describes a task"
+    assert all(decoded(example).startswith(header) for example in plain + mixed)
+    assert not any(decoded(example).startswith(header) for example in naive)
+    changed = sum(decoded(a) != decoded(b) for a, b in zip(plain, mixed, strict=True))
+    assert changed > 15
+
+
+@pytest.mark.parametrize("language", ["hi", "el"])
+def test_wikipedia_mixes_towards_english(language):
+    plain = examples(f"wikipedia_{language}", count=10)
+    mixed = examples(f"wikipedia_codemix_{language}", count=10)
+    for before, after in zip(plain, mixed, strict=True):
+        text, mix = decoded(before), decoded(after)
+        assert sum(map(str.isascii, mix)) > sum(map(str.isascii, text)) + 20
+
+
+def test_ratio_0_is_exactly_the_plain_task(bind):
+    bind("make_mixer.ratio", 0.0)
+    for plain, mixed in zip(
+        examples("wikipedia_hi"), examples("wikipedia_codemix_hi"), strict=True
+    ):
+        assert plain["targets"].tolist() == mixed["targets"].tolist()
+
+
+def test_thai_is_mixed_once_it_is_segmented(bind):
+    def english(segmenter):
+        bind("make_mixer.segmenter", segmenter)
+        text = "".join(decoded(e) for e in examples("wikipedia_codemix_th", count=10))
+        return sum(c.isascii() and c.isalpha() for c in text)
+
+    assert english("language") > 10 * english("space")
+
+
+@pytest.mark.parametrize("packing", ["segments", "stream"])
+def test_training_rows_are_the_same_for_the_same_seed(packing):
+    def rows(seed):
+        ds = seqio.get_dataset(
+            "alpaca_codemix_hi",
+            task_feature_lengths=LENGTHS,
+            dataset_split="train",
+            shuffle=True,
+            num_epochs=2,
+            feature_converter=DecoderFeatureConverter(
+                packing=packing, vocabulary=vocabularies.get_vocabulary()
+            ),
+            seed=seed,
+            trim_output_features=packing == "segments",
+        )
+        return [row["decoder_target_tokens"].tolist() for row in ds.take(30).as_numpy_iterator()]
+
+    first = rows(1)
+    assert first == rows(1)
+    assert first != rows(2)
+
+
+@pytest.mark.parametrize(
+    "language, english_labels",
+    [("en", False), *itertools.product(["el", "hi", "th"], [False, True])],
+)
+def test_questions_and_scores(language, english_labels):
+    name = names.task_name("xquad_en" if english_labels else "xquad", language)
+    got = examples(name, split="validation")
+    source = list(sources.squad_examples(resources.path("samples") / f"xquad.{language}.json"))
+    assert len(got) == len(source) == 30
+    labels = "en" if english_labels else language
+    for example, row in zip(got, source, strict=True):
+        prompt = qa_prompt("xquad", labels, row["context"], row["question"])
+        assert example["inputs_pretokenized"].decode() == prompt
+    task = seqio.get_mixture_or_task(name)
+    targets = [task.postprocess_fn("", example=row, is_target=True) for row in got]
+    right = [task.postprocess_fn(f" {a[0]}\nmore", example=None, is_target=False) for a in targets]
+    [metric] = task.metric_fns
+    assert metric(targets, right) == {"exact_match": 100.0, "f1": 100.0}
+    assert metric(targets, ["zzz"] * 30) == {"exact_match": 0.0, "f1": 0.0}
+
+
+def test_mlqa_reads_the_official_files(bind, tmp_path):
+    sample = (resources.path("samples") / "xquad.hi.json").read_text(encoding="utf-8")
+    questions = json.loads(sample)
+    (tmp_path / "test-context-hi-question-hi.json").write_text(sample, encoding="utf-8")
+    questions["data"] = questions["data"][:1]
+    dev = json.dumps(questions)
+    (tmp_path / "dev-context-hi-question-hi.json").write_text(dev, encoding="utf-8")
+    bind("Locations.mlqa", str(tmp_path))
+    test, validation = (examples("mlqa_enhi", split=split) for split in ("test", "validation"))
+    assert len(test) == 30 > len(validation)
+    assert b"\n\nQuestion: " in test[0]["inputs_pretokenized"]
+
+
+def test_mixers_are_made_when_a_task_is_built(bind):
+    bind("load_dictionary.directory", "nowhere")
+    with pytest.raises(InputError, match="nowhere/en-hi.txt"):
+        examples("alpaca_codemix_hi")
+    bind("load_dictionary.directory", "samples")
+    assert mixer.make_mixer("en", "hi").lexicon

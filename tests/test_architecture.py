@@ -1,0 +1,83 @@
+"""The house: imports flow one way, and modules stay small."""
+
+import ast
+import pathlib
+
+import pytest
+
+import commit_t5x
+from commit_t5x import resources
+
+PACKAGE = pathlib.Path(commit_t5x.__file__).parent
+TASKS = resources.path("tasks")
+
+# Each group may import from those before it and from itself.
+GROUPS = [
+    {"errors", "resources", "quiet", "stateless_random", "records", "qa_prompts"},
+    {"evaluation.metrics"},  # pure functions, which the tasks score with
+    {"lexicon", "segmenters", "templates", "sources", "vocabularies"},
+    {"mixer"},
+    {"preprocessors"},
+    {"tasks", "samples"},
+    {"feature_converters"},
+    {"llama_config", "layers", "llama", "optim", "partitioning"},
+    {"engine"},
+    {"conversion"},
+    {"evaluation"},
+    {"train", "eval", "infer", "cli"},
+]
+
+
+def modules():
+    for root, prefix in ((PACKAGE, ""), (TASKS, "tasks.")):
+        for path in sorted(root.rglob("*.py")):
+            name = prefix + ".".join(path.relative_to(root).with_suffix("").parts)
+            yield name.removesuffix("__init__").rstrip("."), path
+
+
+def rank(module):
+    for place, group in enumerate(GROUPS):
+        if any(module == name or module.startswith(f"{name}.") for name in group):
+            return place
+    raise AssertionError(f"{module} stands in no group: which room does it belong to?")
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("commit_t5x"):
+            base = node.module.removeprefix("commit_t5x").lstrip(".")
+            for alias in node.names:
+                full = f"{base}.{alias.name}".lstrip(".")
+                is_module = any(full == name for name, _ in MODULES)
+                yield full if is_module else base
+
+
+MODULES = [(name, path) for name, path in modules() if name]
+
+
+@pytest.mark.parametrize("name, path", MODULES, ids=[name for name, _ in MODULES])
+def test_imports_flow_one_way(name, path):
+    # `python -m commit_t5x.train` goes through the command line, for its errors.
+    for other in filter(None, imported(path)):
+        assert rank(other) <= rank(name), f"{name} imports {other}"
+
+
+@pytest.mark.parametrize("name, path", MODULES, ids=[name for name, _ in MODULES])
+def test_modules_are_small(name, path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 350
+
+
+def test_only_the_adapter_knows_t5x():
+    for name, path in MODULES:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = {
+            alias.name.split(".")[0]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Import)
+            for alias in node.names
+        } | {
+            (node.module or "").split(".")[0]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+        }
+        assert name == "t5x_adapter" or "t5x" not in names

@@ -1,0 +1,201 @@
+"""The command as users run it: help, exit codes, and one line for bad input."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from commit_t5x import cli, resources
+
+TRAIN = (
+    "train",
+    "--gin_file=quickstart.gin",
+    "--gin.VOCAB_SIZE=3072",
+    "--gin.TRAIN_STEPS=3",
+    "--gin.WARMUP_STEPS=1",
+    "--gin.BATCH_SIZE=2",
+    "--gin.SEQUENCE_LENGTH=64",
+    "--gin.TRAIN_EVAL_TASK_NAME=None",
+    "--gin.VALIDATION_EXAMPLES=0",
+)
+
+
+def run(*arguments, cwd, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "commit_t5x.cli", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "HF_HUB_OFFLINE": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def main(capsys, *arguments):
+    """Runs the command in this process, which spares the seconds that imports take."""
+    try:
+        code = cli.main(arguments)
+    except SystemExit as exit_:
+        code = exit_.code
+    return code, *capsys.readouterr()
+
+
+def test_help_names_every_command(capsys):
+    code, out, _ = main(capsys, "--help")
+    assert code == 0
+    assert all(f"\n  {command} " in out for command in cli.COMMANDS)
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_each_command_has_help_with_an_example(capsys, command):
+    code, out, _ = main(capsys, command, "--help")
+    assert code == 0
+    assert f"usage: commit-t5x {command}" in out
+    assert f"commit-t5x {command}" in out.partition("example")[2]
+
+
+def test_unknown_command_is_refused(capsys):
+    code, _, err = main(capsys, "trian")
+    assert code == 2
+    assert "no command 'trian'" in err
+
+
+@pytest.fixture
+def in_tmp(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def broken(tmp_path, name, text):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+BAD_INPUT = {
+    "missing dictionary": (
+        ["--gin.DICT_DIR='nowhere'"],
+        ["nowhere/en-hi.txt", "DICT_DIR"],
+    ),
+    "malformed dictionary line": (
+        ["--gin.DICT_DIR='dicts'"],
+        ["dicts/en-hi.txt:2: expected 2 columns, found 3"],
+    ),
+    "missing tokenizer": (
+        ["--gin.TOKENIZER='tokenizer.model'"],
+        ["tokenizer.model: no such tokenizer", "TOKENIZER"],
+    ),
+    "missing data file": (
+        ["--gin.ALPACA_PATH='alpaca.jsonl'"],
+        ["alpaca.jsonl: no such file", "ALPACA_PATH"],
+    ),
+    "missing checkpoint": (
+        ["--gin.INITIAL_CHECKPOINT_PATH='llama7b'"],
+        ["llama7b"],
+    ),
+    "an example without instruction": (
+        ["--gin.ALPACA_PATH='broken.jsonl'"],
+        ["broken.jsonl:2", "'instruction'"],
+    ),
+    "unknown language": (
+        ["--gin.LANGUAGE='xx'"],
+        ["LANGUAGE 'xx'", "use one of"],
+    ),
+    "misspelt macro": (
+        ["--gin.TRAIN_STEP=5"],
+        ["TRAIN_STEP", "did you mean TRAIN_STEPS"],
+    ),
+    "misspelt binding": (
+        ["--gin.mixer.make_mixer.ration=0.5"],
+        ["ration", "did you mean ratio"],
+    ),
+    "missing gin file": (
+        ["--gin_file=quickstrat.gin"],
+        ["quickstrat.gin", "did you mean quickstart.gin"],
+    ),
+    "no network": (
+        ["--gin.ALPACA_PATH='tatsu-lab/alpaca'"],
+        ["ALPACA_PATH: 'tatsu-lab/alpaca' cannot be had", "local file"],
+    ),
+    "warm-up longer than the run": (
+        ["--gin.WARMUP_STEPS=100"],
+        ["WARMUP_STEPS", "TRAIN_STEPS"],
+    ),
+    "a vocabulary smaller than the tokenizer's": (
+        ["--gin.VOCAB_SIZE=100"],
+        ["3000", "100"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_gets_one_line_and_code_2(capsys, monkeypatch, in_tmp, case):
+    flags, expected = BAD_INPUT[case]
+    broken(in_tmp, "dicts/en-hi.txt", "water\tपानी\nfire\tआग\tx\n")
+    example = {"instruction": "Hello.", "input": "", "output": "Hi."}
+    lines = [json.dumps(example), json.dumps({"input": "", "output": "Hi."})]
+    broken(in_tmp, "broken.jsonl", "\n".join(lines))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    code, _, err = main(capsys, *TRAIN, "--gin.MODEL_DIR='out'", *flags)
+    assert code == 2, err
+    [line] = [line for line in err.splitlines() if line.startswith("commit-t5x: error:")]
+    for text in expected:
+        assert text in line
+    assert "Traceback" not in err
+
+
+def test_main_job_by_the_real_command(tmp_path):
+    """Trains, exports, scores the checkpoint and the export, and reports, each by its command."""
+    trained = run(*TRAIN, "--gin.MODEL_DIR='out'", cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    assert "3/3" in trained.stderr
+    losses = [
+        json.loads(line)["loss"] for line in (tmp_path / "out/metrics.jsonl").open(encoding="utf-8")
+    ]
+    assert len(losses) == 3
+
+    # A checkpoint of other shapes stays as it is, and the run says why it can't go on.
+    bigger = ("--gin.VOCAB_SIZE=4096", "--gin.TRAIN_STEPS=4")
+    other = run(*TRAIN, "--gin.MODEL_DIR='out'", *bigger, cwd=tmp_path)
+    assert other.returncode == 2
+    assert "4096" in other.stderr or "4,096" in other.stderr
+    assert (tmp_path / "out/checkpoint_3").is_dir()
+
+    exported = run("convert", "--from", "native", "--to", "hf", "out", "export", cwd=tmp_path)
+    assert exported.returncode == 0, exported.stderr
+    assert (tmp_path / "export/model.safetensors").is_file()
+
+    samples = resources.path("samples")
+    for name, source in (("native", "out"), ("export", "export")):
+        scored = run(
+            *("lm-eval", "--model_args", f"pretrained={source}", "--tasks", "ogx_xquad_hi"),
+            *("--data-dir", samples, "--limit", 3, "--batch_size", 3),
+            *("--gen_kwargs", "max_gen_toks=8", "--output_path", f"results/{name}.json"),
+            cwd=tmp_path,
+        )
+        assert scored.returncode == 0, scored.stderr
+        assert "ogx_xquad_hi" in scored.stdout
+    scores = [
+        json.loads((tmp_path / f"results/{name}.json").read_text(encoding="utf-8"))["sample_scores"]
+        for name in ("native", "export")
+    ]
+    assert scores[0] == scores[1]
+
+    reported = run("report", "results", cwd=tmp_path)
+    assert reported.returncode == 0, reported.stderr
+    assert "native" in reported.stdout and "export" in reported.stdout
+
+
+def test_module_form_is_the_same_command(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-m", "commit_t5x.train", "--gin_file=nothing.gin"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 2
+    assert result.stderr.startswith("commit-t5x: error: --gin_file=nothing.gin")

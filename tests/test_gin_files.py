@@ -1,0 +1,234 @@
+"""Every gin file is parsed and finalised; what it binds is built, large networks by shape alone."""
+
+import functools
+import re
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import gin
+from commit_t5x import llama, mixer, preprocessors, resources, sources
+from commit_t5x.engine import gin_utils
+from commit_t5x.errors import InputError
+from commit_t5x.feature_converters import DecoderFeatureConverter
+
+ROOT = resources.path("gin")
+FILES = sorted(str(path.relative_to(ROOT)) for path in ROOT.rglob("*.gin"))
+RUNS = [name for name in FILES if name.split("/")[0] in ("main_results", "table3", "table4")]
+RECIPES = [name for name in FILES if name.startswith("recipes/")] + ["quickstart.gin"]
+EVALUATIONS = [name for name in FILES if name.startswith("evaluation/")]
+SIZES = [name.split("/")[1].removesuffix(".gin") for name in FILES if name.startswith("models/")]
+
+# What every training file leaves to the user.
+REQUIRED = {
+    "MODEL_DIR": "'out'",
+    "LANGUAGE": "'hi'",
+    "DICT_DIR": "'samples'",
+    "TOKENIZER": "'samples'",
+    "INITIAL_CHECKPOINT_PATH": "None",
+}
+
+
+@pytest.fixture(autouse=True)
+def clean_gin():
+    yield
+    gin.clear_config()
+
+
+def load(*files, **macros):
+    gin_utils.load(files, [f"{name} = {value}" for name, value in macros.items()])
+
+
+@pytest.fixture
+def built():
+    """Returns the arguments of `train`, as gin builds them."""
+    return lambda: gin.get_bindings("commit_t5x.engine.train.train", resolve_references=True)
+
+
+@pytest.mark.parametrize("name", RUNS + RECIPES)
+def test_training_files_build_what_train_needs(name, built):
+    load(name, "models/debug.gin", **REQUIRED)
+    arguments = built()
+    assert arguments["model_dir"] == "out"
+    assert isinstance(arguments["model"].module, llama.Llama)
+    assert arguments["model"].module.config.num_layers == 2
+    cfg = arguments["train_dataset_cfg"]
+    assert cfg.mixture_or_task_name in (
+        "alpaca_en",
+        "alpaca_codemix_hi",
+        "alpaca_naive_codemix_hi",
+        "wikipedia_hi",
+        "wikipedia_codemix_hi",
+    )
+    assert set(cfg.task_feature_lengths) == set(DecoderFeatureConverter.TASK_FEATURES)
+
+
+TABLE = {
+    "main_results/alpaca.gin": ("alpaca_en", 1210, 36, 0.9),
+    "main_results/commit.gin": ("alpaca_codemix_hi", 1210, 36, 0.9),
+    "main_results/align.gin": ("wikipedia_codemix_hi", 10000, 300, 0.5),
+    "main_results/align_commit.gin": ("alpaca_codemix_hi", 1210, 36, 0.9),
+    "table3/naive_clm.gin": ("wikipedia_hi", 10000, 300, 0.5),
+    "table3/codemixed_clm.gin": ("wikipedia_codemix_hi", 10000, 300, 0.5),
+    "table4/naive_codemix.gin": ("alpaca_naive_codemix_hi", 1210, 36, 0.9),
+    "table4/commit.gin": ("alpaca_codemix_hi", 1210, 36, 0.9),
+}
+
+
+def test_the_table_below_names_every_run():
+    assert sorted(TABLE) == RUNS
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_runs_are_the_papers(name, built):
+    load(name, **REQUIRED)
+    assert gin.query_parameter("%NUM_PARTITIONS") == 8  # the cores of a v3-8
+    load(name, **REQUIRED, NUM_PARTITIONS="1")
+    arguments = built()
+    task, steps, warmup, ratio = TABLE[name]
+    cfg, network = arguments["train_dataset_cfg"], arguments["model"].module
+    assert cfg.mixture_or_task_name == task
+    assert (cfg.batch_size, cfg.shuffle, cfg.pack, cfg.seed) == (16, False, True, 42)
+    assert set(cfg.task_feature_lengths.values()) == {512}
+    assert arguments["total_steps"] == steps
+    assert network.config == llama.PRESETS["7b"]
+    rates = {
+        network.residual_dropout_rate,
+        network.embedding_dropout_rate,
+        network.attention_dropout_rate,
+    }
+    assert rates == {0.05}
+    assert network.forgetful_mask_max_ratio == 0.1
+    assert arguments["random_seed"] == 42
+    assert arguments["model"].loss_normalizing_factor == "AVERAGE_PER_SEQUENCE"
+    rate = arguments["model"].optimizer_def.learning_rate
+    assert [float(rate(step)) for step in (0, warmup, steps)] == pytest.approx([0, 2e-5, 1e-7])
+    if "codemix" in task:
+        assert mixer.make_mixer("en", "hi").ratio == ratio
+    # The quirks reach the objects that mix, mask and pack.
+    assert not mixer.make_mixer("en", "hi").lexicon.translations("The")
+    assert arguments["model"].FEATURE_CONVERTER_CLS()._stream
+    options = gin.get_bindings(preprocessors.encode_prompt_response)
+    assert options == {"response_mask": "paper"}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_put_every_quirk_right(name, built):
+    load(name, **REQUIRED, NUM_PARTITIONS="1")
+    arguments = built()
+    assert arguments["train_dataset_cfg"].shuffle
+    assert arguments["model"].loss_normalizing_factor == "NUM_REAL_TARGET_TOKENS"
+    assert arguments["model"].FEATURE_CONVERTER_CLS().pack
+    assert gin.get_bindings(preprocessors.encode_prompt_response) == {"response_mask": "exact"}
+    if "align" not in name:
+        assert mixer.make_mixer("en", "hi").lexicon.translations("The")
+
+
+def test_both_fidelities_set_the_same_options():
+    def options(name):
+        gin.clear_config()
+        gin.parse_config_file(str(ROOT / "fidelity" / name))
+        return set(re.findall(r"^ *([\w.]+) *=", (ROOT / "fidelity" / name).read_text(), re.M))
+
+    assert options("paper.gin") == options("improved.gin")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_models_have_their_parameters(size, built):
+    text = (ROOT / "models" / f"{size}.gin").read_text()
+    stated = int(re.search(r"([\d,]{5,}) parameters", text)[1].replace(",", ""))
+    load("recipes/commit.gin", f"models/{size}.gin", **REQUIRED, NUM_PARTITIONS="1")
+    network = built()["model"].module
+    tokens = jax.ShapeDtypeStruct((1, 8), jnp.int32)
+    init = functools.partial(network.init, enable_dropout=False)
+    shapes = jax.eval_shape(init, jax.random.key(0), tokens, tokens)
+    leaves = jax.tree.leaves(shapes["params"])
+    assert sum(leaf.size for leaf in leaves) == stated == llama.PRESETS[size].num_parameters
+
+
+@pytest.mark.parametrize("name", EVALUATIONS)
+def test_evaluation_files_are_complete(name):
+    macros = {"CHECKPOINT_PATH": "'out'", "TOKENIZER": "'samples'"}
+    if name.endswith("infer.gin"):
+        macros |= {"INFER_OUTPUT_DIR": "'o'", "INPUT_PATH": "'prompts.txt'"}
+        run = "commit_t5x.engine.infer.infer"
+    else:
+        macros |= {"EVAL_OUTPUT_DIR": "'o'", "LANGUAGE": "'hi'"}
+        run = "commit_t5x.engine.eval.evaluate"
+    load(name, "models/debug.gin", **macros)
+    arguments = gin.get_bindings(run)
+    assert arguments["output_dir"] == "o"
+    assert arguments["model"].module.config.num_layers == 2
+
+
+@pytest.mark.parametrize(
+    "override, value, reached",
+    [
+        ("TRAIN_STEPS", "70", lambda a: a["total_steps"] == 70),
+        ("BATCH_SIZE", "4", lambda a: a["train_dataset_cfg"].batch_size == 4),
+        (
+            "SEQUENCE_LENGTH",
+            "64",
+            lambda a: a["train_dataset_cfg"].task_feature_lengths["targets"] == 64,
+        ),
+        (
+            "LANGUAGE",
+            "'el'",
+            lambda a: a["train_dataset_cfg"].mixture_or_task_name == "alpaca_codemix_el",
+        ),
+        ("CODEMIX_RATIO", "0.25", lambda _: mixer.make_mixer("en", "hi").ratio == 0.25),
+        ("DROPOUT_RATE", "0.5", lambda a: a["model"].module.attention_dropout_rate == 0.5),
+        (
+            "FORGETFUL_MASK_MAX_RATIO",
+            "0.3",
+            lambda a: a["model"].module.forgetful_mask_max_ratio == 0.3,
+        ),
+        ("DTYPE", "'bfloat16'", lambda a: a["model"].module.dtype == "bfloat16"),
+        ("VOCAB_SIZE", "4096", lambda a: a["model"].module.config.vocab_size == 4096),
+        ("RANDOM_SEED", "3", lambda a: a["random_seed"] == a["train_dataset_cfg"].seed == 3),
+        ("SHUFFLE", "True", lambda a: a["train_dataset_cfg"].shuffle),
+        ("PACK", "False", lambda a: not a["train_dataset_cfg"].pack),
+        ("ALPACA_PATH", "'a.jsonl'", lambda _: sources.Locations().alpaca == "a.jsonl"),
+        ("VALIDATION_EXAMPLES", "5", lambda _: sources.Locations().validation_examples == 5),
+        (
+            "INITIAL_CHECKPOINT_PATH",
+            "'llama'",
+            lambda a: a["checkpoint_cfg"].restore.path == "llama",
+        ),
+        ("CHECKPOINT_PERIOD", "50", lambda a: a["checkpoint_cfg"].save.period == 50),
+        (
+            "LEARNING_RATE",
+            "1e-3",
+            lambda a: float(a["model"].optimizer_def.learning_rate(36)) == pytest.approx(1e-3),
+        ),
+    ],
+)
+def test_overrides_reach_the_objects(override, value, reached, built):
+    load("main_results/commit.gin", "models/debug.gin", **{**REQUIRED, override: value})
+    assert reached(built())
+
+
+@pytest.mark.parametrize("name", [f for f in FILES if not f.startswith("engines/t5x")])
+def test_files_open_with_a_header(name):
+    text = (ROOT / name).read_text()
+    assert text.startswith("# ")
+    if name in RUNS + EVALUATIONS + ["quickstart.gin"] or name.startswith("recipes/"):
+        header = text.partition("from __gin__")[0]
+        assert f"--gin_file={name}" in header and "# Hardware:" in header
+    assert len(text.splitlines()) < 120
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_files_name_no_engine_but_through_runs():
+    for name in FILES:
+        if not name.startswith("engines/"):
+            text = (ROOT / name).read_text()
+            assert "commit_t5x.engine" not in text and "engines/" not in text
+
+
+def test_unknown_language_is_refused(built):
+    load("main_results/commit.gin", "models/debug.gin", **{**REQUIRED, "LANGUAGE": "'xx'"})
+    with pytest.raises(InputError, match="LANGUAGE 'xx': no alpaca_codemix task"):
+        with gin_utils.plain_errors():
+            built()
