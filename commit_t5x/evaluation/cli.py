@@ -1,0 +1,77 @@
+"""`commit-t5x lm-eval`: lm-eval's flags, our tasks, and one flag for local data."""
+
+import argparse
+
+# Loggers that warn and inform about what a user of the command can't change.
+
+_DESCRIPTION = "Score a checkpoint, a Hugging Face export or any lm-eval model with lm-eval."
+_EXAMPLE = """example:
+  commit-t5x lm-eval --model_args pretrained=out --tasks ogx_xquad_hi,ogx_xquad_enhi \\
+    --data-dir ../data/xquad --limit 20 --batch_size 8 --output_path out/results.json
+
+The same export through transformers, which needs torch:
+  commit-t5x lm-eval --model hf --model_args pretrained=export,add_bos_token=False,dtype=float32 ...
+
+tasks: ogx_xquad_{hi,el,th,en}, with English labels ogx_xquad_en{hi,el,th};
+  ogx_mlqa_{en,ar,de,zh,vi,es,hi}, ogx_mlqa_enhi, and on the validation split ogx_mlqa_hival and
+  ogx_mlqa_enhival; and every task of lm-eval's own.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags, named as lm-eval's own command names them."""
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLE
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "--model", default="commit_t5x", help="commit_t5x, or a model of lm-eval's such as hf"
+    )
+    parser.add_argument(
+        "--model_args",
+        default="",
+        metavar="KEY=VALUE,...",
+        help="the model's arguments; for commit_t5x: pretrained=DIR, and add_bos, dtype, "
+        "max_length, tokenizer, paper_truncation, skip_leading_newlines",
+    )
+    parser.add_argument("--tasks", required=True, metavar="TASK,...", help="names or patterns")
+    parser.add_argument(
+        "--data-dir",
+        "--data_dir",
+        metavar="DIR",
+        help="folder of the official XQuAD or MLQA files, or 'samples' (default: the hub)",
+    )
+    parser.add_argument("--limit", type=float, metavar="N", help="questions per task")
+    parser.add_argument("--num_fewshot", type=int, metavar="N", help="examples in the prompt")
+    parser.add_argument("--batch_size", default="1", metavar="N", help="rows of a forward pass")
+    parser.add_argument("--device", help="of a torch model; JAX_PLATFORMS sets that of commit_t5x")
+    parser.add_argument(
+        "--gen_kwargs", default="", metavar="KEY=VALUE,...", help="such as max_gen_toks=64"
+    )
+    parser.add_argument(
+        "--output_path", metavar="PATH", help="a .json file, or a folder for results.json"
+    )
+    parser.add_argument(
+        "--log_samples", action="store_true", help="keep prompts and answers beside the results"
+    )
+    parser.add_argument("--include_path", metavar="DIR", help="a folder of further YAML tasks")
+    parser.add_argument("--seed", type=int, default=1234, help="of the choice of few-shot examples")
+
+
+def main(args: argparse.Namespace) -> None:
+    """Runs the command; raises InputError on bad input."""
+    from commit_t5x.evaluation import harness  # here: it takes a while to load
+
+    harness.run(
+        tasks=[name.strip() for name in args.tasks.split(",") if name.strip()],
+        model=args.model,
+        model_args=args.model_args,
+        data_dir=args.data_dir,
+        include_path=args.include_path,
+        num_fewshot=args.num_fewshot,
+        limit=int(args.limit) if args.limit and args.limit >= 1 else args.limit,
+        batch_size=int(args.batch_size) if args.batch_size.isdigit() else args.batch_size,
+        device=args.device,
+        gen_kwargs=args.gen_kwargs,
+        log_samples=args.log_samples,
+        output_path=args.output_path,
+        seed=args.seed,
+    )

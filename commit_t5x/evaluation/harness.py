@@ -1,0 +1,223 @@
+"""Runs lm-eval on our tasks, with our model or any of lm-eval's, and keeps the scores."""
+
+import contextlib
+import difflib
+import importlib.metadata
+import inspect
+import json
+import os
+import pathlib
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import tqdm
+from lm_eval import evaluator, models, utils
+from lm_eval.api import model as lm_eval_model
+from lm_eval.api import registry
+from lm_eval.tasks import manager as task_manager
+
+from commit_t5x import errors, resources
+from commit_t5x.evaluation import results as results_file
+
+
+def run(
+    *,
+    tasks: Sequence[str],
+    model: str = "commit_t5x",
+    model_args: Mapping[str, Any] | str = "",
+    data_dir: str | None = None,
+    include_path: str | None = None,
+    num_fewshot: int | None = None,
+    limit: float | None = None,
+    batch_size: int | str = 1,
+    device: str | None = None,
+    gen_kwargs: Mapping[str, Any] | str = "",
+    log_samples: bool = False,
+    output_path: str | None = None,
+    seed: int = 1234,
+) -> dict[str, Any]:
+    """Scores a model and prints lm-eval's table.
+
+    Args:
+      tasks: names or patterns of our tasks and lm-eval's.
+      model: `commit_t5x`, or a name of lm-eval's, such as `hf`.
+      model_args: the model's arguments, as a mapping or as lm-eval's `key=value,key=value`.
+      data_dir: where XQuAD's or MLQA's files lie, or "samples"; None means the hub.
+      include_path: a folder with more YAML tasks.
+      num_fewshot: examples ahead of each question; the task's own number by default.
+      limit: questions per task (below 1, the share of them); all by default.
+      batch_size: rows of a forward pass.
+      device: of a torch model; JAX picks its own.
+      gen_kwargs: what to change of the tasks' generation options, in the form of `model_args`.
+      log_samples: also keep every prompt and answer, in one JSONL file a task.
+      output_path: where the results go: a .json file, or a folder that gets a results.json.
+      seed: of the choice of few-shot examples.
+
+    Returns:
+      lm-eval's results, plus the per-question scores under `sample_scores`
+      ({task: {metric: [score, ...]}}), which `commit-t5x report` draws its intervals from, and the
+      run's options under `config`. The same run gives the same file, to the byte.
+
+    Raises:
+      InputError: unknown task, model or model argument; missing or malformed data.
+    """
+    options = {name: value for name, value in locals().items() if name != "output_path"}
+    loaded = _load_tasks(tasks, data_dir, include_path)
+    _configure(loaded["tasks"], num_fewshot, _parsed(gen_kwargs), seed)
+    with _bars_on_terminals_only():
+        lm = _load_model(model, _parsed(model_args), batch_size, device)
+        results = evaluator.evaluate(lm, loaded, limit=limit, log_samples=True)
+    samples = results.pop("samples")
+    model_info = lm.get_model_info() if hasattr(lm, "get_model_info") else {}
+    results["config"] = {**options, **model_info}
+    for package in ("commit_t5x", "lm_eval"):
+        results[f"{package}_version"] = _version(package)
+    results[results_file.SAMPLE_SCORES] = {
+        task: _numeric_scores(rows) for task, rows in samples.items()
+    }
+    print(utils.make_table(results))
+    if results.get("groups"):
+        print(utils.make_table(results, "groups"))
+    if output_path is not None:
+        _save(results, samples if log_samples else {}, pathlib.Path(output_path))
+    return results
+
+
+def _parsed(arguments: Mapping[str, Any] | str) -> dict[str, Any]:
+    if isinstance(arguments, str):
+        return utils.simple_parse_args_string(arguments)
+    return dict(arguments)
+
+
+def _load_tasks(
+    names: Sequence[str], data_dir: str | None, include_path: str | None
+) -> dict[str, Any]:
+    """Loads the tasks; lm-eval's own, slow to index, are looked at only where ours don't do."""
+    folders = [resources.path("tasks") / "lm_eval"]
+    if include_path is not None:
+        if not os.path.isdir(include_path):
+            raise errors.InputError(f"{include_path}: no such folder; --include_path takes one")
+        folders.append(include_path)
+    metadata = {"data_dir": data_dir} if data_dir is not None else {}
+    options = {"include_path": folders, "metadata": metadata}
+    index = task_manager.TaskManager(include_defaults=False, **options)
+    if not all(name.startswith("ogx_") or index.match_tasks([name]) for name in names):
+        index = task_manager.TaskManager(include_defaults=True, **options)
+    for name in names:
+        if not index.match_tasks([name]):
+            near = difflib.get_close_matches(name, index.all_tasks) or ["ogx_xquad_hi"]
+            raise errors.InputError(f"task {name!r}: unknown; did you mean {' or '.join(near)}?")
+    return index.load(index.match_tasks(list(names)))
+
+
+def _configure(
+    loaded: Mapping[str, Any], num_fewshot: int | None, gen_kwargs: Mapping[str, Any], seed: int
+) -> None:
+    for task in loaded.values():
+        if gen_kwargs and task.get_config("output_type") == "generate_until":
+            task.set_config(key="generation_kwargs", value=dict(gen_kwargs), update=True)
+        # lm-eval's rule: a task that says 0 means it.
+        own = task.get_config("num_fewshot")
+        if own is None or (num_fewshot is not None and own != 0):
+            task.set_config(key="num_fewshot", value=num_fewshot or 0)
+        task.set_fewshot_seed(seed=seed)
+
+
+def _load_model(
+    name: str, arguments: Mapping[str, Any], batch_size: int | str, device: str | None
+) -> lm_eval_model.LM:
+    if name == "commit_t5x":
+        # Registers the model; here, as JAX and the network take a while to import.
+        from commit_t5x.evaluation import lm_eval_model as _  # noqa: F401
+    known = {"commit_t5x", *models.MODEL_MAPPING, *registry.model_registry.keys()}
+    if name not in known:
+        near = difflib.get_close_matches(name, known) or ["commit_t5x", "hf"]
+        raise errors.InputError(f"model {name!r}: unknown; did you mean {' or '.join(near)}?")
+    try:
+        model_class = registry.get_model(name)
+    except ImportError as error:
+        raise errors.InputError(
+            f"model {name!r}: needs {error.name}, which isn't installed; hf and its like come with "
+            "pip install 'commit-t5x[torch]'"
+        ) from error
+    settings = {"batch_size": batch_size, "device": device or _torch_device(model_class)}
+    settings = {key: value for key, value in settings.items() if value is not None}
+    arguments = {**settings, **arguments}
+    try:
+        inspect.signature(model_class).bind(**arguments)
+    except TypeError as error:
+        raise errors.InputError(f"model_args of {name}: {error}; mend --model_args") from error
+    try:
+        return model_class.create_from_arg_obj(arguments)
+    except OSError as error:  # transformers: neither a folder nor, as far as can be told, a name
+        reason = str(error).splitlines()[0]
+        place = arguments.get("pretrained", "")
+        raise errors.InputError(f"model {name} {place}: {reason}; mend --model_args") from error
+
+
+def _torch_device(model_class: type[lm_eval_model.LM]) -> str | None:
+    """Returns cuda only where there is one; lm-eval's torch models take it for granted."""
+    default = inspect.signature(model_class).parameters.get("device")
+    if default is None or default.default != "cuda":
+        return None
+    import torch  # the model has imported it
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@contextlib.contextmanager
+def _bars_on_terminals_only() -> Iterator[None]:
+    """Keeps lm-eval's progress bars out of files and pipes; it has no switch for all of them."""
+    original = tqdm.tqdm.__init__
+
+    def init(self, *args, **kwargs):
+        original(self, *args, **{**kwargs, "disable": True})
+
+    if not sys.stderr.isatty():
+        tqdm.tqdm.__init__ = init
+    try:
+        yield
+    finally:
+        tqdm.tqdm.__init__ = original
+
+
+def _numeric_scores(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """Returns {metric: a score for each question}, of the metrics that are plain numbers.
+
+    Of a task with several filters, the first one counts.
+    """
+    rows = [row for row in rows if row["filter"] == rows[0]["filter"]]
+    rows.sort(key=lambda row: row["doc_id"])
+    metrics = rows[0]["metrics"] if rows else []
+    return {
+        metric: [round(row[metric], 4) for row in rows]
+        for metric in metrics
+        if all(isinstance(row[metric], int | float) for row in rows)
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # a checkout that isn't installed
+        return None
+
+
+def _save(
+    results: Mapping[str, Any], samples: Mapping[str, Any], output_path: pathlib.Path
+) -> None:
+    path = output_path if output_path.suffix == ".json" else output_path / "results.json"
+    text = json.dumps(results, indent=2, ensure_ascii=False, default=utils.handle_non_serializable)
+    # One line for each list of numbers, not one for each number.
+    text = re.sub(r"\[\n[\d\s.,e+-]+\]", lambda found: re.sub(r"\s+", " ", found[0]), text)
+    for task, rows in samples.items():
+        lines = (
+            json.dumps(row, ensure_ascii=False, default=utils.handle_non_serializable)
+            for row in rows
+        )
+        log = path.with_name(f"{path.stem}_samples_{task}.jsonl")
+        results_file.write(log, "".join(f"{line}\n" for line in lines).encode())
+    results_file.write(path, f"{text}\n".encode())
+    print(f"Wrote {path}")

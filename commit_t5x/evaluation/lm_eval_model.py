@@ -1,0 +1,275 @@
+"""lm-eval's model `commit_t5x`: a checkpoint of ours, or a Hugging Face export, run by JAX."""
+
+import collections
+import functools
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import tqdm
+from lm_eval import utils as lm_eval_utils
+from lm_eval.api import instance, model, registry
+from lm_eval.models import utils as lm_eval_model_utils
+
+from commit_t5x import errors, llama, vocabularies
+from commit_t5x.conversion import hf
+from commit_t5x.engine import checkpoints, decoding
+from commit_t5x.evaluation import scoring
+
+_EXPORTED_TOKENIZERS = ("tokenizer.model", "tokenizer.json")
+
+
+@registry.register_model("commit_t5x")
+class CommitLM(model.TemplateLM):
+    """Scores and generates with a native checkpoint or a Hugging Face directory, without torch.
+
+    Args (lm-eval's `--model_args`):
+      pretrained: MODEL_DIR (its latest checkpoint), MODEL_DIR/checkpoint_N, or a directory with a
+        Hugging Face config.json and safetensors.
+      batch_size: rows of a forward pass.
+      add_bos: put BOS before every context, as in training. The paper's evaluation did not.
+      dtype: of the computation, float32 or bfloat16.
+      max_length: tokens of context; the model's own by default.
+      max_gen_toks: tokens to generate where a task doesn't say.
+      tokenizer: the tokenizer's file; the one beside the weights by default.
+      paper_truncation: drop as many generated tokens as the context was over-long, as the paper's
+        evaluation did (it cut contexts from the left, then sliced answers at the uncut length).
+      skip_leading_newlines: take an answer from its first visible character on. Otherwise, as in
+        the paper, one that starts with a newline is empty.
+
+    Raises:
+      InputError: no such checkpoint or tokenizer, or an option out of range.
+
+    Example:
+      >>> model = CommitLM("out", batch_size=8)
+      >>> lm_eval.simple_evaluate(model, tasks=["ogx_xquad_hi"], task_manager=...)
+    """
+
+    def __init__(
+        self,
+        pretrained: str,
+        *,
+        batch_size: int | str = 1,
+        max_batch_size: int | None = None,
+        device: str | None = None,
+        add_bos: bool = False,
+        dtype: str = "float32",
+        max_length: int | None = None,
+        max_gen_toks: int = 256,
+        tokenizer: str | None = None,
+        paper_truncation: bool = False,
+        skip_leading_newlines: bool = False,
+    ):
+        super().__init__()
+        del max_batch_size  # of lm-eval's automatic batch size only
+        if device is not None:
+            raise errors.InputError(f"device {device!r}: set JAX_PLATFORMS instead")
+        if not str(batch_size).isdigit() or not int(batch_size):
+            raise errors.InputError(f"batch_size {batch_size!r}: give a positive number")
+        if dtype not in ("float32", "bfloat16"):
+            raise errors.InputError(f"dtype {dtype!r}: use float32 or bfloat16")
+        params, config, tokenizer_path = _load(pathlib.Path(pretrained), tokenizer)
+        self.vocabulary = vocabularies.load(tokenizer_path)
+        self.batch_size = int(batch_size)
+        self.max_length = max_length or config.max_length
+        self.max_gen_toks = max_gen_toks
+        self._add_bos = add_bos
+        self._paper_truncation = paper_truncation
+        self._skip_leading_newlines = skip_leading_newlines
+        self._tokenizer_path = pathlib.Path(tokenizer_path)
+        self._module = llama.Llama(config, dtype=dtype, scan_layers="layers" in params)
+        self._params = jax.device_put(params)
+
+    @property
+    def eot_token_id(self) -> int:
+        return self.vocabulary.eos_id
+
+    @property
+    def prefix_token_id(self) -> int:
+        """What stands before a text that has no context: BOS."""
+        return self.vocabulary.bos_id
+
+    @property
+    def tokenizer_name(self) -> str:
+        """Names the tokenizer in lm-eval's cache of requests."""
+        return self._tokenizer_path.name
+
+    def get_model_info(self) -> dict[str, Any]:
+        """What lm-eval adds to the `config` of its results."""
+        return {
+            "model_num_parameters": self._module.config.num_parameters,
+            "model_dtype": self._module.dtype,
+            "max_length": self.max_length,
+            "add_bos": self._add_bos,
+            "paper_truncation": self._paper_truncation,
+            "skip_leading_newlines": self._skip_leading_newlines,
+        }
+
+    def tok_encode(
+        self, string: str, add_special_tokens: bool | None = None, **unused: Any
+    ) -> list[int]:
+        """Returns the ids of `string`, with BOS in front where asked for (default: `add_bos`)."""
+        del unused
+        with_bos = self._add_bos if add_special_tokens is None else add_special_tokens
+        return [self.vocabulary.bos_id] * with_bos + list(self.vocabulary.encode(string))
+
+    def generate_until(
+        self, requests: list[instance.Instance], disable_tqdm: bool = False
+    ) -> list[str]:
+        """Returns each request's greedy continuation, up to the first of its stop strings.
+
+        Contexts are cut from the left to `max_length` - `max_gen_toks` tokens, BOS included.
+
+        Raises:
+          InputError: a request asks for sampling, or for more tokens than the model has room for.
+        """
+        groups = collections.defaultdict(list)
+        for index, request in enumerate(requests):
+            groups[self._stops_and_budget(request.args[1])].append(index)
+        answers: list[str] = [""] * len(requests)
+        with _progress(len(requests), "generate_until", disable_tqdm) as progress:
+            for (stops, max_new), members in groups.items():
+                contexts = [self.tok_encode(requests[index].args[0]) for index in members]
+                for batch in scoring.batches([len(ids) for ids in contexts], self.batch_size):
+                    # The last batch is filled up: another size would be compiled anew.
+                    rows = [contexts[place] for place in batch]
+                    rows += rows[-1:] * (min(self.batch_size, len(contexts)) - len(rows))
+                    texts = self._generate(rows, stops, max_new)
+                    for place, text in zip(batch, texts, strict=False):
+                        answers[members[place]] = text
+                        request = requests[members[place]]
+                        self.cache_hook.add_partial("generate_until", request.args, text)
+                    progress.update(len(batch))
+        return answers
+
+    def _stops_and_budget(self, gen_kwargs: dict[str, Any]) -> tuple[tuple[str, ...], int]:
+        options = lm_eval_model_utils.normalize_gen_kwargs(gen_kwargs, self.max_gen_toks)
+        if options["do_sample"]:
+            raise errors.InputError("gen_kwargs do_sample: commit_t5x decodes greedily; drop it")
+        max_new = options["max_gen_toks"]
+        if not 0 < max_new < self.max_length:
+            raise errors.InputError(
+                f"max_gen_toks {max_new}: leaves no room for a context in the model's "
+                f"{self.max_length} tokens; set a smaller one, --gen_kwargs max_gen_toks=N"
+            )
+        return tuple(stop for stop in options["until"] if stop), max_new
+
+    def _generate(
+        self, contexts: Sequence[list[int]], stops: tuple[str, ...], max_new: int
+    ) -> Iterator[str]:
+        room = self.max_length - max_new
+        generated = decoding.greedy_decode(
+            self._module,
+            self._params,
+            [self._cut(context, room) or [self.prefix_token_id] for context in contexts],
+            max_new_tokens=max_new,
+            eos_id=self.vocabulary.eos_id,
+            stop_ids=() if self._skip_leading_newlines else self._stop_ids(stops),
+        )
+        for context, ids in zip(contexts, generated, strict=True):
+            if self._paper_truncation:
+                ids = ids[max(len(context) - room, 0) :]
+            text = self.vocabulary.decode([i for i in ids if i != self.vocabulary.eos_id])
+            if self._skip_leading_newlines:
+                text = text.lstrip()
+            yield lm_eval_model_utils.postprocess_generated_text(text, list(stops), None)
+
+    def _cut(self, context: list[int], room: int) -> list[int]:
+        """Cuts an over-long context from the left, but keeps its BOS."""
+        if self._add_bos and len(context) > room:
+            return context[:1] + context[len(context) - room + 1 :]
+        return context[-room:]
+
+    def _stop_ids(self, stops: tuple[str, ...]) -> tuple[int, ...]:
+        """Ids whose own text holds a stop string, so that decoding can end there.
+
+        A stop string spread over several tokens is left to be found in the text afterwards.
+        """
+        texts = enumerate(self._token_texts)
+        return tuple(i for i, text in texts if any(stop in text for stop in stops))
+
+    @functools.cached_property
+    def _token_texts(self) -> list[str]:
+        return [self.vocabulary.decode([i]) for i in range(self.vocabulary.vocab_size)]
+
+    def loglikelihood(
+        self, requests: list[instance.Instance], disable_tqdm: bool = False
+    ) -> list[tuple[float, bool]]:
+        """Returns (log-probability of the continuation, whether greedy decoding produces it)."""
+        with _progress(0, "", disable_tqdm) as progress:
+            hidden = progress.disable
+        return super().loglikelihood(requests, disable_tqdm=hidden)
+
+    def loglikelihood_rolling(
+        self, requests: list[instance.Instance], disable_tqdm: bool = False
+    ) -> list[float]:
+        """Returns the log-probability of each whole text, with BOS for context.
+
+        Texts longer than `max_length` are scored in windows, each token once.
+        """
+        windows, owners = [], []
+        for owner, request in enumerate(requests):
+            tokens = self.tok_encode(request.args[0], add_special_tokens=False)
+            for window in lm_eval_utils.get_rolling_token_windows(
+                tokens, self.prefix_token_id, self.max_length, context_len=1
+            ):
+                windows.append((None, *lm_eval_utils.make_disjoint_window(window)))
+                owners.append(owner)
+        totals = [0.0] * len(requests)
+        scores = self._loglikelihood_tokens(windows, disable_tqdm=disable_tqdm)
+        for owner, score in zip(owners, scores, strict=True):
+            totals[owner] += score.logprob
+        for request, total in zip(requests, totals, strict=True):
+            self.cache_hook.add_partial("loglikelihood_rolling", request.args, total)
+        return totals
+
+    def _loglikelihood_tokens(
+        self,
+        requests: list[tuple[tuple[str, str] | None, list[int], list[int]]],
+        disable_tqdm: bool = False,
+        **unused: Any,
+    ) -> list[scoring.Score]:
+        del unused
+        for _, _, targets in requests:
+            if len(targets) > self.max_length:
+                raise errors.InputError(
+                    f"a continuation of {len(targets)} tokens: longer than the model's "
+                    f"{self.max_length}; shorten it or set max_length"
+                )
+        with _progress(len(requests), "loglikelihood", disable_tqdm) as progress:
+            scores = scoring.score_targets(
+                self._module,
+                self._params,
+                [(context or [self.prefix_token_id], targets) for _, context, targets in requests],
+                batch_size=self.batch_size,
+                max_length=self.max_length,
+                on_batch=progress.update,
+            )
+        for (texts, _, _), score in zip(requests, scores, strict=True):
+            if texts is not None:
+                self.cache_hook.add_partial("loglikelihood", texts, score)
+        return scores
+
+
+def _load(path: pathlib.Path, tokenizer: str | None) -> tuple[Any, llama.LlamaConfig, pathlib.Path]:
+    """Returns parameters, configuration and the tokenizer's file."""
+    if not path.is_dir():
+        raise errors.InputError(
+            f"{path}: no such directory; pretrained= takes a model directory, one of its "
+            "checkpoint_N, or a Hugging Face export"
+        )
+    if (path / "config.json").is_file():
+        params, config = hf.import_hf(path)
+        files = (path / name for name in _EXPORTED_TOKENIZERS)
+        found = next((file for file in files if file.is_file()), None)
+    else:
+        params, config, found = checkpoints.restore_params(path)
+    if tokenizer is None and found is None:
+        raise errors.InputError(f"{path}: no tokenizer in it; name one with tokenizer=FILE")
+    return params, config, pathlib.Path(tokenizer or found)
+
+
+def _progress(total: int, what: str, disable: bool) -> tqdm.tqdm:
+    """A progress bar, on a terminal only."""
+    return tqdm.tqdm(total=total, desc=f"Running {what} requests", disable=disable or None)

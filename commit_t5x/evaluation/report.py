@@ -1,0 +1,75 @@
+"""`commit-t5x report`: result files of lm-eval as the paper's tables, with bootstrap intervals."""
+
+import argparse
+import pathlib
+from collections.abc import Sequence
+
+from commit_t5x import errors
+from commit_t5x.evaluation import report_formats, results
+
+
+def report(
+    paths: Sequence[str | pathlib.Path],
+    formats: Sequence[str] = ("markdown",),
+    output_dir: str | pathlib.Path | None = None,
+) -> results.Report:
+    """Makes tables of result files.
+
+    Args:
+      paths: result files, or folders that are searched for them, subfolders included.
+      formats: of markdown, latex, csv and png.
+      output_dir: gets report.md, report.tex, report.csv and report.png, as asked for; without it
+        the formats are printed.
+
+    Returns:
+      What the tables show.
+
+    Raises:
+      InputError: no results found, a file that isn't one, or png without output_dir.
+    """
+    made = results.load(paths)
+    for name in formats:
+        renderer = report_formats.FORMATS[name]
+        if output_dir is None:
+            if renderer.is_binary:
+                raise errors.InputError(
+                    f"format {name}: needs a place for it; add --output_dir DIR"
+                )
+            print(renderer.render(made), end="")
+        else:
+            path = pathlib.Path(output_dir) / f"report{renderer.suffix}"
+            content = renderer.render(made)
+            results.write(path, content if renderer.is_binary else content.encode("utf-8"))
+            print(f"Wrote {path}")
+    return made
+
+
+_DESCRIPTION = "Make tables of lm-eval's result files: a row for each run, EM and F1 by task."
+_EXAMPLE = """example:
+  commit-t5x report runs/alpaca runs/commit
+  commit-t5x report runs --format markdown latex csv png --output_dir runs/report
+
+± is half the width of a score's 95 % bootstrap interval over the questions; the CSV has its bounds.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of `commit-t5x report`."""
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLE
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("paths", nargs="+", metavar="DIR", help="folders or files of results")
+    parser.add_argument(
+        "--format",
+        nargs="+",
+        choices=tuple(report_formats.FORMATS),
+        default=["markdown"],
+        help="what to make (default: markdown)",
+    )
+    parser.add_argument(
+        "--output_dir", "--output-dir", metavar="DIR", help="where to put report.md and so on"
+    )
+
+
+def main(args: argparse.Namespace) -> None:
+    """Runs the command; raises InputError on bad input."""
+    report(args.paths, args.format, args.output_dir)

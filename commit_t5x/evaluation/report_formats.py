@@ -1,0 +1,198 @@
+"""A report as Markdown, LaTeX, CSV or a bar plot."""
+
+import csv
+import dataclasses
+import io
+import types
+from collections.abc import Callable, Mapping
+
+from commit_t5x import errors
+from commit_t5x.evaluation.results import Report, Score
+
+_SHORT_NAMES = {"exact_match": "EM", "f1": "F1"}
+_MISSING = "–"
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """How a report is written: `render` returns str, or bytes if `is_binary`."""
+
+    suffix: str
+    render: Callable[[Report], str | bytes]
+    is_binary: bool = False
+
+
+def to_markdown(report: Report) -> str:
+    """Returns an aligned Markdown table; the best of several runs is bold.
+
+    Behind a score stands half the width of its 95 % interval, whose exact bounds the CSV has.
+
+    Example:
+      | run    |  xquad_hi EM |  xquad_hi F1 |
+      |--------|-------------:|-------------:|
+      | alpaca |     1.2 ±0.6 |     4.0 ±0.9 |
+      | commit | **6.5** ±1.4 | **9.2** ±1.5 |
+    """
+    header = ["run"] + [f"{_title(task)} {_short(metric)}" for task, metric in report.columns]
+    rows = [header]
+    for run in report.runs:
+        rows.append([run])
+        for task, metric in report.columns:
+            score = report.scores.get((run, task, metric))
+            text = _MISSING
+            if score is not None:
+                text = _number(report, task, metric, score.value)
+                text = f"**{text}**" if _is_best(report, run, task, metric) else text
+                text += _margin(report, task, metric, score)
+            rows[-1].append(text)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+
+    def line(cells: list[str]) -> str:
+        first, *rest = (
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        )
+        return "| " + " | ".join([first, *rest]) + " |"
+
+    rule = ["-" * (widths[0] + 2)] + ["-" * (width + 1) + ":" for width in widths[1:]]
+    return "\n".join([line(rows[0]), f"|{'|'.join(rule)}|", *map(line, rows[1:])]) + "\n"
+
+
+def to_latex(report: Report) -> str:
+    """Returns a `tabular` of the booktabs package, tasks above their metrics."""
+    spans = report.tasks()
+    above = [f"\\multicolumn{{{len(m)}}}{{c}}{{{_escape(_title(t))}}}" for t, m in spans.items()]
+    below = [_escape(_short(metric)) for _, metric in report.columns]
+    rules, start = [], 2
+    for metrics in spans.values():
+        rules.append(f"\\cmidrule(lr){{{start}-{start + len(metrics) - 1}}}")
+        start += len(metrics)
+    lines = [
+        f"\\begin{{tabular}}{{l{'r' * len(report.columns)}}}",
+        "\\toprule",
+        " & ".join(["", *above]) + r" \\",
+        "".join(rules),
+        " & ".join(["Run", *below]) + r" \\",
+        "\\midrule",
+    ]
+    for run in report.runs:
+        cells = [_escape(run)]
+        for task, metric in report.columns:
+            score = report.scores.get((run, task, metric))
+            text = "--" if score is None else _number(report, task, metric, score.value)
+            cells.append(f"\\textbf{{{text}}}" if _is_best(report, run, task, metric) else text)
+        lines.append(" & ".join(cells) + r" \\")
+    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
+
+
+def to_csv(report: Report) -> str:
+    """Returns one line for each score: run, task, metric, value, low, high, num_samples."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    fields = [field.name for field in dataclasses.fields(Score)]
+    writer.writerow(["run", "task", "metric", *fields])
+    for key, score in report.scores.items():
+        writer.writerow([*key, *dataclasses.astuple(score)])
+    return text.getvalue()
+
+
+def to_png(report: Report) -> bytes:
+    """Returns a bar plot: a panel for each metric, a group for each task, a bar for each run.
+
+    Raises:
+      InputError: matplotlib isn't installed.
+    """
+    try:
+        from matplotlib import figure
+    except ImportError as error:
+        raise errors.InputError(
+            "format png: needs matplotlib; run pip install matplotlib"
+        ) from error
+    metrics = sorted({metric for _, metric in report.columns})
+    tasks = list(report.tasks())
+    bar = 0.8 / len(report.runs)
+    width = max(4.0, 1.0 + len(tasks) * max(0.9, 0.3 * len(report.runs)))
+    fig = figure.Figure(figsize=(width, 2.6 * len(metrics) + 0.6), layout="constrained")
+    panels = fig.subplots(len(metrics), 1, sharex=True, squeeze=False)[:, 0]
+    for panel, metric in zip(panels, metrics, strict=True):
+        for place, run in enumerate(report.runs):
+            found = [
+                (i, score)
+                for i, task in enumerate(tasks)
+                if (score := report.scores.get((run, task, metric))) is not None
+            ]
+            offset = (place - (len(report.runs) - 1) / 2) * bar
+            panel.bar(
+                [i + offset for i, _ in found],
+                [score.value for _, score in found],
+                0.9 * bar,
+                yerr=[
+                    [score.value - _or_value(score.low, score) for _, score in found],
+                    [_or_value(score.high, score) - score.value for _, score in found],
+                ],
+                capsize=2,
+                error_kw={"linewidth": 0.8},
+                label=run,
+            )
+        panel.set_ylabel(_short(metric))
+        panel.set_ylim(0, max(1.0, panel.get_ylim()[1]))  # scores may all be 0
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[-1].set_xticks(range(len(tasks)), [_title(task) for task in tasks])
+    fig.legend(
+        *panels[0].get_legend_handles_labels(),
+        loc="outside upper center",
+        ncols=min(4, len(report.runs)),
+        frameon=False,
+    )
+    content = io.BytesIO()
+    fig.savefig(content, format="png", dpi=150, metadata={"Software": None})
+    return content.getvalue()
+
+
+FORMATS: Mapping[str, Format] = types.MappingProxyType(
+    {
+        "markdown": Format(".md", to_markdown),
+        "latex": Format(".tex", to_latex),
+        "csv": Format(".csv", to_csv),
+        "png": Format(".png", to_png, is_binary=True),
+    }
+)
+
+
+def _title(task: str) -> str:
+    return task.removeprefix("ogx_")
+
+
+def _short(metric: str) -> str:
+    return _SHORT_NAMES.get(metric, metric)
+
+
+def _number(report: Report, task: str, metric: str, value: float) -> str:
+    """Percentages have one decimal, shares (a column without a score above 1) three."""
+    column = (report.scores.get((run, task, metric)) for run in report.runs)
+    is_share = all(score.value <= 1 for score in column if score is not None)
+    return f"{value:.3f}" if is_share and metric not in _SHORT_NAMES else f"{value:.1f}"
+
+
+def _margin(report: Report, task: str, metric: str, score: Score) -> str:
+    if score.low is None:
+        return ""
+    return f" ±{_number(report, task, metric, (score.high - score.low) / 2)}"
+
+
+def _or_value(bound: float | None, score: Score) -> float:
+    return score.value if bound is None else bound
+
+
+def _is_best(report: Report, run: str, task: str, metric: str) -> bool:
+    if (task, metric) not in report.higher_is_better:
+        return False
+    column = [report.scores.get((other, task, metric)) for other in report.runs]
+    values = [score.value for score in column if score is not None]
+    mine = report.scores.get((run, task, metric))
+    return mine is not None and len(values) > 1 and mine.value == max(values) > min(values)
+
+
+def _escape(text: str) -> str:
+    """Escapes what LaTeX reads as a command."""
+    return "".join(f"\\{character}" if character in "_&%#$" else character for character in text)

@@ -1,0 +1,181 @@
+"""What result files of lm-eval hold: scores by run, task and metric, with their intervals."""
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from commit_t5x import errors
+
+# The key of a result file that holds {task: {metric: [score of each question]}}.
+SAMPLE_SCORES = "sample_scores"
+
+_RESAMPLES = 10_000
+# Of the normal distribution: what an interval takes that has a standard error to go by only.
+_TWO_SIDED_95 = 1.959963984540054
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """A metric of one run on one task, with the bounds of its 95 % interval.
+
+    The bounds are None where a result file has neither per-question scores nor a standard error.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    num_samples: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """A table: a row for each run, a column for each (task, metric).
+
+    Attributes:
+      runs: names of the rows.
+      columns: (task, metric), in the order of the table; metrics as lm-eval names them.
+      scores: by (run, task, metric); a run that skipped a task has none.
+      higher_is_better: the columns in which a higher score is the better one.
+    """
+
+    runs: list[str]
+    columns: list[tuple[str, str]]
+    scores: Mapping[tuple[str, str, str], Score]
+    higher_is_better: frozenset[tuple[str, str]] = frozenset()
+
+    def tasks(self) -> dict[str, list[str]]:
+        """Returns {task: its metrics}, in the order of the table."""
+        tasks: dict[str, list[str]] = {}
+        for task, metric in self.columns:
+            tasks.setdefault(task, []).append(metric)
+        return tasks
+
+
+def load(paths: Sequence[str | pathlib.Path]) -> Report:
+    """Reads result files.
+
+    Args:
+      paths: result files, or folders that are searched for them, subfolders included.
+
+    Raises:
+      InputError: no results found, or a file that doesn't hold any.
+    """
+    files = dict(_result_files(paths))
+    if not files:
+        raise errors.InputError(
+            f"{', '.join(map(str, paths))}: no result files; make one with "
+            "commit-t5x lm-eval --output_path DIR"
+        )
+    scores: dict[tuple[str, str, str], Score] = {}
+    higher: set[tuple[str, str]] = set()
+    runs = _run_names(list(files))
+    for run, results in zip(runs, files.values(), strict=True):
+        for (task, metric), score in _scores(results):
+            scores[run, task, metric] = score
+            if results.get("higher_is_better", {}).get(task, {}).get(metric):
+                higher.add((task, metric))
+    columns = sorted({(task, metric) for _, task, metric in scores})
+    return Report(runs, columns, scores, frozenset(higher))
+
+
+def bootstrap_interval(
+    samples: Sequence[float], seed: int = 0, resamples: int = _RESAMPLES
+) -> tuple[float, float]:
+    """Returns the bounds of the 95 % percentile bootstrap interval of the mean (Efron, 1979).
+
+    Example:
+      >>> bootstrap_interval([0.0, 100.0] * 50)
+      (40.0, 60.0)
+    """
+    values = np.asarray(samples, np.float64)
+    random = np.random.default_rng(seed)
+    means = [  # a hundred at a time: the draws of all would take gigabytes
+        random.choice(values, (100, len(values))).mean(axis=1) for _ in range(resamples // 100)
+    ]
+    low, high = np.percentile(means, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def _result_files(
+    paths: Iterable[str | pathlib.Path],
+) -> Iterator[tuple[pathlib.Path, Mapping[str, Any]]]:
+    for path in map(pathlib.Path, paths):
+        if path.is_dir():
+            for file in sorted(path.rglob("*.json")):
+                if b'"results"' in file.read_bytes() and _is_results(results := _read(file)):
+                    yield file, results
+        elif path.is_file():
+            results = _read(path)
+            if not _is_results(results):
+                raise errors.InputError(
+                    f"{path}: not a result file: no key 'results'; name one written by lm-eval"
+                )
+            yield path, results
+        else:
+            raise errors.InputError(f"{path}: no such file or folder; name one with result files")
+
+
+def _read(path: pathlib.Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise errors.InputError(f"{path}: not JSON ({error}); make it anew or move it") from error
+
+
+def _is_results(content: Any) -> bool:
+    return (
+        isinstance(content, dict)
+        and isinstance(content.get("results"), dict)
+        and all(isinstance(scores, dict) for scores in content["results"].values())
+    )
+
+
+def _run_names(files: Sequence[pathlib.Path]) -> list[str]:
+    """Names runs by their paths, less what all have in common.
+
+    Example: runs/commit/results.json and runs/alpaca/results.json are `commit` and `alpaca`.
+    """
+    absolute = [file.absolute() for file in files]
+    folders = [path.parent for path in absolute]
+    names = [
+        # A file's own name says something unless it is `results` (or lm-eval's, with a date).
+        folder if path.stem.startswith("results") and folders.count(folder) == 1
+        else path.with_suffix("")
+        for path, folder in zip(absolute, folders, strict=True)
+    ]  # fmt: skip
+    if len(names) == 1:
+        return [names[0].name]
+    shared = os.path.commonpath(names)
+    return [os.path.relpath(name, shared) if str(name) != shared else name.name for name in names]
+
+
+def _scores(results: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Score]]:
+    sample_scores = results.get(SAMPLE_SCORES, {})
+    for task, values in results["results"].items():
+        counts = results.get("n-samples", {}).get(task, {})
+        for key, value in values.items():
+            metric, _, filtered = key.partition(",")
+            if not filtered or metric.endswith("_stderr") or not isinstance(value, int | float):
+                continue
+            samples = sample_scores.get(task, {}).get(metric, [])
+            error = values.get(f"{metric}_stderr,{filtered}")
+            if samples:
+                low, high = bootstrap_interval(samples)
+            elif isinstance(error, int | float):
+                low, high = value - _TWO_SIDED_95 * error, value + _TWO_SIDED_95 * error
+            else:
+                low = high = None
+            yield (task, metric), Score(value, low, high, counts.get("effective"))
+
+
+def write(path: pathlib.Path, content: bytes) -> None:
+    """Writes aside and moves into place, so that a file is whole or absent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.tmp")
+    aside.write_bytes(content)
+    os.replace(aside, path)

@@ -1,0 +1,195 @@
+import argparse
+import json
+import logging
+import sys
+
+import pytest
+from lm_eval.api import model, registry
+
+from commit_t5x import errors
+from commit_t5x.evaluation import cli, harness
+
+
+@registry.register_model("scripted")
+class Scripted(model.LM):
+    """Answers each question with what stands before its question mark."""
+
+    def __init__(self, batch_size=1, shout=False):
+        super().__init__()
+        self.shout = shout
+        self.prompts = []
+
+    def generate_until(self, requests):
+        self.prompts += [request.args for request in requests]
+        texts = [prompt.split("Question:")[-1].split("?")[0] for prompt, _ in self.prompts]
+        return [text.upper() + "!" if self.shout else text for text in texts]
+
+    def loglikelihood(self, requests):
+        raise NotImplementedError
+
+    def loglikelihood_rolling(self, requests):
+        raise NotImplementedError
+
+
+@pytest.fixture
+def data_dir(tmp_path, write_squad):
+    questions = [("red?", ["red"]), ("big red?", ["red"]), ("blue?", ["red", "green"])]
+    write_squad(tmp_path / "xquad.hi.json", *questions, context="C")
+    return str(tmp_path)
+
+
+def run(data_dir, **options):
+    options = {"tasks": ["ogx_xquad_enhi"], "model": "scripted", **options}
+    return harness.run(data_dir=data_dir, **options)
+
+
+def test_scores_and_table(data_dir, capsys):
+    results = run(data_dir)
+    scores = results["results"]["ogx_xquad_enhi"]
+    assert scores["exact_match,none"] == pytest.approx(100 / 3)
+    assert scores["f1,none"] == pytest.approx((100 + 200 / 3) / 3)
+    # Sample standard deviation of (100, 0, 0) over the square root of 3.
+    assert scores["exact_match_stderr,none"] == pytest.approx(100 / 3)
+    assert results["sample_scores"] == {
+        "ogx_xquad_enhi": {"exact_match": [100.0, 0.0, 0.0], "f1": [100.0, 66.6667, 0.0]}
+    }
+    output = capsys.readouterr()
+    assert "|ogx_xquad_enhi|" in output.out
+    assert output.err == ""  # no progress bar where there is no terminal
+
+
+def test_progress_bars_come_back(data_dir, capsys):
+    import tqdm
+
+    run(data_dir)
+    list(tqdm.tqdm([1], file=sys.stderr))
+    assert "1/1" in capsys.readouterr().err
+
+
+def test_limit_and_model_args_as_text(data_dir):
+    results = run(data_dir, limit=2, model_args="shout=True")
+    assert results["sample_scores"]["ogx_xquad_enhi"]["exact_match"] == [100.0, 0.0]
+    assert results["config"]["model_args"] == "shout=True"
+    assert results["config"]["limit"] == 2
+
+
+def test_limit_of_one_question(data_dir):
+    assert run(data_dir, limit=1)["n-samples"]["ogx_xquad_enhi"]["effective"] == 1
+
+
+def test_results_file_is_whole_and_repeatable(data_dir, tmp_path):
+    returned = run(data_dir, output_path=str(tmp_path / "a.json"))
+    run(data_dir, output_path=str(tmp_path / "b"))
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert text == (tmp_path / "b" / "results.json").read_text(encoding="utf-8")
+    assert json.loads(text)["sample_scores"] == returned["sample_scores"]
+    assert '"exact_match": [ 100.0, 0.0, 0.0 ]' in text
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["results.json"]
+
+
+def test_samples_are_logged_on_request(data_dir, tmp_path):
+    run(data_dir, output_path=str(tmp_path / "out"), log_samples=True)
+    lines = (tmp_path / "out" / "results_samples_ogx_xquad_enhi.jsonl").read_text().splitlines()
+    assert [json.loads(line)["filtered_resps"] for line in lines] == [
+        ["red"],
+        ["big red"],
+        ["blue"],
+    ]
+
+
+def test_few_shots_and_generation_options_reach_the_model(data_dir, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        Scripted, "generate_until", lambda self, r: seen.extend(q.args for q in r) or [""] * len(r)
+    )
+    run(data_dir, num_fewshot=2, gen_kwargs="max_gen_toks=7")
+    assert [prompt.count("Background:") for prompt, _ in seen] == [3, 3, 3]
+    assert seen[0][1] == {"until": ["\n"], "do_sample": False, "max_gen_toks": 7}
+    run(data_dir, num_fewshot=2, gen_kwargs={"max_gen_toks": 7})
+    assert seen[:3] == seen[3:]  # the choice of examples is seeded
+
+
+def test_native_checkpoint_and_export_score_alike(tiny_model):
+    options = {
+        "tasks": ["ogx_xquad_hi"],
+        "data_dir": "samples",
+        "limit": 3,
+        "batch_size": 4,
+        "gen_kwargs": {"max_gen_toks": 24},
+    }
+    native = harness.run(model_args=f"pretrained={tiny_model.native}", **options)
+    exported = harness.run(model_args={"pretrained": str(tiny_model.exported)}, **options)
+    assert native["results"] == exported["results"]
+    assert native["config"]["model_num_parameters"] == tiny_model.config.num_parameters
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"tasks": ["ogx_xquad_hindi"]}, "task 'ogx_xquad_hindi': unknown; did you mean ogx_xquad"),
+        ({"model": "comit_t5x"}, "model 'comit_t5x': unknown; did you mean commit_t5x"),
+        ({"model_args": "loud=1"}, "model_args of scripted: .*'loud'; mend --model_args"),
+        ({"model": "commit_t5x"}, "model_args of commit_t5x: missing .* 'pretrained'"),
+        (
+            {"model": "commit_t5x", "model_args": "pretrained=absent"},
+            "absent: no such directory; pretrained= takes",
+        ),
+        ({"tasks": ["ogx_xquad_el"]}, "xquad.el.json: no such file; put the official"),
+        ({"include_path": "none"}, "none: no such folder; --include_path takes one"),
+    ],
+)
+def test_bad_input_is_one_line(data_dir, options, message):
+    with pytest.raises(errors.InputError, match=message) as error:
+        run(data_dir, **options)
+    assert "\n" not in str(error.value)
+
+
+def test_no_results_file_after_an_error(data_dir, tmp_path):
+    with pytest.raises(errors.InputError):
+        run(data_dir, model_args="loud=1", output_path=str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_export_for_hf(data_dir, tmp_path):
+    with pytest.raises(errors.InputError, match="model hf .*/none: .*mend --model_args") as error:
+        run(data_dir, model="hf", model_args={"pretrained": str(tmp_path / "none")})
+    assert "\n" not in str(error.value)
+
+
+def test_torch_is_asked_for_where_it_is_missing(data_dir, monkeypatch):
+    def fail(name):
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    monkeypatch.setattr(registry, "get_model", fail)
+    with pytest.raises(errors.InputError, match="model 'hf': needs torch, which isn't installed"):
+        run(data_dir, model="hf")
+
+
+@pytest.fixture
+def log_levels():
+    """Puts back what the command changes."""
+    loggers = [logging.getLogger(name) for name in cli._CHATTY]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+
+
+@pytest.mark.usefixtures("log_levels")
+def test_command_line(data_dir, tmp_path, capsys):
+    parser = argparse.ArgumentParser()
+    cli.add_arguments(parser)
+    arguments = ["--model", "scripted", "--model_args", "shout=False", "--tasks", "ogx_xquad_enhi"]
+    arguments += ["--data-dir", data_dir, "--limit", "2", "--output_path", str(tmp_path / "r.json")]
+    cli.main(parser.parse_args(arguments))
+    output = capsys.readouterr()
+    assert output.out.endswith(f"Wrote {tmp_path / 'r.json'}\n")
+    assert output.err == ""
+    results = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    assert results["n-samples"]["ogx_xquad_enhi"]["effective"] == 2
+
+
+def test_help_shows_an_example():
+    parser = argparse.ArgumentParser(prog="commit-t5x lm-eval")
+    cli.add_arguments(parser)
+    assert "commit-t5x lm-eval --model_args pretrained=out" in parser.format_help()

@@ -1,0 +1,163 @@
+import json
+
+import datasets
+import pytest
+from lm_eval.tasks import manager
+
+from commit_t5x import errors, qa_prompts, resources
+from commit_t5x.evaluation import qa_tasks
+
+XQUAD = {  # task: language of the text, of the labels
+    **{f"ogx_xquad_{language}": (language, language) for language in ("hi", "el", "th", "en")},
+    **{f"ogx_xquad_en{language}": (language, "en") for language in ("hi", "el", "th")},
+}
+MLQA = {  # task: language of the text, of the labels, file
+    **{
+        f"ogx_mlqa_{code}": (code, code, "test")
+        for code in ("en", "ar", "de", "zh", "vi", "es", "hi")
+    },
+    "ogx_mlqa_enhi": ("hi", "en", "test"),
+    "ogx_mlqa_hival": ("hi", "hi", "dev"),
+    "ogx_mlqa_enhival": ("hi", "en", "dev"),
+}
+
+
+def load(task, data_dir):
+    """Loads a task as the plain lm_eval command does with --include_path and --metadata."""
+    tasks = manager.TaskManager(
+        include_path=resources.path("tasks") / "lm_eval",
+        include_defaults=False,
+        # lm_eval adds the model's arguments to the metadata.
+        metadata={"data_dir": str(data_dir), "pretrained": "x", "dtype": "float32"},
+    )
+    return tasks.load([task])["tasks"][task]
+
+
+def test_all_tasks_are_there():
+    index = manager.TaskManager(
+        include_path=resources.path("tasks") / "lm_eval", include_defaults=False
+    )
+    assert set(index.all_subtasks) == {*XQUAD, *MLQA}
+    assert index.all_tags == ["ogx_mlqa", "ogx_xquad"]
+
+
+@pytest.mark.parametrize("task", XQUAD)
+def test_xquad_task(task, tmp_path, write_squad):
+    language, labels = XQUAD[task]
+    write_squad(tmp_path / f"xquad.{language}.json", ("Q?", ["a", "b"]), context="C")
+    loaded = load(task, tmp_path)
+    [doc] = loaded.eval_docs
+    assert loaded.doc_to_text(doc) == qa_prompts.qa_prompt("xquad", labels, "C", "Q?")
+    assert loaded.doc_to_target(doc) == ["a", "b"]
+    assert loaded.process_results(doc, ["The B"]) == {"exact_match": 100.0, "f1": 100.0}
+    assert_zero_shot_greedy(loaded)
+
+
+@pytest.mark.parametrize("task", MLQA)
+def test_mlqa_task(task, tmp_path, write_squad):
+    language, labels, split = MLQA[task]
+    name = f"{split}-context-{language}-question-{language}.json"
+    write_squad(tmp_path / "MLQA_V1" / split / name, ("Q?", ["a।b"]), context="C")
+    loaded = load(task, tmp_path)
+    [doc] = loaded.eval_docs
+    assert loaded.doc_to_text(doc) == qa_prompts.qa_prompt("mlqa", labels, "C", "Q?")
+    assert loaded.process_results(doc, ["ab"]) == {"exact_match": 100.0, "f1": 100.0}
+    assert_zero_shot_greedy(loaded)
+
+
+def assert_zero_shot_greedy(task):
+    assert task.get_config("num_fewshot") is None
+    assert task.get_config("output_type") == "generate_until"
+    assert task.get_config("generation_kwargs") == {
+        "until": ["\n"],
+        "do_sample": False,
+        "max_gen_toks": 256,
+    }
+
+
+def test_mlqa_is_scored_in_its_language(tmp_path, write_squad):
+    write_squad(tmp_path / "test-context-de-question-de.json", ("Q", ["die Stadt"]), context="C")
+    write_squad(tmp_path / "test-context-es-question-es.json", ("Q", ["die Stadt"]), context="C")
+    for task, expected in (("ogx_mlqa_de", 100.0), ("ogx_mlqa_es", 0.0)):
+        loaded = load(task, tmp_path)
+        assert loaded.process_results(loaded.eval_docs[0], ["Stadt"])["exact_match"] == expected
+
+
+def test_answer_that_starts_with_a_newline_is_empty_and_wrong(tmp_path, write_squad):
+    write_squad(tmp_path / "xquad.hi.json", ("Q", ["दिल्ली"]), context="C")
+    loaded = load("ogx_xquad_hi", tmp_path)
+    assert loaded.process_results(loaded.eval_docs[0], [""]) == {"exact_match": 0.0, "f1": 0.0}
+
+
+def test_data_dir_may_be_a_file_or_the_samples(tmp_path, write_squad):
+    file = write_squad(tmp_path / "mine.json", ("Q", ["a"]), context="C")
+    rows = qa_tasks.load_xquad(language="hi", label_language="en", data_dir=str(file))
+    assert rows["validation"]["prompt"] == [qa_prompts.qa_prompt("xquad", "en", "C", "Q")]
+    samples = qa_tasks.load_xquad(language="th", label_language="th", data_dir="samples")
+    assert len(samples["validation"]) >= 20
+
+
+def test_missing_file_names_file_and_flag(tmp_path):
+    with pytest.raises(errors.InputError) as error:
+        load("ogx_xquad_hi", tmp_path)
+    assert str(error.value) == (
+        f"{tmp_path}/xquad.hi.json: no such file; put the official xquad.hi.json there, "
+        "or point --data-dir elsewhere"
+    )
+
+
+def test_no_network_names_file_and_flag(monkeypatch):
+    def unreachable(*args, **kwargs):
+        raise ConnectionError("Couldn't reach the hub")
+
+    monkeypatch.setattr(datasets, "load_dataset", unreachable)
+    with pytest.raises(errors.InputError) as error:
+        qa_tasks.load_mlqa(language="hi", label_language="hi", split="validation")
+    message = str(error.value)
+    assert "facebook/mlqa" in message
+    assert message.endswith("pass the folder with dev-context-hi-question-hi.json as --data-dir")
+    assert "\n" not in message
+
+
+def test_rows_from_the_hub(monkeypatch):
+    asked = []
+
+    def hub(*args, **kwargs):
+        asked.append((args, kwargs))
+        return [
+            {"id": "1", "context": "C", "question": "Q", "answers": {"text": ["a"], "start": [0]}}
+        ]
+
+    monkeypatch.setattr(datasets, "load_dataset", hub)
+    rows = qa_tasks.load_xquad(language="hi", label_language="hi")["validation"]
+    assert asked == [(("google/xquad", "xquad.hi"), {"split": "validation"})]
+    assert rows["answers"] == [["a"]]
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("{", r"xquad.hi.json:1: not JSON"),
+        ('{"version": "1.1"}', r"xquad.hi.json: no key 'data'"),
+        ('{"data": [{"paragraphs": [{"context": "C"}]}]}', r"xquad.hi.json: no key 'qas'"),
+        ('{"data": []}', r"xquad.hi.json: holds no questions; put the official file there"),
+    ],
+)
+def test_malformed_file(tmp_path, content, message):
+    (tmp_path / "xquad.hi.json").write_text(content, encoding="utf-8")
+    with pytest.raises(errors.InputError, match=message):
+        qa_tasks.load_xquad(language="hi", label_language="hi", data_dir=str(tmp_path))
+
+
+def test_question_without_answers(tmp_path, write_squad):
+    file = write_squad(tmp_path / "xquad.hi.json", ("Q", ["a"]), ("R", []), context="C")
+    with pytest.raises(errors.InputError, match="xquad.hi.json: question q1 has no answers"):
+        qa_tasks.load_xquad(language="hi", label_language="hi", data_dir=str(file))
+
+
+def test_official_layout_of_answers_is_read(tmp_path):
+    question = {"id": "1", "question": "Q", "answers": [{"text": "a", "answer_start": 3}]}
+    content = {"data": [{"title": "t", "paragraphs": [{"context": "C", "qas": [question]}]}]}
+    (tmp_path / "xquad.el.json").write_text(json.dumps(content), encoding="utf-8")
+    rows = qa_tasks.load_xquad(language="el", label_language="el", data_dir=str(tmp_path))
+    assert rows["validation"][0]["id"] == "1"

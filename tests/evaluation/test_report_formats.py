@@ -1,0 +1,97 @@
+import csv
+import io
+import struct
+import sys
+
+import pytest
+
+from commit_t5x import errors
+from commit_t5x.evaluation import report_formats
+from commit_t5x.evaluation.results import Report, Score
+
+COLUMNS = [("ogx_xquad_hi", "exact_match"), ("ogx_xquad_hi", "f1"), ("other", "acc")]
+REPORT = Report(
+    runs=["alpaca", "commit_hi"],
+    columns=COLUMNS,
+    scores={
+        ("alpaca", "ogx_xquad_hi", "exact_match"): Score(1.24, 0.6, 1.8, 1190),
+        ("alpaca", "ogx_xquad_hi", "f1"): Score(4.0, None, None, 1190),
+        ("alpaca", "other", "acc"): Score(0.5, 0.4, 0.6, 100),
+        ("commit_hi", "ogx_xquad_hi", "exact_match"): Score(6.5, 5.1, 7.9, 1190),
+        ("commit_hi", "ogx_xquad_hi", "f1"): Score(11.2, 9.8, 12.7, 1190),
+    },
+    higher_is_better=frozenset(COLUMNS),
+)
+
+
+def test_markdown():
+    assert report_formats.to_markdown(REPORT) == (
+        "| run       |  xquad_hi EM |   xquad_hi F1 |    other acc |\n"
+        "|-----------|-------------:|--------------:|-------------:|\n"
+        "| alpaca    |     1.2 ±0.6 |           4.0 | 0.500 ±0.100 |\n"
+        "| commit_hi | **6.5** ±1.4 | **11.2** ±1.4 |            – |\n"
+    )
+
+
+def test_latex():
+    assert report_formats.to_latex(REPORT) == (
+        "\\begin{tabular}{lrrr}\n"
+        "\\toprule\n"
+        " & \\multicolumn{2}{c}{xquad\\_hi} & \\multicolumn{1}{c}{other} \\\\\n"
+        "\\cmidrule(lr){2-3}\\cmidrule(lr){4-4}\n"
+        "Run & EM & F1 & acc \\\\\n"
+        "\\midrule\n"
+        "alpaca & 1.2 & 4.0 & 0.500 \\\\\n"
+        "commit\\_hi & \\textbf{6.5} & \\textbf{11.2} & -- \\\\\n"
+        "\\bottomrule\n"
+        "\\end{tabular}\n"
+    )
+
+
+def test_csv_keeps_every_digit():
+    rows = list(csv.DictReader(io.StringIO(report_formats.to_csv(REPORT))))
+    assert len(rows) == len(REPORT.scores)
+    assert rows[0] == {
+        "run": "alpaca",
+        "task": "ogx_xquad_hi",
+        "metric": "exact_match",
+        "value": "1.24",
+        "low": "0.6",
+        "high": "1.8",
+        "num_samples": "1190",
+    }
+    assert rows[1]["low"] == ""
+
+
+def test_png_is_an_image_and_repeatable():
+    image = report_formats.to_png(REPORT)
+    assert image.startswith(b"\x89PNG\r\n\x1a\n")
+    width, height = struct.unpack(">II", image[16:24])
+    assert width > 300 and height > 300
+    assert report_formats.to_png(REPORT) == image
+
+
+def test_png_without_matplotlib(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(errors.InputError, match="format png: needs matplotlib; run pip install"):
+        report_formats.to_png(REPORT)
+
+
+def test_a_single_run_and_a_tie_have_no_best():
+    column = ("t", "f1")
+    score = Score(3.0, None, None, 4)
+    single = Report(["a"], [column], {("a", *column): score}, frozenset([column]))
+    assert "**" not in report_formats.to_markdown(single)
+    scores = {("a", *column): score, ("b", *column): score}
+    assert "**" not in report_formats.to_markdown(
+        Report(["a", "b"], [column], scores, frozenset([column]))
+    )
+
+
+def test_a_metric_where_lower_is_better_has_no_bold():
+    column = ("t", "word_perplexity")
+    scores = {
+        ("a", *column): Score(30.0, None, None, 4),
+        ("b", *column): Score(20.0, None, None, 4),
+    }
+    assert "**" not in report_formats.to_markdown(Report(["a", "b"], [column], scores))

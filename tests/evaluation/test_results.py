@@ -1,0 +1,117 @@
+import json
+
+import numpy as np
+import pytest
+
+from commit_t5x import errors
+from commit_t5x.evaluation import results
+
+
+def test_bootstrap_interval_is_that_of_the_normal_distribution_for_many_samples():
+    samples = np.random.default_rng(1).normal(50.0, 10.0, 1000)
+    low, high = results.bootstrap_interval(samples)
+    margin = 1.96 * samples.std(ddof=1) / np.sqrt(1000)
+    assert low == pytest.approx(samples.mean() - margin, abs=0.05)
+    assert high == pytest.approx(samples.mean() + margin, abs=0.05)
+    assert results.bootstrap_interval(samples) == (low, high)
+
+
+def test_bootstrap_interval_of_equal_scores_has_no_width():
+    assert results.bootstrap_interval([100.0] * 7) == (100.0, 100.0)
+
+
+def test_bootstrap_interval_stays_within_the_scale():
+    low, high = results.bootstrap_interval([0.0] * 99 + [100.0])
+    assert low == 0.0 < high < 10.0
+
+
+def save(path, tasks, **more):
+    """Writes a result file with {task: {metric: value}}."""
+    content = {
+        "results": {
+            task: {"alias": task, "sample_len": 4}
+            | {f"{metric},none": value for metric, value in scores.items()}
+            | {f"{metric}_stderr,none": 1.0 for metric in scores}
+            for task, scores in tasks.items()
+        },
+        "n-samples": {task: {"original": 9, "effective": 4} for task in tasks},
+        "higher_is_better": {task: dict.fromkeys(scores, True) for task, scores in tasks.items()},
+        **more,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def test_load_reads_folders_recursively(tmp_path):
+    save(tmp_path / "commit" / "results.json", {"t_hi": {"exact_match": 6.0, "f1": 11.0}})
+    save(tmp_path / "deep" / "alpaca" / "results.json", {"t_el": {"f1": 1.0}})
+    (tmp_path / "commit" / "model_config.json").write_text('{"results": 3}')
+    (tmp_path / "commit" / "broken.json").write_text("{")
+    report = results.load([tmp_path])
+    assert report.runs == ["commit", "deep/alpaca"]
+    assert report.columns == [("t_el", "f1"), ("t_hi", "exact_match"), ("t_hi", "f1")]
+    assert report.tasks() == {"t_el": ["f1"], "t_hi": ["exact_match", "f1"]}
+    assert report.higher_is_better == set(report.columns)
+    assert set(report.scores) == {
+        ("commit", "t_hi", "exact_match"),
+        ("commit", "t_hi", "f1"),
+        ("deep/alpaca", "t_el", "f1"),
+    }
+
+
+def test_intervals_come_from_samples_or_else_from_the_standard_error(tmp_path):
+    save(
+        tmp_path / "results.json",
+        {"t": {"f1": 50.0, "exact_match": 25.0}},
+        sample_scores={"t": {"exact_match": [100.0, 0.0, 0.0, 0.0]}},
+    )
+    report = results.load([tmp_path / "results.json"])
+    [run] = report.runs
+    em, f1 = report.scores[run, "t", "exact_match"], report.scores[run, "t", "f1"]
+    assert (em.value, em.low, em.high, em.num_samples) == (25.0, 0.0, 75.0, 4)
+    assert (f1.low, f1.high) == (pytest.approx(50 - 1.96, abs=1e-3), pytest.approx(51.96, abs=1e-3))
+
+
+@pytest.mark.parametrize(
+    "files, names",
+    [
+        (["out/results.json"], ["out"]),
+        (["out/native.json"], ["native"]),
+        (["out/native.json", "out/export.json"], ["native", "export"]),
+        (["out/results.json", "out/export.json"], ["results", "export"]),
+        (["a/x/results.json", "b/x/results.json"], ["a/x", "b/x"]),
+        (["out/results.json", "out/sub/results.json"], ["out", "sub"]),
+        (["m/results_1.json", "m/results_2.json"], ["results_1", "results_2"]),
+        (["a/results_2026.json", "b/results_2026.json"], ["a", "b"]),
+    ],
+)
+def test_names_of_runs(tmp_path, files, names):
+    for file in files:
+        save(tmp_path / file, {"t": {"f1": 1.0}})
+    assert results.load([tmp_path / file for file in files]).runs == names
+
+
+def test_runs_keep_the_order_of_the_paths(tmp_path):
+    for name in ("a", "b", "c"):
+        save(tmp_path / name / "results.json", {"t": {"f1": 1.0}})
+    assert results.load([tmp_path / "c", tmp_path / "a", tmp_path / "b"]).runs == ["c", "a", "b"]
+
+
+def test_bad_input(tmp_path):
+    with pytest.raises(errors.InputError, match="none: no such file or folder"):
+        results.load([tmp_path / "none"])
+    with pytest.raises(errors.InputError, match="no result files; make one with"):
+        results.load([tmp_path])
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(errors.InputError, match="config.json: not a result file: no key 'results'"):
+        results.load([tmp_path / "config.json"])
+    (tmp_path / "results.json").write_text('{"results": {')
+    with pytest.raises(errors.InputError, match="results.json: not JSON"):
+        results.load([tmp_path])
+
+
+def test_write_leaves_only_the_file(tmp_path):
+    results.write(tmp_path / "deep" / "a.txt", b"1")
+    results.write(tmp_path / "deep" / "a.txt", b"22")
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["a.txt"]
+    assert (tmp_path / "deep" / "a.txt").read_bytes() == b"22"

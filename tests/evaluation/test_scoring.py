@@ -1,0 +1,87 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from commit_t5x import llama
+from commit_t5x.evaluation import scoring
+
+LENGTH = 64
+
+
+@pytest.fixture(scope="module")
+def log_softmax(tiny_model):
+    """Returns a function from tokens to the log-probabilities [length, vocab] behind each."""
+    module = llama.Llama(tiny_model.config)
+
+    @jax.jit
+    def forward(tokens):
+        logits = module.apply({"params": tiny_model.params}, tokens, tokens, enable_dropout=False)
+        return jax.nn.log_softmax(logits[0])
+
+    def call(tokens):
+        padded = jnp.zeros((1, LENGTH), jnp.int32).at[0, : len(tokens)].set(jnp.array(tokens))
+        return np.asarray(forward(padded))[: len(tokens)]
+
+    return call
+
+
+def expected_score(log_softmax, context, targets):
+    """The definition, token by token."""
+    logprobs = log_softmax([*context, *targets])[len(context) - 1 : -1]
+    total = sum(row[target] for row, target in zip(logprobs, targets, strict=True))
+    greedy = all(row.argmax() == target for row, target in zip(logprobs, targets, strict=True))
+    return total, greedy
+
+
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_scores_do_not_depend_on_batch_or_padding(tiny_model, log_softmax, batch_size):
+    rows = [([1, 40, 50], [60, 70]), ([1], [300]), (list(range(20, 70)), [5, 6, 7]), ([9], [13])]
+    scores = scoring.score_targets(
+        llama.Llama(tiny_model.config),
+        tiny_model.params,
+        rows,
+        batch_size=batch_size,
+        max_length=256,
+    )
+    for (context, targets), score in zip(rows, scores, strict=True):
+        logprob, is_greedy = expected_score(log_softmax, context, targets)
+        assert score.logprob == pytest.approx(logprob, abs=1e-3)
+        assert score.is_greedy == is_greedy
+
+
+def test_greedy_continuation_is_recognised(tiny_model, log_softmax):
+    tokens = [1, 40, 50]
+    for _ in range(3):
+        tokens.append(int(log_softmax(tokens)[-1].argmax()))
+    rows = [(tokens[:3], tokens[3:]), (tokens[:3], [*tokens[3:-1], tokens[-1] + 1])]
+    module = llama.Llama(tiny_model.config)
+    scores = scoring.score_targets(module, tiny_model.params, rows, batch_size=7, max_length=256)
+    assert [score.is_greedy for score in scores] == [True, False]
+    assert scores[0].logprob > scores[1].logprob
+
+
+def test_a_context_that_is_too_long_loses_its_start(tiny_model, log_softmax):
+    context, targets = list(range(100, 150)), [7, 8]
+    module = llama.Llama(tiny_model.config)
+    [score] = scoring.score_targets(
+        module, tiny_model.params, [(context, targets)], batch_size=1, max_length=16
+    )
+    # 17 tokens are one more than the model reads: the last is predicted only.
+    assert score.logprob == pytest.approx(
+        expected_score(log_softmax, context[-15:], targets)[0], abs=1e-3
+    )
+
+
+def test_batches_are_reported(tiny_model):
+    done = []
+    rows = [([1], [2])] * 5
+    module = llama.Llama(tiny_model.config)
+    scoring.score_targets(
+        module, tiny_model.params, rows, batch_size=2, max_length=256, on_batch=done.append
+    )
+    assert done == [2, 2, 1]
+
+
+def test_batches_put_long_rows_first():
+    assert list(scoring.batches([3, 9, 5, 9], size=3)) == [[1, 3, 2], [0]]
