@@ -1,0 +1,253 @@
+"""The LLaMA network, called as T5X calls its decoder-only networks."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.linen import partitioning as nn_partitioning
+
+from commit_t5x import layers
+from commit_t5x.errors import InputError
+from commit_t5x.llama_config import PRESETS, LlamaConfig, RopeScaling, preset
+
+__all__ = [
+    "PRESETS",
+    "Llama",
+    "LlamaConfig",
+    "RopeScaling",
+    "preset",
+    "stack_layers",
+    "unstack_layers",
+]
+
+_RESIDUAL_AXES = ("batch", "length", "embed")
+_REMAT_POLICIES = {
+    "full": None,  # keep each layer's input only
+    "minimal": jax.checkpoint_policies.checkpoint_dots_with_no_batch_dims,
+}
+
+
+class DecoderLayer(nn.Module):
+    """RMSNorm and attention, RMSNorm and MLP, each added to the residual stream.
+
+    Returns (x, None): the carry and the output of a scan over layers.
+    """
+
+    config: LlamaConfig
+    dtype: Any = jnp.float32
+    residual_dropout_rate: float = 0.0
+    attention_dropout_rate: float = 0.0
+
+    @nn.compact
+    def __call__(self, x: jax.Array, context: layers.AttentionContext) -> tuple[jax.Array, None]:
+        cfg = self.config
+        dropout = nn.Dropout(self.residual_dropout_rate, deterministic=context.deterministic)
+        x = layers.with_sharding_constraint(x, _RESIDUAL_AXES)
+        y = layers.RMSNorm(cfg.norm_eps, self.dtype, name="pre_self_attention_layer_norm")(x)
+        y = layers.Attention(
+            num_heads=cfg.num_heads,
+            num_kv_heads=cfg.num_kv_heads,
+            head_dim=cfg.head_dim,
+            rotary_frequencies=_frequencies(cfg),
+            use_bias=cfg.attention_bias,
+            dropout_rate=self.attention_dropout_rate,
+            dtype=self.dtype,
+            name="self_attention",
+        )(y, context)
+        x = layers.with_sharding_constraint(x + dropout(y), _RESIDUAL_AXES)
+        y = layers.RMSNorm(cfg.norm_eps, self.dtype, name="pre_mlp_layer_norm")(x)
+        y = layers.MLP(cfg.mlp_dim, cfg.mlp_bias, self.dtype, name="mlp")(y)
+        return layers.with_sharding_constraint(x + dropout(y), _RESIDUAL_AXES), None
+
+
+class Llama(nn.Module):
+    """A decoder of the LLaMA family.
+
+    Attributes:
+      config: sizes and constants; the weights' shapes follow from it alone.
+      dtype: of the computation, "float32" or "bfloat16"; weights, softmax and logits are fp32.
+      residual_dropout_rate: on what attention and MLP add to the residual stream.
+      embedding_dropout_rate: on the embedded tokens.
+      attention_dropout_rate: on the attention weights.
+      forgetful_mask_max_ratio: see `layers.forgetful_mask`; 0 turns it off.
+      scan_layers: one compiled layer for all; weights and cache then have a leading `layers` axis.
+        Otherwise layer i is named `layers_i`.
+      remat_policy: what the backward pass recomputes: "none", "minimal" (all but matrix products)
+        or "full" (all but the layers' inputs).
+
+    Example:
+      >>> module = Llama(preset("debug"))
+      >>> tokens = jnp.ones((2, 8), jnp.int32)
+      >>> variables = module.init(jax.random.key(0), tokens, tokens, enable_dropout=False)
+      >>> module.apply({"params": variables["params"]}, tokens, tokens, enable_dropout=False).shape
+      (2, 8, 32000)
+    """
+
+    config: LlamaConfig
+    dtype: Any = "float32"
+    residual_dropout_rate: float = 0.0
+    embedding_dropout_rate: float = 0.0
+    attention_dropout_rate: float = 0.0
+    forgetful_mask_max_ratio: float = 0.0
+    scan_layers: bool = True
+    remat_policy: str = "none"
+
+    def setup(self):
+        cfg, dtype = self.config, jnp.dtype(self.dtype)
+        self.token_embedder = layers.Embed(cfg.vocab_size, cfg.emb_dim, dtype)
+        self.embedding_dropout = nn.Dropout(self.embedding_dropout_rate)
+        layer = self._layer_class()
+        options = dict(
+            config=cfg,
+            dtype=dtype,
+            residual_dropout_rate=self.residual_dropout_rate,
+            attention_dropout_rate=self.attention_dropout_rate,
+        )
+        if self.scan_layers:
+            scanned = nn_partitioning.scan_with_axes(
+                layer,
+                variable_axes={"params": 0, "cache": 0},
+                split_rngs={"params": True, "dropout": True},
+                in_axes=nn.broadcast,
+                length=cfg.num_layers,
+                axis_name="layers",
+                axes_collections=("params", "cache"),
+            )
+            self.layers = scanned(**options)
+        else:
+            self.layers = [layer(**options) for _ in range(cfg.num_layers)]
+        self.decoder_norm = layers.RMSNorm(cfg.norm_eps, dtype)
+        if not cfg.tied_embeddings:
+            self.logits_dense = layers.Linear(
+                cfg.vocab_size, ("embed", "vocab"), dtype=dtype, out_dtype=jnp.float32
+            )
+
+    def _layer_class(self) -> type[nn.Module]:
+        if self.remat_policy == "none":
+            return DecoderLayer
+        if self.remat_policy not in _REMAT_POLICIES:
+            raise InputError(
+                f"remat_policy: '{self.remat_policy}' is unknown; "
+                f"use none, {', '.join(_REMAT_POLICIES)}"
+            )
+        return nn_partitioning.remat(
+            DecoderLayer,
+            policy=_REMAT_POLICIES[self.remat_policy],
+            prevent_cse=not self.scan_layers,
+        )
+
+    def __call__(
+        self,
+        decoder_input_tokens: jax.Array,
+        decoder_target_tokens: jax.Array | None = None,
+        decoder_segment_ids: jax.Array | None = None,
+        decoder_positions: jax.Array | None = None,
+        decoder_causal_attention: jax.Array | None = None,
+        *,
+        enable_dropout: bool = True,
+        decode: bool = False,
+        max_decode_length: int | None = None,
+        prefill: bool = False,
+        prefill_lengths: jax.Array | None = None,
+    ) -> jax.Array:
+        """Returns the logits of the next token, fp32 [batch, length, vocab].
+
+        Padding on the right needs no mask, as causal queries never see it.
+
+        Args:
+          decoder_input_tokens: int [batch, length], shifted right: BOS first.
+          decoder_target_tokens: unused; T5X passes it.
+          decoder_segment_ids: int [batch, length] of packed rows; tokens see their segment only.
+          decoder_positions: int [batch, length]; counted along the row by default.
+          decoder_causal_attention: int [batch, length], 1 over a bidirectional prefix.
+          enable_dropout: for training; needs an rng named `dropout` where a rate is not 0.
+          decode: the first call, on rows of full length, creates the empty cache; later calls, on
+            rows of length 1, append a token to it. The collection `cache` must be mutable.
+          max_decode_length: length of a cache that this call creates; that of the row by default.
+          prefill: fills the cache from the row's start, creating it where there is none.
+          prefill_lengths: int [batch]; tokens of each row that count, the whole row by default.
+            Decoding goes on behind them.
+        """
+        hidden = self.hidden(
+            decoder_input_tokens,
+            decoder_segment_ids,
+            decoder_positions,
+            decoder_causal_attention,
+            enable_dropout=enable_dropout,
+            decode=decode,
+            max_decode_length=max_decode_length,
+            prefill=prefill,
+            prefill_lengths=prefill_lengths,
+        )
+        return self.logits(hidden)
+
+    def hidden(
+        self,
+        tokens: jax.Array,
+        segment_ids: jax.Array | None = None,
+        positions: jax.Array | None = None,
+        causal_attention: jax.Array | None = None,
+        *,
+        enable_dropout: bool,
+        decode: bool = False,
+        max_decode_length: int | None = None,
+        prefill: bool = False,
+        prefill_lengths: jax.Array | None = None,
+    ) -> jax.Array:
+        """Returns what `logits` takes, [batch, length, embed]; arguments as in __call__."""
+        batch, length = tokens.shape
+        if prefill and decode:
+            raise ValueError("prefill and decode exclude each other")
+        if positions is None:
+            positions = jnp.arange(length)[None]
+        if prefill and prefill_lengths is None:
+            prefill_lengths = jnp.full((batch,), length, jnp.int32)
+        mask = layers.decoder_mask(length, segment_ids, causal_attention)
+        if enable_dropout and self.forgetful_mask_max_ratio > 0.0:
+            mask = mask & layers.forgetful_mask(
+                self.make_rng("dropout"), batch, length, self.forgetful_mask_max_ratio, segment_ids
+            )
+        context = layers.AttentionContext(
+            mask=mask,
+            rotary=layers.rotary_table(positions, jnp.float32(_frequencies(self.config))),
+            prefill_lengths=prefill_lengths,
+            deterministic=not enable_dropout,
+            decode=decode,
+            prefill=prefill,
+            max_decode_length=max_decode_length,
+        )
+        x = self.token_embedder(tokens.astype(jnp.int32))
+        x = layers.with_sharding_constraint(x, _RESIDUAL_AXES)
+        x = self.embedding_dropout(x, deterministic=not enable_dropout)
+        for layer in [self.layers] if self.scan_layers else self.layers:
+            x, _ = layer(x, context)
+        return self.decoder_norm(x)
+
+    def logits(self, hidden: jax.Array) -> jax.Array:
+        """Returns fp32 logits [..., vocab] of the final hidden states [..., embed]."""
+        head = self.token_embedder.attend if self.config.tied_embeddings else self.logits_dense
+        return head(hidden)
+
+
+def _frequencies(cfg: LlamaConfig) -> tuple[float, ...]:
+    return tuple(layers.rotary_frequencies(cfg.head_dim, cfg.rope_theta, cfg.rope_scaling).tolist())
+
+
+def unstack_layers(params: dict[str, Any]) -> dict[str, Any]:
+    """Turns weights of a scanned network into those of an unrolled one: layers -> layers_0, ..."""
+    params = dict(params)
+    stacked = params.pop("layers")
+    count = jax.tree.leaves(stacked)[0].shape[0]
+    return params | {
+        f"layers_{i}": jax.tree.map(lambda x, i=i: x[i], stacked) for i in range(count)
+    }
+
+
+def stack_layers(params: dict[str, Any]) -> dict[str, Any]:
+    """Inverse of unstack_layers."""
+    names = [name for name in params if name.startswith("layers_")]
+    names.sort(key=lambda name: int(name.removeprefix("layers_")))
+    rest = {name: value for name, value in params.items() if name not in names}
+    layers_ = [params[name] for name in names]
+    return rest | {"layers": jax.tree.map(lambda *xs: jnp.stack(xs), *layers_)}

@@ -1,0 +1,285 @@
+"""What a model of the LLaMA family is: its sizes, its presets, and its Hugging Face configuration.
+
+Plain Python, so that a command can read a configuration without loading an accelerator library.
+"""
+
+import dataclasses
+import types
+from collections.abc import Mapping
+from typing import Any
+
+from commit_t5x.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class RopeScaling:
+    """How rotary frequencies are stretched for contexts longer than the pretraining ones.
+
+    Attributes:
+      kind: "linear" divides every frequency by `factor`; "llama3" divides the low ones only and
+        blends in between (Llama 3.1's reference code).
+      factor: the divisor.
+      low_freq_factor, high_freq_factor: "llama3" only; wavelengths above original_max_length /
+        low_freq_factor are divided, those below original_max_length / high_freq_factor are kept.
+      original_max_length: "llama3" only; context length of the pretraining, in tokens.
+    """
+
+    kind: str
+    factor: float
+    low_freq_factor: float = 1.0
+    high_freq_factor: float = 4.0
+    original_max_length: int = 8192
+
+    def __post_init__(self):
+        if self.kind not in ("linear", "llama3"):
+            raise InputError(f"rope_scaling: '{self.kind}' is not supported; use linear or llama3")
+
+
+@dataclasses.dataclass(frozen=True)
+class LlamaConfig:
+    """Sizes and constants of a LLaMA-family decoder; the weights' shapes follow from it.
+
+    Attributes:
+      vocab_size: rows of the embedding and columns of the head.
+      emb_dim: width of the residual stream.
+      mlp_dim: width of the gated MLP.
+      num_layers: decoder layers.
+      num_heads: query heads.
+      num_kv_heads: key and value heads; divides num_heads (grouped-query attention), or equals it.
+      head_dim: width of a head; even, for the rotary halves.
+      max_length: tokens of context that the model is made for.
+      norm_eps: added to the mean square in RMSNorm.
+      rope_theta: base of the rotary frequencies.
+      rope_scaling: None for LLaMA 1 and 2.
+      tied_embeddings: the head is the transposed embedding.
+      attention_bias, mlp_bias: biases on all projections of the block.
+
+    Raises:
+      InputError: a size is not positive, or sizes do not fit each other.
+    """
+
+    vocab_size: int
+    emb_dim: int
+    mlp_dim: int
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    max_length: int = 2048
+    norm_eps: float = 1e-6
+    rope_theta: float = 10000.0
+    rope_scaling: RopeScaling | None = None
+    tied_embeddings: bool = False
+    attention_bias: bool = False
+    mlp_bias: bool = False
+
+    def __post_init__(self):
+        for name in _HF_SIZES:
+            if getattr(self, name) < 1:
+                raise InputError(f"{name}: {getattr(self, name)} is not a positive number")
+        if self.num_heads % self.num_kv_heads:
+            raise InputError(
+                f"num_kv_heads: {self.num_kv_heads} does not divide num_heads, {self.num_heads}"
+            )
+        if self.head_dim % 2:
+            raise InputError(f"head_dim: {self.head_dim} is odd; rotary positions need an even one")
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of weights, e.g. 6,738,415,616 for 7b."""
+        joined, joined_kv = self.num_heads * self.head_dim, self.num_kv_heads * self.head_dim
+        attention = self.emb_dim * (2 * joined + 2 * joined_kv)
+        mlp = 3 * self.emb_dim * self.mlp_dim
+        if self.attention_bias:
+            attention += joined + 2 * joined_kv + self.emb_dim
+        if self.mlp_bias:
+            mlp += 2 * self.mlp_dim + self.emb_dim
+        embeddings = self.vocab_size * self.emb_dim * (1 if self.tied_embeddings else 2)
+        return embeddings + self.num_layers * (attention + mlp + 2 * self.emb_dim) + self.emb_dim
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the fields as a dictionary that `json` can write; from_json reads it back."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "LlamaConfig":
+        """Reads what to_json wrote.
+
+        Raises:
+          InputError: naming the fields that are missing or unknown.
+        """
+        known = dataclasses.fields(cls)
+        unknown = sorted(set(fields) - {field.name for field in known})
+        missing = [
+            field.name
+            for field in known
+            if field.default is dataclasses.MISSING and field.name not in fields
+        ]
+        if unknown or missing:
+            raise InputError(
+                f"model config: missing fields {missing}, unknown fields {unknown}; "
+                "was it written by another version?"
+            )
+        scaling = fields.get("rope_scaling")
+        try:
+            scaling = RopeScaling(**scaling) if scaling is not None else None
+        except TypeError as error:
+            raise InputError(f"model config: rope_scaling: {error}; correct it") from error
+        return cls(**{**fields, "rope_scaling": scaling})
+
+    def to_hf(self) -> dict[str, Any]:
+        """Returns the fields of Hugging Face's `config.json` that describe the architecture.
+
+        Both spellings of the rotary fields are given: `rope_parameters` (transformers 5) and
+        `rope_theta` with `rope_scaling` (before).
+        """
+        scaling = None
+        if self.rope_scaling is not None:
+            scaling = {"rope_type": self.rope_scaling.kind, "factor": self.rope_scaling.factor}
+            if self.rope_scaling.kind == "llama3":
+                scaling |= {hf: getattr(self.rope_scaling, name) for name, hf in _HF_LLAMA3.items()}
+        return {
+            "architectures": ["LlamaForCausalLM"],
+            "model_type": "llama",
+            "hidden_act": "silu",
+            **{hf: getattr(self, name) for name, hf in (_HF_SIZES | _HF_CONSTANTS).items()},
+            "rope_scaling": scaling,
+            "rope_parameters": {
+                "rope_theta": self.rope_theta,
+                **(scaling or {"rope_type": "default"}),
+            },
+        }
+
+    @classmethod
+    def from_hf(cls, hf: Mapping[str, Any]) -> "LlamaConfig":
+        """Reads Hugging Face's `config.json` of a LLaMA-family model.
+
+        Fields that only matter to training or to Hugging Face's code are ignored.
+
+        Raises:
+          InputError: naming the field that is missing, or that this network can't express.
+        """
+        for name, allowed in _HF_REQUIRED.items():
+            if hf.get(name, allowed[0]) not in allowed:
+                raise InputError(
+                    f"config.json: {name}={hf[name]!r} can't be expressed; supported: {allowed}"
+                )
+        hf = {**hf}
+        missing = [name for name in _HF_WITHOUT_DEFAULT if hf.get(name) is None]
+        if missing:
+            raise InputError(f"config.json: fields {missing} are missing")
+        heads = hf["num_attention_heads"]
+        if hf.get("num_key_value_heads") is None:
+            hf["num_key_value_heads"] = heads
+        if hf.get("head_dim") is None:
+            hf["head_dim"] = hf["hidden_size"] // heads
+        rope = {**(hf.get("rope_parameters") or hf.get("rope_scaling") or {})}
+        hf["rope_theta"] = rope.pop("rope_theta", None) or hf.get("rope_theta")
+        read = {ours: hf.get(theirs) for ours, theirs in (_HF_SIZES | _HF_CONSTANTS).items()}
+        read = {name: value for name, value in read.items() if value is not None}
+        return cls(**read, rope_scaling=_scaling_from_hf(rope, hf))
+
+
+def _scaling_from_hf(rope: dict[str, Any], hf: Mapping[str, Any]) -> RopeScaling | None:
+    # "type" is the name that transformers used before 4.43.
+    kind = rope.pop("rope_type", None) or rope.pop("type", None) or "default"
+    rope.pop("type", None)
+    if rope.pop("partial_rotary_factor", 1.0) != 1.0:
+        raise InputError("config.json: partial_rotary_factor can't be expressed; supported: 1.0")
+    if kind == "default":
+        return None
+    fields = {"factor": "factor"} | (_HF_LLAMA3 if kind == "llama3" else {})
+    rope.setdefault("original_max_position_embeddings", hf.get("max_position_embeddings", 2048))
+    missing = [name for name in fields.values() if name not in rope]
+    if kind not in ("linear", "llama3") or missing:
+        raise InputError(
+            f"config.json: rope_scaling of type '{kind}' can't be expressed (missing {missing}); "
+            "supported: linear, llama3"
+        )
+    return RopeScaling(kind=kind, **{ours: rope[theirs] for ours, theirs in fields.items()})
+
+
+# Ours -> Hugging Face's.
+_HF_SIZES = {
+    "vocab_size": "vocab_size",
+    "emb_dim": "hidden_size",
+    "mlp_dim": "intermediate_size",
+    "num_layers": "num_hidden_layers",
+    "num_heads": "num_attention_heads",
+    "num_kv_heads": "num_key_value_heads",
+    "head_dim": "head_dim",
+    "max_length": "max_position_embeddings",
+}
+_HF_CONSTANTS = {
+    "norm_eps": "rms_norm_eps",
+    "rope_theta": "rope_theta",
+    "tied_embeddings": "tie_word_embeddings",
+    "attention_bias": "attention_bias",
+    "mlp_bias": "mlp_bias",
+}
+_HF_LLAMA3 = {
+    "low_freq_factor": "low_freq_factor",
+    "high_freq_factor": "high_freq_factor",
+    "original_max_length": "original_max_position_embeddings",
+}
+_HF_WITHOUT_DEFAULT = (
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+)
+# Values under which a Hugging Face model computes what this network computes; the first of each is
+# what an absent field means.
+_HF_REQUIRED: dict[str, tuple] = {
+    "model_type": ("llama",),
+    "hidden_act": ("silu", "swish"),
+    "quantization_config": (None,),
+    "sliding_window": (None,),
+    "partial_rotary_factor": (1.0, None),
+}
+
+
+def _size(emb_dim: int, mlp_dim: int, num_layers: int, num_heads: int, norm_eps: float = 1e-6):
+    return LlamaConfig(
+        vocab_size=32000,
+        emb_dim=emb_dim,
+        mlp_dim=mlp_dim,
+        num_layers=num_layers,
+        num_heads=num_heads,
+        num_kv_heads=num_heads,
+        head_dim=emb_dim // num_heads,
+        norm_eps=norm_eps,
+    )
+
+
+# The sizes of the original code (LLaMA 1's, and three smaller ones).
+PRESETS: Mapping[str, LlamaConfig] = types.MappingProxyType(
+    {
+        "debug": _size(128, 256, 2, 4),
+        "1b": _size(2048, 5504, 22, 16),
+        "3b": _size(3200, 8640, 26, 32),
+        "7b": _size(4096, 11008, 32, 32),
+        "13b": _size(5120, 13824, 40, 40),
+        "30b": _size(6656, 17920, 60, 52),
+        "65b": _size(8192, 22016, 80, 64, norm_eps=1e-5),
+    }
+)
+
+
+def preset(name: str, vocab_size: int | None = None, max_length: int | None = None) -> LlamaConfig:
+    """Returns the preset `name`, with another vocabulary or context length where given.
+
+    Raises:
+      InputError: there is no such preset.
+
+    Example:
+      >>> preset("7b").num_parameters
+      6738415616
+    """
+    if name not in PRESETS:
+        raise InputError(f"preset '{name}': unknown; choose from {', '.join(PRESETS)}")
+    changes = {"vocab_size": vocab_size, "max_length": max_length}
+    return dataclasses.replace(
+        PRESETS[name], **{key: value for key, value in changes.items() if value is not None}
+    )

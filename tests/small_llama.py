@@ -1,0 +1,44 @@
+"""A small network with grouped queries, and jitted ways to use one."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from commit_t5x.llama import Llama, LlamaConfig
+
+CONFIG = LlamaConfig(
+    vocab_size=61, emb_dim=32, mlp_dim=48, num_layers=3, num_heads=4, num_kv_heads=2, head_dim=8
+)
+
+
+def random_tokens(seed, batch=2, length=12, vocab_size=CONFIG.vocab_size):
+    return jax.random.randint(jax.random.key(seed), (batch, length), 1, vocab_size)
+
+
+def init(module: Llama, seed=0):
+    """Returns weights that are large enough for all parts of the network to matter.
+
+    They are drawn by NumPy, since compiling the network's own initialisation takes seconds.
+    """
+    tokens = jnp.ones((1, 2), jnp.int32)
+    rng = np.random.default_rng(seed)
+
+    def draw(path, leaf):
+        mean = 1.0 if path[-1].key == "scale" else 0.0
+        return jnp.asarray(rng.normal(mean, 0.2, leaf.shape), leaf.dtype)
+
+    shapes = jax.eval_shape(
+        lambda: module.init(jax.random.key(0), tokens, tokens, enable_dropout=False)["params"]
+    )
+    return jax.tree_util.tree_map_with_path(draw, shapes)
+
+
+@functools.partial(jax.jit, static_argnums=0, static_argnames="enable_dropout")
+def apply(module: Llama, params, tokens, *, enable_dropout=False, rng=None, **features):
+    """Returns the logits of a full pass."""
+    rngs = {"dropout": rng} if rng is not None else None
+    return module.apply(
+        {"params": params}, tokens, tokens, enable_dropout=enable_dropout, rngs=rngs, **features
+    )
