@@ -1,0 +1,165 @@
+"""Tables that pair our weights with another format's, and serve both directions."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+
+from commit_t5x import llama
+from commit_t5x.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """Pairs a native weight with another format's.
+
+    Attributes:
+      native: path in the scanned network's weights; below "layers/" each layer has its own.
+      foreign: the other format's name; "{layer}" stands for the layer's number.
+      transposed: the other format keeps the matrix as [output, input].
+    """
+
+    native: str
+    foreign: str
+    transposed: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One tensor of the other format and where it lies in ours.
+
+    Attributes:
+      path: of the native leaf.
+      index: the layer within a stacked leaf, or None.
+      foreign: the other format's name.
+      transposed: see Rule.
+      shape: in the other format.
+    """
+
+    path: str
+    index: int | None
+    foreign: str
+    transposed: bool
+    shape: tuple[int, ...]
+
+    def read(self, leaves: Mapping[str, Any]) -> np.ndarray:
+        """Returns the tensor in the other format's layout; only it leaves the device."""
+        leaf = leaves[self.path]
+        array = np.asarray(leaf if self.index is None else leaf[self.index])
+        return array.T if self.transposed else array
+
+    def write(self, leaves: Mapping[str, np.ndarray], tensor: np.ndarray) -> None:
+        """Writes the other format's tensor to its place in ours, in our dtype."""
+        leaf = leaves[self.path]
+        target = leaf if self.index is None else leaf[self.index]
+        target[...] = tensor.T if self.transposed else tensor
+
+
+def native_shapes(config: llama.LlamaConfig, scanned: bool = True) -> dict[str, tuple[int, ...]]:
+    """Returns the shape of each native weight by its path; the network itself is asked."""
+    module = llama.Llama(config, scan_layers=scanned)
+    tokens = jax.ShapeDtypeStruct((1, 1), jnp.int32)
+    variables = jax.eval_shape(
+        lambda t: module.init(jax.random.key(0), t, t, enable_dropout=False), tokens
+    )
+    return {path: leaf.shape for path, leaf in flatten(variables["params"]).items()}
+
+
+def flatten(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the leaves of a tree by their paths, joined by slashes."""
+    return traverse_util.flatten_dict(params, sep="/")
+
+
+def unflatten(leaves: Mapping[str, Any]) -> dict[str, Any]:
+    """Inverse of flatten."""
+    return traverse_util.unflatten_dict(leaves, sep="/")
+
+
+def plan(rules: Sequence[Rule], config: llama.LlamaConfig, scanned: bool = True) -> list[Entry]:
+    """Returns an entry for each tensor of the other format, in the order of the table.
+
+    Args:
+      rules: the whole table; rules for weights that this model lacks are left out.
+      config: of the model.
+      scanned: the native weights are stacked over layers.
+
+    Raises:
+      InputError: a native weight has no rule, or two.
+    """
+    shapes = native_shapes(config, scanned)
+    entries = []
+    for rule in rules:
+        inner = rule.native.removeprefix("layers/")
+        if inner == rule.native:
+            places = [(rule.native, None, rule.foreign)]
+        else:
+            places = [
+                (rule.native, layer, rule.foreign.format(layer=layer))
+                if scanned
+                else (f"layers_{layer}/{inner}", None, rule.foreign.format(layer=layer))
+                for layer in range(config.num_layers)
+            ]
+        for path, index, foreign in places:
+            if path in shapes:
+                shape = shapes[path][0 if index is None else 1 :]
+                shape = shape[::-1] if rule.transposed else shape
+                entries.append(Entry(path, index, foreign, rule.transposed, shape))
+    places = [(entry.path, entry.index) for entry in entries]
+    unmatched = sorted(set(shapes) - {path for path, _ in places})
+    doubled = sorted({path for path, index in places if places.count((path, index)) > 1})
+    if unmatched or doubled:
+        raise InputError(
+            f"conversion table: weights without a rule: {listed(unmatched)}; "
+            f"weights with two: {listed(doubled)}; extend the table"
+        )
+    return entries
+
+
+def check_native(params: Mapping[str, Any], config: llama.LlamaConfig, scanned: bool) -> None:
+    """Checks that weights are those of a model of this configuration.
+
+    Raises:
+      InputError: listing the weights that are missing, left over or of another shape.
+    """
+    expected = native_shapes(config, scanned)
+    found = {path: tuple(leaf.shape) for path, leaf in flatten(params).items()}
+    _compare("native weights", expected, found)
+
+
+def check_foreign(
+    source: str, entries: Iterable[Entry], found: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Checks that the other format's tensors are those that the entries expect.
+
+    Raises:
+      InputError: listing the tensors that are missing, left over or of another shape.
+    """
+    _compare(source, {entry.foreign: entry.shape for entry in entries}, found)
+
+
+def _compare(
+    source: str, expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]
+) -> None:
+    missing = sorted(set(expected) - set(found))
+    unknown = sorted(set(found) - set(expected))
+    misshapen = [
+        f"{name} {found[name]} instead of {expected[name]}"
+        for name in sorted(set(expected) & set(found))
+        if found[name] != expected[name]
+    ]
+    kinds = {"missing": missing, "unmatched": unknown, "of another shape": misshapen}
+    faults = [f"{kind}: {listed(names)}" for kind, names in kinds.items() if names]
+    if faults:
+        raise InputError(
+            f"{source}: the weights do not fit the model's configuration; {'; '.join(faults)}"
+        )
+
+
+def listed(names: Sequence[str], limit: int = 20) -> str:
+    """Returns names for an error message, the first `limit` of them."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return (", ".join(names[:limit]) or "none") + more

@@ -1,0 +1,73 @@
+import jax
+import numpy as np
+import pytest
+from small_llama import CONFIG, init
+
+from commit_t5x import llama
+from commit_t5x.conversion import hf, rules
+from commit_t5x.conversion.rules import Rule
+from commit_t5x.errors import InputError
+
+TABLE = hf.RULES
+
+
+def native(scanned=True):
+    params = jax.device_get(init(llama.Llama(CONFIG)))
+    return params if scanned else llama.unstack_layers(params)
+
+
+def without(suffix):
+    return [rule for rule in TABLE if not rule.native.endswith(suffix)]
+
+
+@pytest.mark.parametrize("scanned", [True, False])
+def test_every_weight_goes_out_and_comes_back(scanned):
+    params = native(scanned)
+    leaves = rules.flatten(params)
+    entries = rules.plan(TABLE, CONFIG, scanned)
+    assert len({entry.foreign for entry in entries}) == len(entries) == 3 + 9 * CONFIG.num_layers
+    foreign = {entry.foreign: entry.read(leaves) for entry in entries}
+    assert {entry.foreign: entry.shape for entry in entries} == {
+        name: tensor.shape for name, tensor in foreign.items()
+    }
+    back = {path: np.full(leaf.shape, np.nan, np.float32) for path, leaf in leaves.items()}
+    for entry in entries:
+        entry.write(back, foreign[entry.foreign])
+    jax.tree.map(np.testing.assert_array_equal, rules.unflatten(back), params)
+
+
+def test_scanned_and_unrolled_weights_have_one_foreign_form():
+    forms = []
+    for scanned in (True, False):
+        leaves = rules.flatten(native(scanned))
+        entries = rules.plan(TABLE, CONFIG, scanned)
+        forms.append({entry.foreign: entry.read(leaves) for entry in entries})
+    jax.tree.map(np.testing.assert_array_equal, *forms)
+
+
+def test_table_must_cover_each_weight_once():
+    with pytest.raises(InputError, match="without a rule: layers/mlp/wo/kernel"):
+        rules.plan(without("wo/kernel"), CONFIG)
+    twice = [*TABLE, Rule("decoder_norm/scale", "model.other_norm.weight")]
+    with pytest.raises(InputError, match="with two: decoder_norm/scale"):
+        rules.plan(twice, CONFIG)
+
+
+def test_weights_must_fit_the_configuration():
+    params = native()
+    rules.check_native(params, CONFIG, scanned=True)
+    norm = params.pop("decoder_norm")
+    params["final_norm"] = norm
+    params["logits_dense"] = {"kernel": np.zeros((3, 4), np.float32)}
+    with pytest.raises(InputError) as caught:
+        rules.check_native(params, CONFIG, scanned=True)
+    message = str(caught.value)
+    assert "missing: decoder_norm/scale" in message
+    assert "unmatched: final_norm/scale" in message
+    assert "logits_dense/kernel (3, 4) instead of (32, 61)" in message
+
+
+def test_long_lists_are_cut():
+    assert rules.listed([]) == "none"
+    assert rules.listed(["a", "b"]) == "a, b"
+    assert rules.listed([str(i) for i in range(25)]).endswith("19 and 5 more")

@@ -1,0 +1,182 @@
+import dataclasses
+import json
+import pathlib
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from small_llama import CONFIG, apply, init, random_tokens
+
+from commit_t5x import llama
+from commit_t5x.engine import decoding
+from commit_t5x.errors import InputError
+from commit_t5x.llama import Llama
+
+MODULE = Llama(CONFIG)
+PARAMS = init(MODULE)
+PROMPTS = [[1, 5, 6, 7, 8], [1], [1, *range(20)]]
+NO_EOS = 0  # never the likeliest token in these tests; asserted
+
+
+def naive(prompt, stop_ids, steps, module=MODULE, params=PARAMS):
+    """Full passes over rows of one length; what is right of the last token does not matter."""
+    tokens = np.zeros((1, 48), np.int32)
+    tokens[0, : len(prompt)] = prompt
+    generated = []
+    for position in range(len(prompt), len(prompt) + steps):
+        logits = apply(module, params, tokens)[0, position - 1]
+        generated.append(int(np.argmax(logits)))
+        if generated[-1] in stop_ids:
+            break
+        tokens[0, position] = generated[-1]
+    return generated
+
+
+EXPECTED = [naive(prompt, [], 20) for prompt in PROMPTS]
+
+
+def test_ragged_prompts_decode_as_by_full_passes():
+    assert NO_EOS not in sum(EXPECTED, [])
+    assert len({tuple(row) for row in EXPECTED}) == 3
+    assert decoding.greedy_decode(MODULE, PARAMS, PROMPTS, 20, NO_EOS) == EXPECTED
+
+
+def test_unrolled_network_decodes_alike():
+    module, params = Llama(CONFIG, scan_layers=False), llama.unstack_layers(PARAMS)
+    assert decoding.greedy_decode(module, params, PROMPTS, 20, NO_EOS) == EXPECTED
+
+
+def test_stops_at_eos_and_stop_tokens():
+    eos, stop = EXPECTED[0][7], EXPECTED[2][3]
+    expected = [naive(prompt, [eos, stop], 20) for prompt in PROMPTS]
+    assert expected != EXPECTED
+    assert len({len(row) for row in expected}) > 1
+    decoded = decoding.greedy_decode(MODULE, PARAMS, PROMPTS, 20, eos, stop_ids=[stop])
+    assert decoded == expected
+    assert decoded[0][-1] in (eos, stop)
+
+
+def test_number_of_new_tokens_is_exact_within_a_bucket():
+    for steps in (1, 2, 13):
+        decoded = decoding.greedy_decode(MODULE, PARAMS, PROMPTS[:1], steps, NO_EOS)
+        assert decoded == [EXPECTED[0][:steps]]
+
+
+def test_lengths_of_one_bucket_share_a_program():
+    def programs():
+        return decoding._decode._cache_size()
+
+    decoding.greedy_decode(MODULE, PARAMS, [[1, 2], [1, 3]], 9, NO_EOS)
+    before = programs()
+    for length, steps in ((1, 3), (7, 16), (16, 1)):
+        prompts = [[1] * length, [1, 3]]
+        decoding.greedy_decode(MODULE, PARAMS, prompts, steps, 5, stop_ids=range(steps))
+    assert programs() == before
+    decoding.greedy_decode(MODULE, PARAMS, [[1] * 17, [1, 3]], 9, NO_EOS)
+    assert programs() == before + 1
+
+
+def test_ends_when_all_rows_are_done():
+    # The steps that are allowed would take minutes.
+    stops = [EXPECTED[0][0], EXPECTED[1][0]]
+    decoded = decoding.greedy_decode(MODULE, PARAMS, PROMPTS[:2], 20_000, NO_EOS, stop_ids=stops)
+    assert decoded == [[stops[0]], [stops[1]]]
+
+
+def test_bucket():
+    sizes = [decoding.bucket(length) for length in range(1, 3000)]
+    assert all(size >= length for length, size in enumerate(sizes, start=1))
+    assert sorted(set(sizes))[:6] == [16, 24, 32, 48, 64, 96]
+    assert len(set(sizes)) == 16
+    assert max(size / length for length, size in enumerate(sizes, start=1) if length > 16) < 1.5
+
+
+def test_bad_arguments():
+    with pytest.raises(InputError, match="begin it with BOS"):
+        decoding.greedy_decode(MODULE, PARAMS, [[1], []], 3, NO_EOS)
+    with pytest.raises(InputError, match="max_new_tokens: 0"):
+        decoding.greedy_decode(MODULE, PARAMS, [[1]], 0, NO_EOS)
+    assert decoding.greedy_decode(MODULE, PARAMS, [], 3, NO_EOS) == []
+
+
+@pytest.mark.parametrize("scan_layers", [True, False])
+def test_cache_by_t5x_contract_gives_the_logits_of_a_full_pass(scan_layers):
+    """T5X makes the cache by a call with decode=True, prefills it, then feeds single tokens."""
+    config = dataclasses.replace(CONFIG, num_layers=2)
+    module = Llama(config, scan_layers=scan_layers)
+    params = init(module)
+    length, prompt_lengths = 10, jnp.array([4, 7])
+    tokens = random_tokens(3, batch=2, length=length)
+    expected = apply(module, params, tokens)
+
+    @jax.jit
+    def make_cache():
+        ones = jnp.ones((2, length), jnp.int32)
+        return module.apply(
+            {"params": params}, ones, ones, enable_dropout=False, decode=True, mutable=["cache"]
+        )[1]["cache"]
+
+    @jax.jit
+    def prefill(cache):
+        # T5X leaves the last token of the prompt to the first step.
+        inputs = tokens * (jnp.arange(length) < prompt_lengths[:, None])
+        logits, variables = module.apply(
+            {"params": params, "cache": cache},
+            decoder_input_tokens=inputs,
+            decoder_target_tokens=inputs,
+            decoder_causal_attention=None,
+            mutable=["cache"],
+            enable_dropout=False,
+            prefill=True,
+            prefill_lengths=prompt_lengths - 1,
+        )
+        return logits, variables["cache"]
+
+    @jax.jit
+    def step(cache, token):
+        logits, variables = module.apply(
+            {"params": params, "cache": cache},
+            token,
+            token,
+            enable_dropout=False,
+            decode=True,
+            max_decode_length=length,
+            mutable=["cache"],
+        )
+        return logits[:, 0], variables["cache"]
+
+    cache = make_cache()
+    batch_axis = 1 if scan_layers else 0  # T5X's cache_offset
+    for path, leaf in jax.tree_util.tree_flatten_with_path(cache)[0]:
+        assert not leaf.any()
+        if path[-1].key != "cache_index":
+            assert leaf.shape[batch_axis : batch_axis + 2] == (2, length)
+    logits, cache = prefill(cache)
+    for row, prompt_length in enumerate(prompt_lengths):
+        np.testing.assert_allclose(
+            logits[row, :prompt_length], expected[row, :prompt_length], rtol=1e-4, atol=1e-4
+        )
+    rows = jnp.arange(2)
+    for offset in range(3):
+        positions = prompt_lengths - 1 + offset
+        logits, cache = step(cache, tokens[rows, positions][:, None])
+        np.testing.assert_allclose(logits, expected[rows, positions], rtol=1e-4, atol=1e-4)
+    # A row that has reached its end may be fed on, as T5X does while others are not done.
+    for _ in range(3):
+        logits, cache = step(cache, tokens[:, :1])
+    assert np.isfinite(logits).all()
+
+
+def test_decodes_alike_on_a_mesh():
+    # A process of its own, since the number of devices is fixed when JAX starts.
+    script = pathlib.Path(__file__).with_name("mesh_decoding.py")
+    output = subprocess.run(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, check=True
+    ).stdout
+    found = json.loads(output.splitlines()[-1])
+    assert found["share"] == 0.5
+    assert found["mesh"] == found["single"]
+    assert len(found["single"][0]) == 12
