@@ -24,8 +24,20 @@ $(VENV)/.installed-test: $(VENV)/.installed
 
 install: $(VENV)/.installed  ## make the environment and install the project into it
 
+# Each step is a command that you would type yourself; make prints it.
+QUICKSTART := quickstart_out
+SCORE := $(BIN)/commit-t5x lm-eval --tasks ogx_xquad_hi,ogx_xquad_enhi --data-dir samples \
+  --batch_size 10 --gen_kwargs max_gen_toks=32
+
 quickstart: $(VENV)/.installed  ## the main job on shipped samples: train, export, score, report
-	@$(BIN)/commit-t5x quickstart --output-dir quickstart_out
+	@rm -rf $(QUICKSTART)
+	$(BIN)/commit-t5x train --gin_file=quickstart.gin --gin.MODEL_DIR="'$(QUICKSTART)/model'"
+	$(BIN)/commit-t5x convert --from native --to hf $(QUICKSTART)/model $(QUICKSTART)/export
+	$(SCORE) --model_args pretrained=$(QUICKSTART)/model \
+	  --output_path $(QUICKSTART)/results/native.json
+	$(SCORE) --model_args pretrained=$(QUICKSTART)/export \
+	  --output_path $(QUICKSTART)/results/export.json
+	$(BIN)/commit-t5x report $(QUICKSTART)/results
 
 test: $(VENV)/.installed-test  ## lint and the test suite, at most 10 minutes on two cores
 	$(BIN)/ruff check .
@@ -41,4 +53,4 @@ wheel: $(VENV)/.installed  ## build a wheel into dist/
 	@$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean:  ## remove the environment and what runs have left
-	rm -rf $(VENV) build dist quickstart_out *.egg-info
+	rm -rf $(VENV) build dist $(QUICKSTART) *.egg-info

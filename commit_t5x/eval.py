@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 _EXAMPLE = """\
 example:
-  commit-t5x eval ...
+  commit-t5x eval --gin_file=evaluation/xquad.gin --gin_file=models/debug.gin \\
+    --gin.CHECKPOINT_PATH="'out'" --gin.EVAL_OUTPUT_DIR="'out/eval'" \\
+    --gin.LANGUAGE="'hi'" --gin.XQUAD_PATH="'xquad'" --gin.TOKENIZER="'tokenizer.model'"
 """
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
+import gin
 import seqio
 import tensorflow as tf
 
-import gin
 from commit_t5x.errors import InputError
 
 _SPEC = seqio.FeatureConverter.FeatureSpec(dtype=tf.int32)

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 _EXAMPLE = """\
 example:
-  commit-t5x infer ...
+  commit-t5x infer --gin_file=evaluation/infer.gin --gin_file=models/debug.gin \\
+    --gin.CHECKPOINT_PATH="'out'" --gin.INPUT_PATH="'prompts.txt'" \\
+    --gin.INFER_OUTPUT_DIR="'out/infer'" --gin.TOKENIZER="'tokenizer.model'"
 """
 
 

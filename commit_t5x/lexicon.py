@@ -7,9 +7,11 @@ import functools
 import gzip
 import io
 import pathlib
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 
 import gin
+
 from commit_t5x import resources
 from commit_t5x.errors import InputError
 
@@ -178,20 +180,27 @@ def _rows(path: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
         text = data.decode("utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{path}: no such dictionary; check the path or set DICT_DIR") from None
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(
             f"{path}: cannot be read ({error}); expected text or .gz"
         ) from error
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        line = error.object.count(b"\n", 0, error.start) + 1
         raise InputError(f"{path}:{line}: not UTF-8; convert the file to UTF-8") from error
     if path.name.endswith(_CSV_SUFFIXES):
         reader = csv.reader(io.StringIO(text, newline=""))
-        yield from ((reader.line_num, [c.strip() for c in row]) for row in reader if any(row))
+        try:
+            for row in reader:
+                columns = [column.strip() for column in row]
+                if columns not in ([], [""]):
+                    yield reader.line_num, columns
+        except csv.Error as error:
+            message = f"{path}:{reader.line_num}: not CSV ({error}); mend the quotes before it"
+            raise InputError(message) from error
         return
     # Split at line feeds only: str.splitlines would also cut at characters a word may hold.
     for number, line in enumerate(text.split("\n"), start=1):
-        line = line.strip(" \r\t")
-        if line:
+        line = line.strip(" \r")
+        if line.strip("\t "):
             columns = line.split("\t") if "\t" in line else line.split(" ")
             yield number, [column.strip(" ") for column in columns]

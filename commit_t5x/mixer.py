@@ -9,9 +9,9 @@ import functools
 import sys
 import unicodedata
 
+import gin
 import tensorflow as tf
 
-import gin
 from commit_t5x import stateless_random
 from commit_t5x.errors import InputError
 from commit_t5x.lexicon import Lexicon, load_dictionary
@@ -101,6 +101,8 @@ class CodeMixer:
 
     def mix_tf(self, texts: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
         """Mixes a batch of UTF-8 texts: string [n], int64 [n, 2] -> string [n]."""
+        if not self.lexicon:
+            return tf.identity(texts)  # TensorFlow's tables can't be empty
         pieces = self.segmenter.segment_tf(texts)
         flat = pieces.flat_values
         stripped = tf.strings.regex_replace(flat, f"^{_edge_class()}+", "", replace_global=False)

@@ -7,10 +7,10 @@ a time. Mixing stands after SeqIO's cache placeholder, so that every epoch draws
 import logging
 from collections.abc import Callable, Mapping
 
+import gin
 import seqio
 import tensorflow as tf
 
-import gin
 from commit_t5x import stateless_random, templates
 from commit_t5x.errors import InputError
 from commit_t5x.mixer import CodeMixer
@@ -55,10 +55,10 @@ def fill_prompt(
         fields = {name: batch[name] for name in _FIELDS}
         without_input = fields["input"] == ""
         if mixer and template_blocked:
-            fields = {
-                name: mixer.mix_tf(text, _field_seeds(batch, place))
-                for place, (name, text) in enumerate(fields.items())
-            }
+            # One call mixes the three fields of all examples.
+            seeds = tf.concat([_field_seeds(batch, i) for i in range(len(_FIELDS))], axis=0)
+            mixed = mixer.mix_tf(tf.concat(list(fields.values()), axis=0), seeds)
+            fields = dict(zip(_FIELDS, tf.split(mixed, len(_FIELDS)), strict=True))
         prompt, span = (
             tf.where(without_input if a.shape.rank == 1 else without_input[:, tf.newaxis], a, b)
             for a, b in zip(
@@ -115,22 +115,28 @@ def encode_prompt_response(
         ids, starts = vocabulary.encode_with_offsets_tf(
             tf.strings.join([batch["prompt"], batch["response"]])
         )
+        rows = ids.value_rowids()  # the example of each token; ragged broadcasting is slow
         if response_mask == "exact":
             boundary = tf.cast(tf.strings.length(batch["prompt"]), starts.dtype)
-            in_response = starts >= boundary[:, tf.newaxis]
+            in_response = starts.flat_values >= tf.gather(boundary, rows)
             on_eos = tf.ones_like(boundary, tf.int32)
         else:
             alone, _ = vocabulary.encode_with_offsets_tf(batch["prompt"])
             boundary = alone.row_lengths() + 1
-            places = tf.ragged.range(ids.row_lengths())
-            in_response = places >= boundary[:, tf.newaxis]
+            places = tf.range(tf.size(rows, tf.int64)) - tf.gather(ids.row_starts(), rows)
+            in_response = places >= tf.gather(boundary, rows)
             on_eos = tf.cast(ids.row_lengths() >= boundary, tf.int32)
-        first, last = tf.unstack(tf.cast(batch["cuttable_span"], starts.dtype), axis=1)
-        cuttable = (starts >= first[:, tf.newaxis]) & (starts < last[:, tf.newaxis])
+        first, last = tf.unstack(tf.gather(batch["cuttable_span"], rows), axis=1)
+        begins = tf.cast(starts.flat_values, first.dtype)
+        cuttable = (begins >= first) & (begins < last)
+
+        def per_token(flags: tf.Tensor) -> tf.RaggedTensor:
+            return ids.with_flat_values(tf.cast(flags, tf.int32))
+
         return {
             "targets": _append(ids, tf.fill(tf.shape(on_eos), vocabulary.eos_id)),
-            "targets_loss_weights": _append(tf.cast(in_response, tf.int32), on_eos),
-            "targets_cuttable": _append(tf.cast(cuttable, tf.int32), tf.zeros_like(on_eos)),
+            "targets_loss_weights": _append(per_token(in_response), on_eos),
+            "targets_cuttable": _append(per_token(cuttable), tf.zeros_like(on_eos)),
         }
 
     return _map_batches(ds, encode)

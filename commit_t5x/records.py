@@ -4,6 +4,7 @@ import gzip
 import itertools
 import json
 import pathlib
+import zlib
 from collections.abc import Iterator, Mapping
 
 from commit_t5x.errors import InputError
@@ -32,13 +33,15 @@ def read_records(path: str | pathlib.Path) -> Iterator[tuple[str, Record]]:
         yield from reader(path)
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 ({error.reason}); convert the file") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: broken gzip file ({error}); compress it anew") from error
 
 
 def _open(path: pathlib.Path):
     return (
-        gzip.open(path, "rt", encoding="utf-8")
+        gzip.open(path, "rt", encoding="utf-8-sig")
         if path.suffix == ".gz"
-        else path.open(encoding="utf-8")
+        else path.open(encoding="utf-8-sig")
     )
 
 

@@ -1,9 +1,9 @@
 """Examples from local files, the Hugging Face hub, TFDS and the samples that the project ships.
 
-A location is the word "samples", a local path, `tfds:NAME`, or the name of a data set on the hub;
-gin macros set the locations (`ALPACA_PATH` and so on), and they are looked at when a task is
-built. Every example carries `index`, its place in the source, by which stateless randomness knows
-it on any machine and in any shard.
+A location is the word "samples", a local path, the name of a data set on the hub, or, but for
+question answering, `tfds:NAME`; gin macros set the locations (`ALPACA_PATH` and so on), and they
+are looked at when a task is built. Every example carries `index`, its place in the source, by which
+stateless randomness knows it on any machine and in any shard.
 """
 
 import collections
@@ -13,9 +13,9 @@ import json
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+import gin
 import tensorflow as tf
 
-import gin
 from commit_t5x import resources
 from commit_t5x.errors import InputError
 from commit_t5x.records import READERS, Record, read_records
@@ -133,6 +133,8 @@ def squad_examples(path: str | pathlib.Path) -> Iterator[Record]:
                     }
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; put the SQuAD-format file there") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 ({error.reason}); convert the file") from error
     except json.JSONDecodeError as error:
         raise InputError(f"{path}:{error.lineno}: not JSON ({error.msg}); mend the file") from error
     except KeyError as error:
@@ -191,7 +193,11 @@ def _local_file(location: str, macro: str, *names: str) -> pathlib.Path | None:
                 return path / name
         raise InputError(f"{path / names[0]}: no such file; put it there or set {macro}")
     # What looks like a path was meant as one: a hub name has no suffix and at most one slash.
-    if path.suffix in (*READERS, ".gz") or location.startswith((".", "/", "~")):
+    if not location.startswith("tfds:") and (
+        path.suffix in (*READERS, ".gz")
+        or location.startswith((".", "/", "~"))
+        or location.count("/") > 1
+    ):
         raise InputError(f"{location}: no such file or folder; set {macro} to where the data lies")
     return None
 
@@ -209,11 +215,11 @@ def _remote(name: str, configuration: str | None, split: str, macro: str):
     import datasets  # here: these take seconds to load
     import huggingface_hub
 
-    # A look at whether the hub answers at all takes a second; `datasets` would try for a minute.
-    # Without an answer it still finds what an earlier run has left in its cache.
-    datasets.config.HF_HUB_OFFLINE |= not _hub_answers(name)
-    huggingface_hub.constants.HF_HUB_OFFLINE |= datasets.config.HF_HUB_OFFLINE
     try:
+        # A look at whether the hub answers at all takes a second; `datasets` would try for a
+        # minute. Without an answer it still finds what an earlier run has left in its cache.
+        datasets.config.HF_HUB_OFFLINE |= not _hub_answers(name)
+        huggingface_hub.constants.HF_HUB_OFFLINE |= datasets.config.HF_HUB_OFFLINE
         records = datasets.load_dataset(name, configuration, split=split)
     except datasets.exceptions.DatasetNotFoundError as error:
         raise InputError(f"{macro}: the hub has no data set {name!r}; check the name") from error
@@ -222,7 +228,12 @@ def _remote(name: str, configuration: str | None, split: str, macro: str):
             f"{macro}: {name!r} cannot be had from the Hugging Face hub (no answer); with no "
             f"network, download it elsewhere and set {macro} to the local file or folder"
         ) from error
-    except ValueError as error:
+    except (
+        datasets.exceptions.DatasetsError,
+        FileNotFoundError,  # no data files
+        RuntimeError,  # a loading script, which datasets no longer runs
+        ValueError,  # no such configuration or split
+    ) as error:
         problem = str(error).partition("\n")[0]
         raise InputError(f"{macro}: {name!r} on the hub: {problem}") from error
     for number, record in enumerate(records):
@@ -248,7 +259,7 @@ def _tfds(name: str, configuration: str | None, split: str, macro: str):
     builder = "/".join(filter(None, (name.removeprefix("tfds:"), configuration)))
     try:
         records = tfds.load(builder, split=split)
-    except (tfds.core.DatasetNotFoundError, ConnectionError, OSError) as error:
+    except (ValueError, OSError) as error:  # DatasetNotFoundError is a ValueError
         raise InputError(
             f"{macro}: TFDS cannot load {builder!r} ({type(error).__name__}); check the name and "
             f"the network, or set {macro} to a local file"
@@ -259,6 +270,8 @@ def _tfds(name: str, configuration: str | None, split: str, macro: str):
 
 
 def _hub_squad(name: str, configuration: str, split: str, macro: str) -> Iterator[Record]:
+    if name.startswith("tfds:"):
+        raise InputError(f"{macro}: {name!r}: TFDS has other fields; use the hub or a local folder")
     for _, record in _remote(name, configuration, split, macro):
         answers = [str(text) for text in record["answers"]["text"]]
         yield {**{k: record[k] for k in ("id", "context", "question")}, "answers": answers}

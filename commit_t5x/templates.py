@@ -8,9 +8,9 @@ import dataclasses
 import re
 from collections.abc import Mapping
 
+import gin
 import tensorflow as tf
 
-import gin
 from commit_t5x.errors import InputError
 
 

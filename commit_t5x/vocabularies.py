@@ -4,10 +4,11 @@ import functools
 import pathlib
 from collections.abc import Iterable, Sequence
 
+import gin
 import seqio
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
-import gin
 from commit_t5x import resources
 from commit_t5x.errors import InputError
 
@@ -54,7 +55,7 @@ def load(path: str | pathlib.Path) -> SentencePieceVocabulary:
     vocabulary = SentencePieceVocabulary(str(path))
     try:
         special = (vocabulary.bos_id, vocabulary.eos_id)
-    except (RuntimeError, ValueError, OSError) as error:
+    except (DecodeError, RuntimeError, ValueError, OSError) as error:
         raise InputError(f"{path}: not a SentencePiece model; set TOKENIZER to one") from error
     if min(special) < 0:
         raise InputError(f"{path}: the model defines no bos or eos id; use one trained with both")

@@ -1,6 +1,7 @@
 """Task names: one function builds them, for registration and for gin alike."""
 
 import gin
+
 from commit_t5x.errors import InputError
 
 # The languages that MUSE pairs with English, each way.

@@ -3,11 +3,11 @@
 import functools
 import re
 
+import gin
 import jax
 import jax.numpy as jnp
 import pytest
 
-import gin
 from commit_t5x import llama, mixer, preprocessors, resources, sources
 from commit_t5x.engine import gin_utils
 from commit_t5x.errors import InputError
@@ -107,7 +107,7 @@ def test_runs_are_the_papers(name, built):
     if "codemix" in task:
         assert mixer.make_mixer("en", "hi").ratio == ratio
     # The quirks reach the objects that mix, mask and pack.
-    assert not mixer.make_mixer("en", "hi").lexicon.translations("The")
+    assert not mixer.make_mixer("en", "hi").lexicon.translations("Water")
     assert arguments["model"].FEATURE_CONVERTER_CLS()._stream
     options = gin.get_bindings(preprocessors.encode_prompt_response)
     assert options == {"response_mask": "paper"}
@@ -122,7 +122,7 @@ def test_recipes_put_every_quirk_right(name, built):
     assert arguments["model"].FEATURE_CONVERTER_CLS().pack
     assert gin.get_bindings(preprocessors.encode_prompt_response) == {"response_mask": "exact"}
     if "align" not in name:
-        assert mixer.make_mixer("en", "hi").lexicon.translations("The")
+        assert mixer.make_mixer("en", "hi").lexicon.translations("Water")
 
 
 def test_both_fidelities_set_the_same_options():
