@@ -26,7 +26,7 @@ setuptools.setup(
         "commit_t5x.dicts": ["*"],
     },
     entry_points={
-        "console_scripts": ["commit-t5x = commit_t5x.cli:main"],
+        "console_scripts": ["commit-t5x = commit_t5x.cli:entry_point"],
     },
     install_requires=[
         "absl-py>=2.1",  # flags and logging, as T5X's binaries have them
@@ -42,7 +42,7 @@ setuptools.setup(
         "optax>=0.2.8,<0.3",  # AdamW, clipping, schedules
         "orbax-checkpoint>=0.12.8,<0.13",  # checkpoints, as T5X writes them
         "rich>=13.0",  # the progress bar, and colour in the terminal
-        "safetensors>=0.5",  # Hugging Face's weight files, without torch
+        "safetensors>=0.8",  # Hugging Face's weight files, without torch
         "sentencepiece>=0.2.1",  # LLaMA's tokenizer; trains the sample one
         "seqio>=0.0.20",  # tasks, mixtures, feature converters
         "tensorboard>=2.20",  # clu's writers for TensorBoard import it

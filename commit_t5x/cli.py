@@ -29,16 +29,22 @@ example:
 --traceback before the command shows where an input error arose."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def entry_point(*prefix: str) -> int:
+    """Runs the process's own arguments, after those of `prefix`; what the console script calls."""
+    quiet.filter_native_stderr()
+    return main([*prefix, *sys.argv[1:]])
+
+
+def main(argv: Sequence[str]) -> int:
     """Runs a subcommand.
 
     Args:
-      argv: the arguments; those of the process by default.
+      argv: the arguments.
 
     Returns:
       The exit code: 0, or 2 for bad input. argparse exits by itself, with 0 or 2.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments = list(argv)
     traceback = arguments[:1] == ["--traceback"]
     arguments = arguments[traceback:]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
@@ -101,4 +107,4 @@ def _input_error(error: BaseException) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(entry_point())

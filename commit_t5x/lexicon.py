@@ -147,7 +147,8 @@ def load_dictionary(
     Raises:
       InputError: no such dictionary.
     """
-    folder = resources.path("dicts") if directory == "samples" else pathlib.Path(directory)
+    shipped = directory == "samples"
+    folder = resources.path("dicts") if shipped else pathlib.Path(directory).expanduser()
     stem = f"{source_language}-{target_language}"
     names = [stem + suffix for suffix in (".txt", ".tsv", ".csv", ".txt.gz", ".tsv.gz", ".csv.gz")]
     for name in names:

@@ -3,6 +3,8 @@
 import contextlib
 import logging
 import os
+import signal
+import sys
 import warnings
 from collections.abc import Iterator
 
@@ -12,6 +14,7 @@ _ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",  # else it warns of forks
     "TRANSFORMERS_VERBOSITY": "error",
 }
+_NATIVE_NOTE = b"LOG(INFO) precompiled_charsmap is empty"
 _LOGGERS = ("absl", "datasets", "huggingface_hub", "jax", "lm_eval", "transformers")
 
 
@@ -28,6 +31,29 @@ def silence_libraries() -> None:
     with _native_stderr_closed():
         import tensorflow  # noqa: F401
         import tensorflow_text  # noqa: F401
+
+
+def filter_native_stderr() -> None:
+    """Drops SentencePiece's notes from what C++ code writes to file descriptor 2.
+
+    Its copy within TensorFlow notes each model it loads, in the midst of the progress bar, and no
+    setting reaches it. A process of its own does the filtering, so that the last words of a crash
+    still come out. Python's own stderr stays the terminal. Call it before any thread starts.
+    """
+    terminal = os.dup(2)
+    source, sink = os.pipe()
+    if os.fork() == 0:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends when the command has
+        os.close(sink)
+        with open(source, "rb") as lines, open(terminal, "wb", buffering=0) as output:
+            for line in lines:
+                if _NATIVE_NOTE not in line:
+                    output.write(line)
+        os._exit(0)
+    os.close(source)
+    os.dup2(sink, 2)
+    os.close(sink)
+    sys.stderr = open(terminal, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
 
 
 @contextlib.contextmanager

@@ -258,11 +258,12 @@ def _tfds(name: str, configuration: str | None, split: str, macro: str):
 
     builder = "/".join(filter(None, (name.removeprefix("tfds:"), configuration)))
     try:
-        records = tfds.load(builder, split=split)
-    except (ValueError, OSError) as error:  # DatasetNotFoundError is a ValueError
+        # Preparing a data set takes its own tools, a network, and for Wikipedia hours.
+        records = tfds.load(builder, split=split, download=False)
+    except (AssertionError, ValueError, OSError) as error:  # unprepared, unknown, unreadable
         raise InputError(
-            f"{macro}: TFDS cannot load {builder!r} ({type(error).__name__}); check the name and "
-            f"the network, or set {macro} to a local file"
+            f"{macro}: TFDS holds no prepared {builder!r} ({type(error).__name__}); prepare "
+            f"it with `tfds build`, or set {macro} to a local file"
         ) from error
     for number, record in enumerate(tfds.as_numpy(records)):
         texts = {k: v.decode("utf-8") for k, v in record.items() if isinstance(v, bytes)}

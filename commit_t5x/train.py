@@ -27,4 +27,4 @@ def main(argv: Sequence[str]) -> None:
 if __name__ == "__main__":
     from commit_t5x import cli
 
-    sys.exit(cli.run(__spec__.name, sys.argv[1:]))
+    sys.exit(cli.entry_point("train"))

@@ -49,7 +49,7 @@ def load(path: str | pathlib.Path) -> SentencePieceVocabulary:
     Raises:
       InputError: the file is missing, isn't a SentencePiece model, or lacks bos or eos.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(path).expanduser()
     if not path.is_file():
         raise InputError(f"{path}: no such tokenizer; set TOKENIZER to a SentencePiece .model file")
     vocabulary = SentencePieceVocabulary(str(path))

@@ -22,3 +22,15 @@ def bind():
     gin.clear_config()
     yield gin.bind_parameter
     gin.clear_config()
+
+
+@pytest.fixture
+def locate(bind):
+    """Sets fields of `sources.Locations`: `locate(alpaca=path)`."""
+
+    def locate(**locations):
+        for name, location in locations.items():
+            value = location if isinstance(location, int) else str(location)
+            bind(f"sources.Locations.{name}", value)
+
+    return locate

@@ -1,0 +1,28 @@
+import pytest
+
+from commit_t5x import resources
+
+# A file that each folder holds.
+HELD = {
+    "gin": "data.gin",
+    "dicts": "en-hi.txt",
+    "tasks": "alpaca.py",
+    "samples": "tokenizer.model",
+}
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_each_folder_is_found(name):
+    assert (resources.path(name) / HELD[name]).is_file()
+    assert resources.path(name).is_absolute()
+
+
+def test_a_wheel_has_the_folders_inside_the_package_and_a_checkout_beside_it(monkeypatch, tmp_path):
+    package = tmp_path / "commit_t5x"
+    (package / "samples").mkdir(parents=True)
+    (tmp_path / "gin").mkdir()
+    monkeypatch.setattr(resources, "_PACKAGE", package)
+    assert resources.path("samples") == package / "samples"
+    assert resources.path("gin") == tmp_path / "gin"
+    (package / "gin").mkdir()
+    assert resources.path("gin") == package / "gin"
