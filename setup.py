@@ -33,7 +33,7 @@ setuptools.setup(
         "clu>=0.0.12",  # metric writers for TensorBoard
         "datasets>=3.0",  # the Hugging Face hub's data sets, and Parquet through pyarrow
         "flax>=0.12.8,<0.13",  # linen: the network; T5X's logical axes
-        "gin-config>=0.5.0",  # configures every run
+        "gin-config>=0.5.0,<0.6",  # configures every run
         "huggingface-hub>=2.0",  # whether the hub answers, before a long wait
         "jax>=0.10.2,<0.11",  # the network, the optimizer and the mesh
         "lm-eval>=0.4.13,<0.5",  # the scores

@@ -1,0 +1,219 @@
+"""Batches from SeqIO, and the exact position in them."""
+
+import contextlib
+import dataclasses
+import json
+import pathlib
+import re
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import seqio
+import tensorflow as tf
+from absl import logging
+
+from commit_t5x.engine import utils
+from commit_t5x.errors import InputError
+
+FeatureConverterCls = Callable[..., seqio.FeatureConverter]
+NumpyBatch = dict[str, np.ndarray]
+
+_POSITION_FILE = "position.json"
+_ITERATOR_FILES = "iterator"
+
+
+def get_rows(
+    cfg: utils.DatasetConfig, feature_converter_cls: FeatureConverterCls, num_epochs: int | None
+) -> tf.data.Dataset:
+    """Returns rows with the model's features, each [length].
+
+    Args:
+      cfg: what to read.
+      feature_converter_cls: called with `pack`.
+      num_epochs: passes over the data; None for no end.
+
+    Raises:
+      InputError: no such task, or no such split.
+    """
+    provider = utils.get_mixture_or_task(cfg.mixture_or_task_name)
+    utils.check_split(provider, cfg.split)
+    return seqio.get_dataset(
+        mixture_or_task_name=cfg.mixture_or_task_name,
+        task_feature_lengths=cfg.task_feature_lengths,
+        feature_converter=feature_converter_cls(pack=cfg.pack),
+        dataset_split=cfg.split,
+        use_cached=cfg.use_cached,
+        shuffle=cfg.shuffle,
+        num_epochs=num_epochs,
+        seed=cfg.seed,
+        trim_output_features=cfg.trim_output_features,
+        verbose=False,
+    )
+
+
+@contextlib.contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Raises an InputError of a task's Python code as such; tf.data reports it as its own kind."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        message = re.search(r"InputError: (.*)", error.message)
+        if not message:
+            raise
+        raise InputError(message[1]) from error
+
+
+class TrainIterator:
+    """Yields training batches without end; its position can be saved and restored exactly.
+
+    tf.data prepares batches ahead on its own threads. The position is that of the last batch which
+    was handed out, whatever was prepared beyond.
+
+    Where tf.data can serialise the pipeline's state (shuffle buffer, half-filled rows, ...), that
+    state is saved, and restoring is immediate. Where it can't (a Python generator in the pipeline,
+    for one) the same number of batches is read and dropped on restoring, which takes longer and
+    ends at the same place, as the pipeline is deterministic.
+
+    Args:
+      cfg: what to read; `seed` must be set.
+      feature_converter_cls: called with `pack`.
+
+    Attributes:
+      batches: number of batches handed out since the beginning of the data.
+      seconds_waited: time spent waiting for them in this process.
+    """
+
+    def __init__(self, cfg: utils.DatasetConfig, feature_converter_cls: FeatureConverterCls):
+        self._cfg = cfg
+        self._feature_converter_cls = feature_converter_cls
+        self._serialisable = True
+        self.batches = 0
+        self.seconds_waited = 0.0
+        self._start(skip=0)
+
+    def _start(self, skip: int) -> None:
+        # Built anew each time: a second iterator over one tf.data.Dataset shuffles differently.
+        rows = get_rows(self._cfg, self._feature_converter_cls, num_epochs=None)
+        batches = rows.batch(self._cfg.batch_size, drop_remainder=True).skip(skip)
+        self._iterator = iter(batches.prefetch(tf.data.AUTOTUNE))
+
+    def __iter__(self) -> Iterator[NumpyBatch]:
+        return self
+
+    def __next__(self) -> NumpyBatch:
+        start = time.perf_counter()
+        with _plain_errors():
+            batch = next(self._iterator, None)
+        self.seconds_waited += time.perf_counter() - start
+        if batch is None:
+            raise InputError(
+                f"{self._cfg.mixture_or_task_name}: split '{self._cfg.split}' holds no examples; "
+                "check the data file and the length policy"
+            )
+        self.batches += 1
+        return {name: tensor.numpy() for name, tensor in batch.items()}
+
+    def save(self, directory: pathlib.Path) -> None:
+        """Writes the position to files in an existing folder."""
+        if self._serialisable:
+            try:
+                tf.train.Checkpoint(iterator=self._iterator).write(str(directory / _ITERATOR_FILES))
+            except (tf.errors.FailedPreconditionError, tf.errors.UnimplementedError) as error:
+                logging.info("The data position is saved as a number of batches: %s", error.message)
+                self._serialisable = False
+        position = {
+            "batches": self.batches,
+            "serialised": self._serialisable,
+            "data": self._description(),
+        }
+        (directory / _POSITION_FILE).write_text(json.dumps(position), encoding="utf-8")
+
+    def restore(self, directory: pathlib.Path) -> None:
+        """Continues where `save` was called.
+
+        Raises:
+          InputError: the position was saved for other data.
+        """
+        position = json.loads((directory / _POSITION_FILE).read_text(encoding="utf-8"))
+        for name, value in self._description().items():
+            if position["data"].get(name) != value:
+                raise InputError(
+                    f"{directory.parent}: saved with DatasetConfig.{name}="
+                    f"{position['data'].get(name)!r}, resumed with {value!r}; resume with the "
+                    "former, or start a new MODEL_DIR with INITIAL_CHECKPOINT_PATH"
+                )
+        self.batches = position["batches"]
+        if position["serialised"]:
+            self._start(skip=0)
+            checkpoint = tf.train.Checkpoint(iterator=self._iterator)
+            try:
+                checkpoint.read(str(directory / _ITERATOR_FILES)).assert_consumed()
+                return
+            # The latter two are TensorFlow's for a truncated file.
+            except (tf.errors.OpError, IndexError, ValueError) as error:
+                logging.warning("%s: %s; reading the data again instead", directory, error)
+        self._start(skip=self.batches)
+
+    def _description(self) -> dict:
+        # Through JSON, as what was saved went through it, too.
+        return json.loads(json.dumps(dataclasses.asdict(self._cfg), default=dict))
+
+
+def eval_batches(
+    cfg: utils.DatasetConfig,
+    feature_converter_cls: FeatureConverterCls,
+    num_batches: int | None = None,
+) -> Iterator[tuple[NumpyBatch, int]]:
+    """Yields one pass over the data as batches of one size, and the number of rows in each.
+
+    The last batch is filled up with rows of zeros.
+
+    Args:
+      cfg: what to read.
+      feature_converter_cls: called with `pack`.
+      num_batches: batches to stop after; None for all.
+    """
+    if cfg.task_feature_lengths is None:
+        cfg = dataclasses.replace(cfg, task_feature_lengths=longest_features(cfg))
+    rows = get_rows(cfg, feature_converter_cls, num_epochs=1).batch(cfg.batch_size)
+    rows = rows.take(-1 if num_batches is None else num_batches).prefetch(tf.data.AUTOTUNE)
+    with _plain_errors():
+        for batch in rows.as_numpy_iterator():
+            count = len(next(iter(batch.values())))
+            filling = ((0, cfg.batch_size - count), (0, 0))
+            yield {name: np.pad(feature, filling) for name, feature in batch.items()}, count
+
+
+def get_examples(cfg: utils.DatasetConfig, task: seqio.Task) -> Iterator[NumpyBatch]:
+    """Yields a task's examples, before any feature conversion, in order.
+
+    Args:
+      cfg: split and lengths; examples aren't cut if the lengths are None.
+      task: the task itself, or a part of the mixture that `cfg` names.
+    """
+    utils.check_split(task, cfg.split)
+    dataset = task.get_dataset(
+        sequence_length=cfg.task_feature_lengths,
+        split=cfg.split,
+        use_cached=cfg.use_cached,
+        shuffle=False,
+        seed=cfg.seed,
+        trim_output_features=cfg.task_feature_lengths is not None,
+    )
+    with _plain_errors():
+        yield from dataset.as_numpy_iterator()
+
+
+def longest_features(cfg: utils.DatasetConfig) -> dict[str, int]:
+    """Returns, for each feature of the task or mixture, a length that holds every example.
+
+    Lengths are rounded up to a multiple of 16.
+    """
+    provider = utils.get_mixture_or_task(cfg.mixture_or_task_name)
+    longest = dict.fromkeys(provider.output_features, 1)
+    for task in seqio.get_subtasks(provider):
+        for example in get_examples(cfg, task):
+            for name in longest:
+                longest[name] = max(longest[name], len(example[name]))
+    return {name: -(-length // 16) * 16 for name, length in longest.items()}

@@ -1,0 +1,250 @@
+"""Evaluation on SeqIO tasks: teacher-forced loss, and greedy answers with the tasks' metrics."""
+
+import itertools
+import json
+import os
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import rich.console
+import rich.progress
+import seqio
+
+from commit_t5x.engine import (
+    checkpoints,
+    data,
+    generation,
+    gin_utils,
+    metrics,
+    models,
+    partitioning,
+    train_state,
+    trainer,
+    utils,
+)
+from commit_t5x.errors import InputError
+
+
+class TrainingEvaluator:
+    """Teacher-forced loss and accuracy on one pass over a data set.
+
+    Args:
+      cfg: the data.
+      model: network and loss.
+      partitioner: of the parameters.
+      num_batches: batches to stop after; None for all.
+    """
+
+    def __init__(
+        self,
+        cfg: utils.DatasetConfig,
+        model: models.DecoderOnlyModel,
+        partitioner: partitioning.PjitPartitioner,
+        num_batches: int | None = None,
+    ):
+        partitioner.check_batch_size(cfg.batch_size, "DatasetConfig.batch_size")
+        check_vocabulary(cfg, model)
+        self._cfg = cfg
+        self._model = model
+        self._partitioner = partitioner
+        self._num_batches = num_batches
+        self._eval_step = trainer.make_eval_step(model, partitioner)
+
+    def evaluate(self, params: Any) -> dict[str, float]:
+        """Returns loss, z_loss, accuracy and loss_tokens; see `metrics.summarise_eval`."""
+        batches = data.eval_batches(self._cfg, self._model.FEATURE_CONVERTER_CLS, self._num_batches)
+        sums = [
+            self._eval_step(params, self._partitioner.put_batch(batch), num_rows)
+            for batch, num_rows in batches
+        ]
+        if not sums:
+            raise InputError(
+                f"{self._cfg.mixture_or_task_name}: split '{self._cfg.split}' holds no examples; "
+                "check the data file and the split"
+            )
+        return metrics.summarise_eval(sums)
+
+
+class InferenceEvaluator:
+    """Greedy answers to a task's inputs, scored by the task's metric functions.
+
+    Args:
+      cfg: the data; of a mixture, each task is evaluated by itself.
+      model: network and vocabulary.
+      partitioner: of the parameters.
+      num_examples: examples of each task to stop after; None for all.
+      max_new_tokens: of each answer.
+      add_bos: put BOS before each prompt, as in training. The paper's evaluation did not.
+      stop: strings that end an answer.
+
+    Raises:
+      InputError: a task has no inputs, or no metric.
+    """
+
+    def __init__(
+        self,
+        cfg: utils.DatasetConfig,
+        model: models.DecoderOnlyModel,
+        partitioner: partitioning.PjitPartitioner,
+        num_examples: int | None = None,
+        max_new_tokens: int = 256,
+        add_bos: bool = True,
+        stop: Sequence[str] = ("\n",),
+    ):
+        provider = utils.get_mixture_or_task(cfg.mixture_or_task_name)
+        self.tasks = seqio.get_subtasks(provider)
+        for task in self.tasks:
+            if not can_generate(task):
+                raise InputError(
+                    f"{task.name}: has no inputs to answer or no metric; choose an evaluation task"
+                )
+        check_vocabulary(cfg, model)
+        self._cfg = cfg
+        self._model = model
+        self._partitioner = partitioner
+        self._num_examples = num_examples
+        self._options = {"max_new_tokens": max_new_tokens, "add_bos": add_bos, "stop": stop}
+
+    def evaluate(
+        self, params: Any, on_batch: Callable[[int], None] = lambda done: None
+    ) -> dict[str, tuple[dict[str, float], list[dict[str, Any]]]]:
+        """Returns for each task its scores, and a record for each example.
+
+        A record holds prompt, prediction and target, as text or what the task makes of it.
+        """
+        return {task.name: self._evaluate_task(task, params, on_batch) for task in self.tasks}
+
+    def _evaluate_task(self, task: seqio.Task, params: Any, on_batch: Callable[[int], None]):
+        examples = list(itertools.islice(data.get_examples(self._cfg, task), self._num_examples))
+        answers = generation.generate(
+            self._model,
+            self._partitioner,
+            params,
+            [example["inputs"] for example in examples],
+            batch_size=self._cfg.batch_size,
+            on_batch=on_batch,
+            **self._options,
+        )
+        decode = self._model.vocabulary.decode
+        prompts = [decode(example["inputs"].tolist()) for example in examples]
+        truths = [decode(example["targets"].tolist()) for example in examples]
+        targets = [
+            task.postprocess_fn(truth, example=example, is_target=True)
+            for truth, example in zip(truths, examples, strict=True)
+        ]
+        predictions = [
+            task.postprocess_fn(answer, example=example, is_target=False)
+            for answer, example in zip(answers, examples, strict=True)
+        ]
+        scores: dict[str, float] = {}
+        for metric_fn in task.predict_metric_fns:
+            for name, value in metric_fn(targets, predictions).items():
+                # A plain number, or one of SeqIO's metric values.
+                scores[name] = float(getattr(value, "value", value))
+        records = [
+            {"prompt": prompt, "prediction": prediction, "target": target}
+            for prompt, prediction, target in zip(prompts, predictions, targets, strict=True)
+        ]
+        return scores, records
+
+
+def can_generate(task: seqio.Task) -> bool:
+    """Returns whether a task has inputs and a metric for answers to them."""
+    return "inputs" in task.output_features and bool(task.predict_metric_fns)
+
+
+def check_vocabulary(cfg: utils.DatasetConfig, model: models.DecoderOnlyModel) -> None:
+    """Raises InputError if the data may hold token ids that the network has no row for."""
+    provider = utils.get_mixture_or_task(cfg.mixture_or_task_name)
+    size = provider.output_features["targets"].vocabulary.vocab_size
+    rows = getattr(model.config, "vocab_size", size)
+    if size > rows:
+        raise InputError(
+            f"{cfg.mixture_or_task_name}: the tokenizer has {size} tokens, the network {rows}; "
+            "set the network's vocab_size, or the TOKENIZER that belongs to it"
+        )
+
+
+def evaluate(
+    *,
+    model: models.DecoderOnlyModel,
+    dataset_cfg: utils.DatasetConfig,
+    restore_checkpoint_cfg: utils.RestoreCheckpointConfig,
+    partitioner: partitioning.PjitPartitioner,
+    output_dir: str,
+    inference_evaluator_cls: Callable[..., InferenceEvaluator] = InferenceEvaluator,
+    eval_steps: int | None = None,
+    summarize_config_fn: Callable = gin_utils.summarize_gin_config,
+) -> dict[str, dict[str, float]]:
+    """Evaluates a checkpoint on a task or on each task of a mixture.
+
+    Writes OUTPUT_DIR/results.json and, for tasks with inputs and metrics, the answers as
+    OUTPUT_DIR/{task}.jsonl.
+
+    Args:
+      model: network and loss.
+      dataset_cfg: the data; task_feature_lengths may be None.
+      restore_checkpoint_cfg: whose weights.
+      partitioner: mesh and rules.
+      output_dir: made if missing.
+      inference_evaluator_cls: makes the evaluator of greedy answers.
+      eval_steps: batches of the teacher-forced pass; None for all.
+      summarize_config_fn: writes the gin configuration.
+
+    Returns:
+      task -> metric -> value, as in results.json under "results".
+
+    Raises:
+      InputError: no such task, split or checkpoint, or one of another network.
+    """
+    output_path = pathlib.Path(output_dir)
+    params, folder = restore_weights(model, partitioner, restore_checkpoint_cfg)
+    provider = utils.get_mixture_or_task(dataset_cfg.mixture_or_task_name)
+    results: dict[str, dict[str, float]] = {}
+    evaluator = TrainingEvaluator(dataset_cfg, model, partitioner, eval_steps)
+    results[provider.name] = evaluator.evaluate(params)
+    if all(can_generate(task) for task in seqio.get_subtasks(provider)):
+        answering = inference_evaluator_cls(dataset_cfg, model, partitioner)
+        with rich.progress.Progress(console=rich.console.Console(stderr=True)) as bar:
+            shown = bar.add_task("answers", total=None)
+            answers = answering.evaluate(params, lambda done: bar.advance(shown, done))
+        for name, (scores, records) in answers.items():
+            results.setdefault(name, {}).update(scores)
+            write_jsonl(output_path / f"{name}.jsonl", records)
+    summarize_config_fn(output_path, None, 0)
+    report = {"checkpoint": str(folder), "split": dataset_cfg.split, "results": results}
+    _replace(output_path / "results.json", json.dumps(report, indent=2) + "\n")
+    for name, scores in results.items():
+        print(name, " ".join(f"{metric}={value:.4f}" for metric, value in scores.items()))
+    return results
+
+
+def restore_weights(
+    model: models.DecoderOnlyModel,
+    partitioner: partitioning.PjitPartitioner,
+    cfg: utils.RestoreCheckpointConfig,
+) -> tuple[Any, pathlib.Path]:
+    """Returns a checkpoint's parameters in shards, and its folder.
+
+    Raises:
+      InputError: no path, no checkpoint there, or one of another network.
+    """
+    if cfg.path is None:
+        raise InputError("CHECKPOINT_PATH: not set; give a model directory or a checkpoint in it")
+    folder = checkpoints.find(cfg.path)
+    abstract = train_state.TrainStateInitializer(model, partitioner).params
+    return checkpoints.load_params(folder, abstract, model.config), folder
+
+
+def write_jsonl(path: pathlib.Path, records: Sequence[Mapping[str, Any]]) -> None:
+    """Writes one JSON object a line; the file, in a folder made if missing, appears complete."""
+    lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    _replace(path, "".join(lines))
+
+
+def _replace(path: pathlib.Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f"{path.name}.tmp")
+    aside.write_text(text, encoding="utf-8")
+    os.replace(aside, path)

@@ -1,0 +1,199 @@
+"""Gin on the command line: T5X's flags, our search paths, and checks that gin does not make."""
+
+import argparse
+import functools
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import gin
+import seqio
+import tensorflow as tf
+from clu import metric_writers
+
+from commit_t5x import resources
+from commit_t5x.engine import utils
+from commit_t5x.engine.gin_errors import located, plain_errors
+from commit_t5x.errors import InputError
+
+
+class Flags(NamedTuple):
+    """What the command line says.
+
+    Attributes:
+      gin_file: paths, each relative to a search path; later ones override earlier ones.
+      gin_bindings: `NAME=value` strings, which override the files.
+      gin_search_paths: folders searched before the current one and the project's own.
+    """
+
+    gin_file: list[str]
+    gin_bindings: list[str]
+    gin_search_paths: list[str]
+
+
+def run(argv: Sequence[str], configurable: Callable, **parser_options: Any) -> Any:
+    """Parses flags and gin files, then calls a function with what they bind.
+
+    Args:
+      argv: the arguments after the program's name.
+      configurable: a function that a gin file binds, such as `engine.train.train`.
+      **parser_options: for argparse.ArgumentParser: prog, description, epilog.
+
+    Raises:
+      InputError: for flags, files and bindings that are wrong, with one line that says where.
+
+    Example:
+      >>> run(["--gin_file=quickstart.gin", "--gin.TRAIN_STEPS=20"], train.train)
+    """
+    flags = parse_flags(argv, **parser_options)
+    load(flags.gin_file, flags.gin_bindings, flags.gin_search_paths)
+    try:
+        configured = gin.get_configurable(configurable)
+    except ValueError as error:
+        raise InputError(
+            f"--gin_file: no file configures {configurable.__name__}; add a run file: "
+            "runs/finetune.gin to train, runs/eval.gin to evaluate, runs/infer.gin to infer"
+        ) from error
+    # Only JAX computes on accelerators; TensorFlow would take their memory.
+    tf.config.set_visible_devices([], "GPU")
+    with plain_errors():
+        return configured()
+
+
+def parse_flags(argv: Sequence[str], **parser_options: Any) -> Flags:
+    """Parses T5X's flags; `--gin.NAME=value` is short for `--gin_bindings=NAME=value`.
+
+    argparse prints usage and exits with code 2 for flags that it doesn't know.
+
+    Raises:
+      InputError: a `--gin.NAME` has no value.
+    """
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **parser_options,
+    )
+    repeatable = {"action": "append", "default": []}
+    folders = {"type": lambda paths: paths.split(","), "default": [], "metavar": "DIR,..."}
+    parser.add_argument(
+        "--gin_file",
+        **repeatable,
+        metavar="FILE",
+        help="gin file, e.g. main_results/commit.gin; repeatable, later files override earlier",
+    )
+    parser.add_argument(
+        "--gin_bindings",
+        **repeatable,
+        metavar="NAME=VALUE",
+        help="a gin binding, applied after the files; repeatable. Short form: --gin.NAME=VALUE "
+        "(strings keep their quotes: --gin.MODEL_DIR=\"'out'\")",
+    )
+    parser.add_argument(
+        "--gin_search_paths",
+        **folders,
+        help="folders to search for gin files before the current one and the package's own",
+    )
+    parser.add_argument(
+        "--seqio_additional_cache_dirs",
+        **folders,
+        help="folders in which seqio_cache_tasks wrote tasks",
+    )
+    args = parser.parse_args([_rewrite(arg) for arg in argv])
+    if args.seqio_additional_cache_dirs:
+        seqio.add_global_cache_dirs(args.seqio_additional_cache_dirs)
+    return Flags(args.gin_file, args.gin_bindings, args.gin_search_paths)
+
+
+def _rewrite(arg: str) -> str:
+    if not arg.startswith("--gin."):
+        return arg
+    binding = arg.removeprefix("--gin.")
+    if "=" not in binding:
+        raise InputError(f"{arg}: has no value; write {arg}=VALUE")
+    return f"--gin_bindings={binding}"
+
+
+def load(
+    gin_files: Sequence[str], gin_bindings: Sequence[str] = (), search_paths: Sequence[str] = ()
+) -> None:
+    """Replaces gin's configuration by that of the files and bindings, checks and locks it.
+
+    Raises:
+      InputError: a missing file, a syntax error, an unknown configurable, parameter or macro, or a
+        required macro without a value.
+    """
+    gin.clear_config()
+    # Gin's other reader looks into installed packages, and logs an error for each miss.
+    gin.config._FILE_READERS[:] = [(functools.partial(open, encoding="utf-8"), os.path.isfile)]
+    project = resources.path("gin")
+    gin.config._LOCATION_PREFIXES[:] = [
+        *map(os.path.expanduser, search_paths),
+        "",
+        str(project / "engines" / "native"),
+        str(project),
+    ]
+    for gin_file in gin_files:
+        with located(f"--gin_file={gin_file}"):
+            gin.parse_config_file(gin_file)
+    known = _macros()
+    for binding in gin_bindings:
+        name = binding.partition("=")[0].strip()
+        if "." not in name and name not in known:
+            raise InputError(
+                f"--gin.{name}: no gin file defines or uses this macro"
+                f"{utils.suggest(name, sorted(known))}"
+            )
+        with located(f"--gin.{binding}", binding):
+            gin.parse_config(binding)
+    _check_macros()
+    gin.finalize()
+
+
+def _references() -> Iterator[tuple[str, Any]]:
+    """Yields "configurable.parameter" and the macro or constant that its value refers to."""
+    for (scope, selector), parameters in gin.config._CONFIG.items():
+        for parameter, value in parameters.items():
+            binding = f"{selector.rpartition('.')[2]}.{parameter}"
+            binding = scope if selector == "gin.macro" else binding
+            for reference in gin.config.iterate_references({parameter: value}):
+                if repr(reference).startswith("%"):
+                    yield binding, reference
+
+
+def _defined() -> set[str]:
+    return {scope for scope, selector in gin.config._CONFIG if selector == "gin.macro"}
+
+
+def _macros() -> set[str]:
+    return _defined() | {repr(reference)[1:] for _, reference in _references()}
+
+
+def _check_macros() -> None:
+    """Raises InputError for macros that are used but not set."""
+    defined = _defined()
+    required = []
+    for binding, reference in _references():
+        name = repr(reference)[1:]
+        if name == "gin.REQUIRED":
+            required.append(binding)
+        elif name not in defined and reference.selector == "gin.macro":
+            raise InputError(
+                f"{name}: used by {binding}, but not set{utils.suggest(name, sorted(defined))}; "
+                f"add the gin file that sets it, or --gin.{name}=VALUE"
+            )
+    if required:
+        flags = " ".join(f"--gin.{name}=VALUE" for name in required)
+        raise InputError(f"{', '.join(required)}: required, but not set; add {flags}")
+
+
+def summarize_gin_config(
+    model_dir: str | pathlib.Path, summary_writer: metric_writers.MetricWriter | None, step: int
+) -> None:
+    """Writes the configuration to MODEL_DIR/config.gin and, given a writer, to TensorBoard."""
+    text = gin.config_str()
+    model_dir = pathlib.Path(model_dir)
+    model_dir.mkdir(parents=True, exist_ok=True)
+    (model_dir / "config.gin").write_text(text, encoding="utf-8")
+    if summary_writer is not None:
+        summary_writer.write_texts(step, {"config": gin.markdown(text)})

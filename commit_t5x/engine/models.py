@@ -1,0 +1,121 @@
+"""The model as the trainer sees it: a network, its vocabulary, its optimizer and its loss."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+import seqio
+from flax import linen as nn
+
+from commit_t5x.engine import losses
+from commit_t5x.optim import Optimizer
+
+Batch = Mapping[str, jax.Array]
+
+
+class DecoderOnlyModel:
+    """Wraps a decoder-only network, with T5X's name and arguments.
+
+    Args:
+      module: a network with the call signature of `commit_t5x.llama.Llama`.
+      vocabulary: of the tokens; gives bos_id, eos_id and decoding.
+      optimizer_def: e.g. `commit_t5x.optim.adamw(...)`, or any optax transformation. None for
+        evaluation and inference.
+      feature_converter_cls: called with pack=True or False; makes the batches' features.
+      loss_normalizing_factor: "AVERAGE_PER_SEQUENCE" or "NUM_REAL_TARGET_TOKENS"; see
+        `commit_t5x.engine.losses`.
+      z_loss: coefficient of the z-loss.
+
+    A batch maps feature names to integers [batch, length]: decoder_input_tokens,
+    decoder_target_tokens, decoder_loss_weights, and for packed rows decoder_segment_ids and
+    decoder_positions.
+
+    Raises:
+      InputError: an unknown loss_normalizing_factor.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        vocabulary: seqio.Vocabulary,
+        optimizer_def: Optimizer | optax.GradientTransformation | None = None,
+        feature_converter_cls: Callable[..., seqio.FeatureConverter] | None = None,
+        loss_normalizing_factor: str = losses.AVERAGE_PER_SEQUENCE,
+        z_loss: float = 0.0,
+    ):
+        losses.check_loss_normalizing_factor(loss_normalizing_factor)
+        self.module = module
+        self.vocabulary = vocabulary
+        self.optimizer_def = optimizer_def
+        self.FEATURE_CONVERTER_CLS = feature_converter_cls
+        self.loss_normalizing_factor = loss_normalizing_factor
+        self.z_loss = z_loss
+
+    @property
+    def config(self) -> Any:
+        """The network's configuration, or None if it has none."""
+        return getattr(self.module, "config", None)
+
+    def get_initial_variables(self, rng: jax.Array) -> Any:
+        """Returns fresh parameters and, in the collection params_axes, their logical axes."""
+        tokens = jnp.ones((1, 1), jnp.int32)  # no shape of a parameter depends on the batch's
+        return self.module.init(rng, tokens, tokens, enable_dropout=False)
+
+    def compute_logits(
+        self, params: Any, batch: Batch, dropout_rng: jax.Array | None = None
+    ) -> jax.Array:
+        """Returns logits [batch, length, vocab]; without `dropout_rng` nothing is dropped."""
+        return self.module.apply(
+            {"params": params},
+            batch["decoder_input_tokens"],
+            batch["decoder_target_tokens"],
+            decoder_segment_ids=batch.get("decoder_segment_ids"),
+            decoder_positions=batch.get("decoder_positions"),
+            enable_dropout=dropout_rng is not None,
+            rngs=None if dropout_rng is None else {"dropout": dropout_rng},
+        )
+
+    def loss_denominator(self, batch: Batch, num_rows: jax.Array | int | None = None) -> jax.Array:
+        """Returns what `loss_fn` divides by for a whole batch; see `losses.denominator`."""
+        return losses.denominator(batch, self.loss_normalizing_factor, num_rows)
+
+    def loss_fn(
+        self,
+        params: Any,
+        batch: Batch,
+        dropout_rng: jax.Array | None = None,
+        denominator: jax.Array | None = None,
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Returns the loss and sums for the metrics.
+
+        Args:
+          params: of the network.
+          batch: features [batch, length]; maybe a part of the batch that is trained on.
+          dropout_rng: None in evaluation.
+          denominator: of the whole batch, where `batch` is a part of it. Then the losses, their
+            gradients and the sums of the parts add up to those of the whole.
+
+        Returns:
+          The loss, and a dictionary of scalars: "loss", "z_loss", and the numbers of "correct"
+          tokens (those with the largest logit, among the loss-bearing), of "loss_tokens" and of
+          "tokens" (those that aren't padding).
+        """
+        logits = self.compute_logits(params, batch, dropout_rng)
+        targets = batch["decoder_target_tokens"]
+        if denominator is None:
+            denominator = self.loss_denominator(batch)
+        token_losses, penalties, likeliest = losses.cross_entropy(logits, targets, self.z_loss)
+        weights = losses.token_weights(batch["decoder_loss_weights"], self.loss_normalizing_factor)
+        weights = weights / denominator
+        loss = jnp.sum(token_losses * weights)
+        bearing = batch["decoder_loss_weights"] > 0
+        sums = {
+            "loss": loss,
+            "z_loss": jnp.sum(penalties * weights),
+            "correct": jnp.sum(bearing & likeliest),
+            "loss_tokens": jnp.sum(bearing),
+            "tokens": jnp.sum(targets != 0),
+        }
+        return loss, sums

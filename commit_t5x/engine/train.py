@@ -1,0 +1,263 @@
+"""The training loop: steps, metrics, checkpoints, evaluation, and stopping in good order."""
+
+import contextlib
+import dataclasses
+import pathlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+from absl import logging
+
+from commit_t5x.engine import (
+    checkpoints,
+    data,
+    eval,
+    gin_utils,
+    metrics,
+    model_files,
+    models,
+    partitioning,
+    progress,
+    train_state,
+    trainer,
+    utils,
+)
+from commit_t5x.errors import InputError
+
+
+def train(
+    *,
+    model: models.DecoderOnlyModel,
+    train_dataset_cfg: utils.DatasetConfig,
+    train_eval_dataset_cfg: utils.DatasetConfig | None = None,
+    infer_eval_dataset_cfg: utils.DatasetConfig | None = None,
+    checkpoint_cfg: utils.CheckpointConfig,
+    partitioner: partitioning.PjitPartitioner,
+    trainer_cls: Callable[..., trainer.Trainer] = trainer.Trainer,
+    model_dir: str,
+    total_steps: int,
+    eval_steps: int | None = 20,
+    eval_period: int | None = 1000,
+    stats_period: int = 10,
+    random_seed: int = 42,
+    summarize_config_fn: Callable = gin_utils.summarize_gin_config,
+    inference_evaluator_cls: Callable[..., eval.InferenceEvaluator] = eval.InferenceEvaluator,
+) -> tuple[int, train_state.TrainState | None]:
+    """Trains until `total_steps`, from the latest checkpoint in `model_dir` if there is one.
+
+    Run again after a stop of any kind, the same call goes on from the latest checkpoint and ends
+    with the same bits as if it hadn't stopped: weights, optimizer, random state and data position
+    are all restored. SIGTERM makes it save, wait for the save, and exit with code 143.
+
+    Args:
+      model: network, optimizer and loss.
+      train_dataset_cfg: the training data.
+      train_eval_dataset_cfg: data for the teacher-forced loss; None for none.
+      infer_eval_dataset_cfg: a task for greedy answers; None for none.
+      checkpoint_cfg: when to save, what to keep; weights to start from (with a fresh optimizer).
+      partitioner: mesh and rules.
+      trainer_cls: makes the trainer from model, partitioner and state_shapes.
+      model_dir: made if missing; holds checkpoints, metrics.jsonl, and TensorBoard's files.
+      total_steps: steps of the whole run.
+      eval_steps: batches of a teacher-forced evaluation; None for all.
+      eval_period: steps between evaluations, the last step is always one; None for that one only.
+      stats_period: steps between looks at the metrics.
+      random_seed: of fresh parameters, dropout and, where it sets none, the data.
+      summarize_config_fn: writes the gin configuration.
+      inference_evaluator_cls: makes the evaluator of greedy answers.
+
+    Returns:
+      The last step and its state. The state is None if there was nothing left to do.
+
+    Raises:
+      InputError: no such data or weights, or weights or a run of another network.
+      DivergedError: the loss is no longer finite.
+    """
+    model_path = pathlib.Path(model_dir).absolute()
+    first_step = max(checkpoints.all_steps(model_path), default=0)
+    if first_step >= total_steps:
+        print(
+            f"{model_path}: holds checkpoint_{first_step}, the run of {total_steps} steps is "
+            "finished; nothing to do. Raise TRAIN_STEPS to go on, or choose another MODEL_DIR."
+        )
+        return first_step, None
+    iterator = _train_iterator(model, train_dataset_cfg, random_seed)
+    initializer = train_state.TrainStateInitializer(model, partitioner)
+    steps = trainer_cls(model=model, partitioner=partitioner, state_shapes=initializer.train_state)
+    steps.check_batch_size(train_dataset_cfg.batch_size)
+    evaluators = _Evaluators(
+        model,
+        partitioner,
+        train_eval_dataset_cfg,
+        infer_eval_dataset_cfg,
+        eval_steps,
+        inference_evaluator_cls,
+    )
+    rng = jax.random.PRNGKey(random_seed)
+    with contextlib.ExitStack() as stack:
+        manager = checkpoints.CheckpointManager(model_path, checkpoint_cfg.save)
+        stack.callback(manager.close)
+        if first_step:
+            state = manager.restore(first_step, initializer.train_state, iterator, model.config)
+            logging.info("Resumed from %s at step %d", model_path, first_step)
+        elif checkpoint_cfg.restore.path is not None:
+            params = checkpoints.load_params(
+                checkpoint_cfg.restore.path, initializer.params, model.config
+            )
+            state = initializer.from_params(params, jax.random.split(rng)[1])
+        else:
+            state = initializer.from_scratch(rng)
+        model_files.write(model_path, model.config, getattr(model.vocabulary, "path", None))
+        files = metrics.MetricFiles(model_path, first_step)
+        stack.callback(files.close)
+        display = progress.make_progress(first_step, total_steps)
+        stack.callback(display.close)
+        summarize_config_fn(model_path, files.writer("train"), first_step)
+        loop = _Loop(
+            manager=manager,
+            iterator=iterator,
+            partitioner=partitioner,
+            trainer=steps,
+            evaluators=evaluators,
+            files=files,
+            display=display,
+            metrics=metrics.TrainMetrics(files, display, stats_period),
+            eval_period=eval_period,
+        )
+        return total_steps, loop.run(state, first_step, total_steps)
+
+
+def _train_iterator(
+    model: models.DecoderOnlyModel, cfg: utils.DatasetConfig, random_seed: int
+) -> data.TrainIterator:
+    if cfg.task_feature_lengths is None:
+        raise InputError("TASK_FEATURE_LENGTHS: training needs them, e.g. {'targets': 512}")
+    eval.check_vocabulary(cfg, model)
+    if cfg.seed is None:
+        cfg = dataclasses.replace(cfg, seed=random_seed)
+    return data.TrainIterator(cfg, model.FEATURE_CONVERTER_CLS)
+
+
+class _Evaluators:
+    """The evaluations of a training run, under the names of their metrics."""
+
+    def __init__(
+        self,
+        model: models.DecoderOnlyModel,
+        partitioner: partitioning.PjitPartitioner,
+        train_eval_cfg: utils.DatasetConfig | None,
+        infer_eval_cfg: utils.DatasetConfig | None,
+        eval_steps: int | None,
+        inference_evaluator_cls: Callable[..., eval.InferenceEvaluator],
+    ):
+        self._teacher_forced = self._answering = None
+        if train_eval_cfg is not None and train_eval_cfg.enabled:
+            self._name = f"training_eval/{train_eval_cfg.mixture_or_task_name}"
+            self._teacher_forced = eval.TrainingEvaluator(
+                train_eval_cfg, model, partitioner, eval_steps
+            )
+        if infer_eval_cfg is not None and infer_eval_cfg.enabled:
+            self._answering = inference_evaluator_cls(infer_eval_cfg, model, partitioner)
+
+    def evaluate(
+        self, step: int, params: Any, model_dir: pathlib.Path
+    ) -> Iterator[tuple[str, dict[str, float]]]:
+        """Yields the name and the scores of each evaluation, and writes the answers."""
+        if self._teacher_forced is not None:
+            yield self._name, self._teacher_forced.evaluate(params)
+        if self._answering is not None:
+            for task, (scores, answers) in self._answering.evaluate(params).items():
+                name = f"inference_eval/{task}"
+                eval.write_jsonl(model_dir / name / f"answers_{step}.jsonl", answers)
+                yield name, scores
+
+
+@dataclasses.dataclass
+class _Loop:
+    """Runs steps, and at the right ones evaluates and saves."""
+
+    manager: checkpoints.CheckpointManager
+    iterator: data.TrainIterator
+    partitioner: partitioning.PjitPartitioner
+    trainer: trainer.Trainer
+    evaluators: _Evaluators
+    files: metrics.MetricFiles
+    display: progress.Progress
+    metrics: metrics.TrainMetrics
+    eval_period: int | None
+
+    def run(
+        self, state: train_state.TrainState, first_step: int, total_steps: int
+    ) -> train_state.TrainState:
+        with _sigterm() as terminated:
+            for step in range(first_step + 1, total_steps + 1):
+                batch = self.partitioner.put_batch(next(self.iterator))
+                state, sums = self.trainer.train_step(state, batch)
+                if step == first_step + 1:
+                    self.metrics.restart_clock()  # the call above compiled the program
+                last = step == total_steps
+                stopping = terminated.is_set() and not last
+                with self._explained():
+                    self.metrics.add(step, sums, self.iterator.seconds_waited)
+                    # What a checkpoint holds must be sound, so the metrics up to it come first;
+                    # and so do the evaluation's, or a run resumed from it would lack them.
+                    if last or (self.eval_period and step % self.eval_period == 0):
+                        self._evaluate(step, state)
+                    if last or stopping or self.manager.due(step):
+                        self._save(step, state)
+                if stopping:
+                    self.manager.wait()
+                    self.display.message(
+                        f"Stopped by SIGTERM at step {step}; saved checkpoint_{step} in "
+                        f"{self.manager.model_dir}. The same command goes on from there."
+                    )
+                    raise SystemExit(128 + signal.SIGTERM)
+        self.manager.wait()
+        self.display.message(f"Finished: {self.manager.model_dir}/checkpoint_{total_steps}")
+        return state
+
+    def _evaluate(self, step: int, state: train_state.TrainState) -> None:
+        self.metrics.finish(self.iterator.seconds_waited)
+        found = self.evaluators.evaluate(step, state.params, self.manager.model_dir)
+        for name, scores in found:
+            self.files.write(name, step, scores)
+            shown = "  ".join(f"{metric} {value:.4f}" for metric, value in scores.items())
+            self.display.message(f"step {step}  {name}  {shown}")
+        self.files.flush()
+        self.metrics.restart_clock()
+
+    def _save(self, step: int, state: train_state.TrainState) -> None:
+        self.metrics.finish(self.iterator.seconds_waited)
+        self.manager.save(step, state, self.iterator)
+        self.metrics.restart_clock()
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Adds to a DivergedError what is left and what to do."""
+        try:
+            yield
+        except metrics.DivergedError as error:
+            self.manager.wait()
+            good = self.manager.latest_step()
+            left = f"checkpoint_{good} is the last good one" if good else "no checkpoint was saved"
+            raise metrics.DivergedError(
+                f"{self.manager.model_dir}: {error}; {left}. Lower the learning rate, or look at "
+                "the data of that step, and run again"
+            ) from error
+
+
+@contextlib.contextmanager
+def _sigterm() -> Iterator[threading.Event]:
+    """Yields an event that SIGTERM sets instead of ending the process."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event  # only the main thread may handle signals
+        return
+    previous = signal.signal(signal.SIGTERM, lambda *_: event.set())
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -1,0 +1,87 @@
+"""The paper's optimizer and learning-rate schedule (section 3.1 of the paper), in optax."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import optax
+
+from commit_t5x.errors import InputError
+
+
+class Optimizer(NamedTuple):
+    """An optax gradient transformation that also tells its learning rate, for the metrics.
+
+    It stands wherever optax takes a `GradientTransformation`.
+
+    Attributes:
+      init: params -> optimizer state.
+      update: (gradients, state, params) -> (updates, state).
+      learning_rate: number of finished steps -> learning rate of the next one.
+    """
+
+    init: Callable
+    update: Callable
+    learning_rate: optax.Schedule
+
+
+def warmup_cosine(
+    peak: float = 2e-5, end: float = 1e-7, warmup_steps: int = 36, total_steps: int = 1210
+) -> optax.Schedule:
+    """Linear warm-up from 0 to `peak`, then a cosine to `end`, where it stays.
+
+    Args:
+      peak: learning rate at step `warmup_steps`.
+      end: learning rate from step `total_steps` on.
+      warmup_steps: steps of the warm-up; 0 starts at the peak.
+      total_steps: steps of warm-up and decay together.
+
+    Raises:
+      InputError: the warm-up leaves no step to decay in.
+
+    Example:
+      >>> schedule = warmup_cosine(peak=1.0, end=0.0, warmup_steps=10, total_steps=30)
+      >>> [round(float(schedule(step)), 6) for step in (0, 5, 10, 20, 30, 99)]
+      [0.0, 0.5, 1.0, 0.5, 0.0, 0.0]
+    """
+    if not 0 <= warmup_steps < total_steps:
+        raise InputError(
+            f"WARMUP_STEPS: {warmup_steps} is not below TRAIN_STEPS, {total_steps}; set "
+            f"--gin.WARMUP_STEPS, e.g. to {total_steps * 3 // 100}"
+        )
+    return optax.warmup_cosine_decay_schedule(
+        init_value=0.0 if warmup_steps else peak,
+        peak_value=peak,
+        warmup_steps=warmup_steps,
+        decay_steps=total_steps,
+        end_value=end,
+    )
+
+
+def adamw(
+    learning_rate: float | optax.Schedule,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    clip_norm: float | None = 1.0,
+    mu_dtype: str | None = "bfloat16",
+) -> Optimizer:
+    """AdamW (Loshchilov and Hutter 2019, algorithm 2) after clipping by the global norm.
+
+    Args:
+      learning_rate: a number, or a schedule such as `warmup_cosine`.
+      b1, b2: decay of the first and second moment.
+      eps: added to the root of the second moment.
+      weight_decay: decoupled, multiplied by the learning rate.
+      clip_norm: gradients of a larger global norm are scaled down to it; None for no clipping.
+      mu_dtype: type in which the first moment is kept; None for the parameters' type. The second
+        moment keeps the parameters' type.
+    """
+    adam = optax.adamw(
+        learning_rate, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay, mu_dtype=mu_dtype
+    )
+    clip = optax.identity() if clip_norm is None else optax.clip_by_global_norm(clip_norm)
+    transformation = optax.chain(clip, adam)
+    constant = not callable(learning_rate)
+    schedule = optax.constant_schedule(learning_rate) if constant else learning_rate
+    return Optimizer(transformation.init, transformation.update, schedule)

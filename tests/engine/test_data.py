@@ -1,0 +1,102 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import tiny
+
+from commit_t5x.engine import data
+from commit_t5x.errors import InputError
+
+CONVERTER = tiny.model().FEATURE_CONVERTER_CLS
+
+
+def _take(iterator, count):
+    return [next(iterator) for _ in range(count)]
+
+
+def _assert_same(a, b):
+    for left, right in zip(a, b, strict=True):
+        assert left.keys() == right.keys()
+        for name in left:
+            np.testing.assert_array_equal(left[name], right[name])
+
+
+@pytest.mark.parametrize("task", ["tiny_train", "tiny_generator"])
+@pytest.mark.parametrize("pack", [True, False])
+def test_position_is_restored_exactly(tmp_path, task, pack):
+    cfg = tiny.dataset_config(task, pack=pack)
+    iterator = data.TrainIterator(cfg, CONVERTER)
+    _take(iterator, 7)
+    iterator.save(tmp_path)
+    # tf.data can't serialise a Python generator; the position is then a number of batches.
+    assert bool(list(tmp_path.glob("iterator.*"))) == (task == "tiny_train")
+    expected = _take(iterator, 20)  # beyond the end of an epoch
+    resumed = data.TrainIterator(cfg, CONVERTER)
+    resumed.restore(tmp_path)
+    _assert_same(_take(resumed, 20), expected)
+    assert resumed.batches == 27
+
+
+def test_unreadable_iterator_state_is_replaced_by_reading_again(tmp_path):
+    cfg = tiny.dataset_config()
+    iterator = data.TrainIterator(cfg, CONVERTER)
+    _take(iterator, 3)
+    iterator.save(tmp_path)
+    next(tmp_path.glob("iterator.data-*")).write_bytes(b"")
+    resumed = data.TrainIterator(cfg, CONVERTER)
+    resumed.restore(tmp_path)
+    _assert_same(_take(resumed, 3), _take(iterator, 3))
+
+
+def test_seed_fixes_the_batches():
+    first, again, other = (
+        _take(data.TrainIterator(tiny.dataset_config(seed=seed), CONVERTER), 3)
+        for seed in (1, 1, 2)
+    )
+    _assert_same(first, again)
+    assert any(
+        not np.array_equal(a["decoder_target_tokens"], b["decoder_target_tokens"])
+        for a, b in zip(first, other, strict=True)
+    )
+
+
+@pytest.mark.parametrize(("change", "value"), [("batch_size", 8), ("seed", 3), ("pack", False)])
+def test_position_of_other_data_is_an_error(tmp_path, change, value):
+    cfg = tiny.dataset_config()
+    data.TrainIterator(cfg, CONVERTER).save(tmp_path)
+    changed = data.TrainIterator(dataclasses.replace(cfg, **{change: value}), CONVERTER)
+    with pytest.raises(InputError, match=rf"DatasetConfig\.{change}={getattr(cfg, change)}"):
+        changed.restore(tmp_path)
+
+
+def test_evaluation_covers_every_row_once_and_fills_the_last_batch():
+    cfg = tiny.dataset_config(split="validation", shuffle=False, pack=False)
+    batches = list(data.eval_batches(cfg, CONVERTER))
+    assert [count for _, count in batches] == [4, 2]
+    assert all(len(batch["decoder_target_tokens"]) == 4 for batch, _ in batches)
+    assert not batches[1][0]["decoder_target_tokens"][2:].any()
+    assert len(list(data.eval_batches(cfg, CONVERTER, num_batches=1))) == 1
+
+
+def test_lengths_that_hold_every_example():
+    cfg = tiny.dataset_config("tiny_questions", split="validation", task_feature_lengths=None)
+    lengths = data.longest_features(cfg)
+    assert lengths == {"inputs": 16, "targets": 16}
+
+
+def test_unknown_task_is_an_error():
+    with pytest.raises(
+        InputError, match="no task or mixture 'tiny_trian'; did you mean tiny_train"
+    ):
+        data.TrainIterator(tiny.dataset_config("tiny_trian"), CONVERTER)
+
+
+def test_unknown_split_is_an_error():
+    with pytest.raises(InputError, match="no split 'test'; choose from train, validation"):
+        data.TrainIterator(tiny.dataset_config(split="test"), CONVERTER)
+
+
+def test_error_in_a_tasks_python_code_comes_through():
+    iterator = data.TrainIterator(tiny.dataset_config("tiny_broken"), CONVERTER)
+    with pytest.raises(InputError, match=r"^data\.jsonl:2: not JSON; mend the line$"):
+        next(iterator)

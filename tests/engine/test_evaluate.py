@@ -1,0 +1,221 @@
+import functools
+import json
+
+import jax
+import numpy as np
+import pytest
+import tiny
+
+from commit_t5x import llama
+from commit_t5x.engine import checkpoints, eval, generation, infer, train, train_state, utils
+from commit_t5x.errors import InputError
+
+CONFIG = llama.LlamaConfig(
+    vocab_size=tiny.VOCAB_SIZE, emb_dim=16, mlp_dim=24, num_layers=1, num_heads=2, num_kv_heads=1,
+    head_dim=8, max_length=32,
+)  # fmt: skip
+
+
+@functools.cache
+def _model():
+    return tiny.model(llama.Llama(CONFIG), optimizer_def=None)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A model directory with random weights."""
+    model_dir = tmp_path_factory.mktemp("weights")
+    initializer = train_state.TrainStateInitializer(_model(), tiny.partitioner())
+    params = jax.device_get(initializer.init_params(jax.random.PRNGKey(1)))
+    # Larger ones, so that the likeliest token depends on the prompt.
+    params = jax.tree.map(lambda leaf: leaf * 4, params)
+    checkpoints.save_params(model_dir, params, CONFIG, None)
+    return model_dir
+
+
+@pytest.fixture(scope="module")
+def params(checkpoint):
+    return checkpoints.restore_params(checkpoint)[0]
+
+
+def _common(checkpoint, **options):
+    return {
+        "model": _model(),
+        "restore_checkpoint_cfg": utils.RestoreCheckpointConfig(str(checkpoint)),
+        "partitioner": tiny.partitioner(),
+        "summarize_config_fn": lambda model_dir, writer, step: None,
+        **options,
+    }
+
+
+@jax.jit
+def _next_token(params, tokens, length):
+    logits = _model().module.apply({"params": params}, tokens, tokens, enable_dropout=False)
+    return jax.numpy.argmax(logits[0, length - 1])
+
+
+def _naive_greedy(params, prompt, max_new_tokens):
+    tokens = list(prompt)
+    for _ in range(max_new_tokens):
+        padded = np.zeros((1, CONFIG.max_length), np.int32)
+        padded[0, : len(tokens)] = tokens
+        tokens.append(int(_next_token(params, padded, len(tokens))))
+        if tokens[-1] == 2:
+            break
+    return tokens[len(prompt) :]
+
+
+def test_answers_are_those_of_full_passes(params):
+    prompts = [tiny.VOCABULARY.encode(text) for text in ("red", "blue green", "pink")]
+    answers = generation.generate(
+        _model(), tiny.partitioner(), params, prompts, batch_size=2, max_new_tokens=4
+    )
+    expected = [_naive_greedy(params, [1, *prompt], 4) for prompt in prompts]
+    assert answers == [
+        tiny.VOCABULARY.decode([token for token in tokens if token != 2]) for tokens in expected
+    ]
+    assert len(set(answers)) > 1
+
+
+def test_long_prompts_are_cut_from_the_left(params):
+    long = tiny.VOCABULARY.encode("green white " * 5)
+    answer, cut = generation.generate(
+        _model(), tiny.partitioner(), params, [long, long[-27:]], batch_size=2, max_new_tokens=4
+    )
+    assert answer == cut
+    with pytest.raises(InputError, match="max_new_tokens: 32 leaves no room"):
+        generation.generate(
+            _model(), tiny.partitioner(), params, [long], batch_size=1, max_new_tokens=32
+        )
+
+
+def test_stop_strings_end_an_answer(params):
+    prompts = [tiny.VOCABULARY.encode(text) for text in ("red", "blue green")]
+    whole = functools.partial(
+        generation.generate, _model(), tiny.partitioner(), params, prompts, batch_size=2,
+        max_new_tokens=6,
+    )  # fmt: skip
+    answers = whole()
+    stop = answers[0][2:4]  # two letters, hence no single token
+    expected = [answer.partition(stop)[0] for answer in answers]
+    assert whole(stop=[stop]) == expected
+    assert whole(stop=[answers[1][1]])[1] == answers[1].partition(answers[1][1])[0]
+
+
+def test_evaluate_writes_loss_and_scores(tmp_path, checkpoint):
+    results = eval.evaluate(
+        **_common(checkpoint),
+        dataset_cfg=tiny.dataset_config(
+            "tiny_questions", split="validation", pack=False, task_feature_lengths=None
+        ),
+        inference_evaluator_cls=functools.partial(eval.InferenceEvaluator, max_new_tokens=4),
+        output_dir=str(tmp_path),
+    )
+    report = json.loads((tmp_path / "results.json").read_text())
+    assert report["results"] == results
+    assert report["checkpoint"] == str(checkpoint / "checkpoint_0")
+    scores = results["tiny_questions"]
+    assert scores["loss"] > 0 and 0 <= scores["exact_match"] <= 1
+    answers = [json.loads(line) for line in (tmp_path / "tiny_questions.jsonl").open()]
+    assert len(answers) == 5
+    assert answers[0].keys() == {"prompt", "prediction", "target"}
+    assert scores["exact_match"] == np.mean([a["prediction"] == a["target"] for a in answers])
+    # Five targets, each of its own length.
+    assert scores["loss_tokens"] == sum(len(answer["target"]) for answer in answers)
+
+
+def test_evaluate_without_questions_gives_the_loss_only(tmp_path, checkpoint):
+    results = eval.evaluate(
+        **_common(checkpoint),
+        dataset_cfg=tiny.dataset_config(split="validation", shuffle=False, pack=False),
+        output_dir=str(tmp_path),
+    )
+    assert results["tiny_train"].keys() == {"loss", "z_loss", "accuracy", "loss_tokens"}
+
+
+def test_inference_on_a_task_without_questions_is_an_error():
+    with pytest.raises(InputError, match="tiny_train: has no inputs to answer or no metric"):
+        eval.InferenceEvaluator(tiny.dataset_config(), _model(), tiny.partitioner())
+
+
+def test_infer_continues_a_files_prompts(tmp_path, checkpoint):
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text('{"prompt": "red", "id": 1}\n{"prompt": "blue green", "id": 2}\n')
+    lines = infer.infer(
+        **_common(checkpoint),
+        dataset_cfg=tiny.dataset_config(None),
+        input_path=str(prompts),
+        output_dir=str(tmp_path / "out"),
+        max_new_tokens=4,
+    )
+    written = [json.loads(line) for line in (tmp_path / "out" / "prompts.jsonl").open()]
+    assert written == lines
+    assert [(line["prompt"], line["id"]) for line in lines] == [("red", 1), ("blue green", 2)]
+    assert all(isinstance(line["prediction"], str) for line in lines)
+
+
+def test_infer_continues_a_tasks_inputs(tmp_path, checkpoint):
+    cfg = tiny.dataset_config("tiny_questions", split="validation", task_feature_lengths=None)
+    lines = infer.infer(
+        **_common(checkpoint),
+        dataset_cfg=cfg,
+        output_dir=str(tmp_path),
+        num_examples=3,
+        max_new_tokens=4,
+    )
+    assert len(lines) == 3
+    assert (tmp_path / "tiny_questions.jsonl").is_file()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [('{"question": "?"}\n', r"prompts\.jsonl:1: no text in a field prompt"), ("{", "not JSON")],
+)
+def test_infer_names_the_bad_line(tmp_path, checkpoint, text, message):
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text(text)
+    with pytest.raises(InputError, match=message):
+        infer.infer(
+            **_common(checkpoint),
+            dataset_cfg=tiny.dataset_config(None),
+            input_path=str(prompts),
+            output_dir=str(tmp_path / "out"),
+        )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("task", "path"), [(None, None), ("tiny_questions", "prompts.txt")])
+def test_infer_needs_one_kind_of_prompts(tmp_path, checkpoint, task, path):
+    with pytest.raises(InputError, match="INPUT_PATH, MIXTURE_OR_TASK_NAME: set one of the two"):
+        infer.infer(
+            **_common(checkpoint),
+            dataset_cfg=tiny.dataset_config(task),
+            input_path=path,
+            output_dir=str(tmp_path),
+        )
+
+
+def test_answers_during_training(tmp_path):
+    train.train(
+        model=tiny.model(llama.Llama(CONFIG)),
+        partitioner=tiny.partitioner(),
+        summarize_config_fn=lambda model_dir, writer, step: None,
+        train_dataset_cfg=tiny.dataset_config(),
+        infer_eval_dataset_cfg=tiny.dataset_config(
+            "tiny_questions", split="validation", task_feature_lengths=None
+        ),
+        inference_evaluator_cls=functools.partial(eval.InferenceEvaluator, max_new_tokens=4),
+        checkpoint_cfg=utils.CheckpointConfig(),
+        model_dir=str(tmp_path),
+        total_steps=1,
+    )
+    scores = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
+    assert scores["name"] == "inference_eval/tiny_questions"
+    assert 0 <= scores["exact_match"] <= 1
+    answers = tmp_path / "inference_eval" / "tiny_questions" / "answers_1.jsonl"
+    assert len(answers.read_text().splitlines()) == 5
+
+
+def test_weights_must_be_given(tmp_path):
+    with pytest.raises(InputError, match="CHECKPOINT_PATH: not set"):
+        eval.restore_weights(_model(), tiny.partitioner(), utils.RestoreCheckpointConfig())

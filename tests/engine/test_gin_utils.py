@@ -1,0 +1,228 @@
+import re
+
+import gin
+import pytest
+
+from commit_t5x import optim
+from commit_t5x.engine import gin_utils, train
+from commit_t5x.errors import InputError
+
+HEADER = "from __gin__ import dynamic_registration\nfrom commit_t5x import optim\n"
+SCHEDULE = HEADER + "PEAK = 0.5\noptim.warmup_cosine:\n  peak = %PEAK\n  warmup_steps = 0\n"
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch):
+    """Loads files, given by their content, with bindings."""
+    monkeypatch.chdir(tmp_path)
+
+    def load(*contents, bindings=(), search_paths=()):
+        names = []
+        for number, content in enumerate(contents):
+            names.append(f"file{number}.gin")
+            (tmp_path / names[-1]).write_text(content)
+        gin_utils.load(names, bindings, search_paths)
+
+    yield load
+    gin.clear_config()
+
+
+def _peak():
+    return gin.get_configurable(optim.warmup_cosine)()(0)
+
+
+def test_later_files_and_then_bindings_win(load):
+    load(SCHEDULE)
+    assert _peak() == 0.5
+    load(SCHEDULE, "PEAK = 0.25")
+    assert _peak() == 0.25
+    load(SCHEDULE, "PEAK = 0.25", bindings=["PEAK=0.125"])
+    assert _peak() == 0.125
+    load(SCHEDULE, bindings=["optim.warmup_cosine.peak = 2.0"])
+    assert _peak() == 2.0
+
+
+def test_loading_forgets_what_was_loaded_before(load):
+    load(SCHEDULE, bindings=["PEAK=0.125"])
+    load(SCHEDULE)
+    assert _peak() == 0.5
+
+
+def test_search_paths_come_before_the_current_folder(load, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "peak.gin").write_text("PEAK = 3.0")
+    (tmp_path / "peak.gin").write_text("PEAK = 4.0")
+    load(SCHEDULE + "include 'peak.gin'", search_paths=[str(other)])
+    assert _peak() == 3.0
+    load(SCHEDULE + "include 'peak.gin'")
+    assert _peak() == 4.0
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("PEAK = ", r"file0\.gin:1: .*"),
+        ("PEAK = 1\noptim.warmup_cosine.peak 5", r"file0\.gin:2: .*expected ':' or '='.*"),
+        (
+            HEADER + "optim.warmup_cosine.peek = 1",
+            r"file0\.gin:3: .*doesn't have a parameter named 'peek'; did you mean peak\?",
+        ),
+        (
+            HEADER + "optim.warmup_cosin.peak = 1",
+            r"file0\.gin:3: .*has no attribute warmup_cosin; did you mean warmup_cosine\?",
+        ),
+        (
+            HEADER + "X = @optim.adam()",
+            r"file0\.gin:3: .*has no attribute adam; did you mean adamw\?",
+        ),
+        (HEADER + "optimizers.adamw.b1 = 1", r"file0\.gin:3: 'optimizers' was not provided.*"),
+        ("import commit_t5x.optima", r"file0\.gin:1: No module named 'commit_t5x.optima'"),
+        ("include 'finetun.gin'", r"file0\.gin:1: no such gin file: finetun\.gin.*"),
+        (
+            HEADER + "optim.warmup_cosine.peak = %PEAC\nPEAK = 1",
+            r"PEAC: used by warmup_cosine\.peak, but not set; did you mean PEAK\?; add .*",
+        ),
+        ("PEAK = %gin.REQUIRED\nEND = %gin.REQUIRED", r"PEAK, END: required, but not set; add "
+         r"--gin\.PEAK=VALUE --gin\.END=VALUE"),
+    ],
+)  # fmt: skip
+def test_errors_in_files_name_the_line(load, content, message):
+    with pytest.raises(InputError) as error:
+        load(content)
+    assert re.fullmatch(message, str(error.value)), str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("binding", "message"),
+    [
+        ("PEEK=1", "--gin.PEEK: no gin file defines or uses this macro; did you mean PEAK?"),
+        ("PEAK=high", "strings need quotes: --gin.PEAK=\"'high'\""),
+        ("PEAK=a/b-c.txt", "strings need quotes: --gin.PEAK=\"'a/b-c.txt'\""),
+        ("PEAK=[1", "--gin.PEAK=[1: "),
+        ("optim.warmup_cosine.peek=1", "--gin.optim.warmup_cosine.peek=1: Configurable"),
+        ("optim.warmup_cosin.peak=1", "; did you mean optim.warmup_cosine?"),
+    ],
+)
+def test_errors_in_bindings_name_the_flag(load, binding, message):
+    with pytest.raises(InputError, match=re.escape(message)) as error:
+        load(SCHEDULE, bindings=[binding])
+    assert "\n" not in str(error.value)
+
+
+def test_missing_file_suggests_the_projects_own():
+    with pytest.raises(InputError, match="no such gin file: runs/finetun.gin; did you mean "
+                       "runs/finetune.gin"):  # fmt: skip
+        gin_utils.load(["runs/finetun.gin"])
+
+
+@gin.configurable(module="test_gin_utils")
+def _marked(value=gin.REQUIRED):
+    return value
+
+
+@gin.configurable(module="test_gin_utils")
+def _positional(value):
+    return value
+
+
+@gin.configurable(module="test_gin_utils")
+class _Keyword:
+    def __init__(self, *, value):
+        self.value = value
+
+
+@pytest.mark.parametrize("needy", [_marked, _positional, _Keyword])
+def test_missing_argument_of_a_configurable_is_an_error(load, needy):
+    load(SCHEDULE)
+    with pytest.raises(InputError, match=rf"^{needy.__name__}\.value: required, but not set; add"):
+        with gin_utils.plain_errors():
+            needy()
+
+
+def test_other_errors_pass(load):
+    load(SCHEDULE)
+    with pytest.raises(TypeError, match="'<=' not supported"):
+        with gin_utils.plain_errors():
+            sorted([_positional(1) <= _positional("a")])
+
+
+def test_flags():
+    flags = gin_utils.parse_flags(
+        ["--gin_file=a.gin", "--gin_file", "b.gin", "--gin.X='y=z'", "--gin_bindings=c.d = 1",
+         "--gin_search_paths=p,q"]
+    )  # fmt: skip
+    assert flags.gin_file == ["a.gin", "b.gin"]
+    assert flags.gin_bindings == ["X='y=z'", "c.d = 1"]
+    assert flags.gin_search_paths == ["p", "q"]
+
+
+def test_unknown_flags_exit_with_2(capsys):
+    with pytest.raises(SystemExit) as stop:
+        gin_utils.parse_flags(["--gin_fil=a.gin"])
+    assert stop.value.code == 2
+    assert "--gin_fil" in capsys.readouterr().err
+
+
+def test_binding_without_a_value_is_an_error():
+    with pytest.raises(InputError, match="--gin.X: has no value; write --gin.X=VALUE"):
+        gin_utils.parse_flags(["--gin.X"])
+
+
+RUN = """
+from __gin__ import dynamic_registration
+import tiny
+from commit_t5x import feature_converters
+from commit_t5x import optim
+include 'runs/finetune.gin'
+feature_converters.DecoderFeatureConverter.vocabulary = %VOCABULARY
+NETWORK = @tiny.TinyNetwork()
+VOCABULARY = @tiny.TinyVocabulary()
+OPTIMIZER = @optim.adamw()
+optim.adamw.learning_rate = 0.01
+MIXTURE_OR_TASK_NAME = 'tiny_train'
+TASK_FEATURE_LENGTHS = {'targets': 16, 'targets_loss_weights': 16}
+INITIAL_CHECKPOINT_PATH = None
+BATCH_SIZE = 8
+"""
+
+
+@pytest.fixture
+def run_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.gin").write_text(RUN)
+    yield "--gin_file=run.gin"
+    gin.clear_config()
+
+
+def test_run_trains(tmp_path, run_file):
+    step, state = gin_utils.run(
+        [run_file, "--gin.MODEL_DIR='out'", "--gin.TRAIN_STEPS=2", "--gin.NUM_MICROBATCHES=2"],
+        train.train,
+    )
+    assert step == state.step == 2
+    assert (tmp_path / "out" / "checkpoint_2").is_dir()
+    text = (tmp_path / "out" / "config.gin").read_text()
+    assert "TRAIN_STEPS = 2" in text and "num_microbatches = %NUM_MICROBATCHES" in text
+
+
+def test_run_says_which_required_macros_are_missing(run_file):
+    with pytest.raises(InputError, match="^MODEL_DIR, TRAIN_STEPS: required, but not set"):
+        gin_utils.run([run_file], train.train)
+
+
+def test_error_inside_a_run_stays_one_line(run_file):
+    flags = [run_file, "--gin.MODEL_DIR='out'", "--gin.TRAIN_STEPS=2", "--gin.BATCH_SIZE=9"]
+    with pytest.raises(InputError) as error:
+        gin_utils.run([*flags, "--gin.NUM_MICROBATCHES=2"], train.train)
+    assert str(error.value) == (
+        "BATCH_SIZE: 9 is not a multiple of NUM_MICROBATCHES, 2; change one of them"
+    )
+
+
+def test_run_without_a_run_file_is_an_error():
+    def unbound():
+        return None
+
+    with pytest.raises(InputError, match="no file configures unbound; add a run file"):
+        gin_utils.run([], unbound)

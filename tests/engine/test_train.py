@@ -1,0 +1,237 @@
+import functools
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+import tiny
+
+from commit_t5x.engine import checkpoints, metrics, train, train_state, trainer, utils
+from commit_t5x.errors import InputError
+
+STEPS = 12
+
+
+@functools.cache
+def _model():
+    return tiny.model(tiny.TinyNetwork(dropout_rate=0.2))
+
+
+class HookedTrainer:
+    """Calls `hook(state)` in the place of a step; compiles once for all tests."""
+
+    partitioner = tiny.partitioner()
+    steps = None
+
+    def __init__(self, at_step, hook, *, model, partitioner, state_shapes):
+        if HookedTrainer.steps is None:
+            HookedTrainer.steps = trainer.Trainer(model, partitioner, state_shapes)
+        self._at_step, self._hook = at_step, hook
+        self.check_batch_size = self.steps.check_batch_size
+
+    def train_step(self, state, batch):
+        if self._hook is not None and int(state.step) == self._at_step:
+            state = self._hook(state) or state
+        return self.steps.train_step(state, batch)
+
+
+def _fit(model_dir, at_step=None, hook=None, *, save=None, restore=None, **options):
+    """Trains the tiny model for STEPS steps with a checkpoint every 4."""
+    defaults = {
+        "train_dataset_cfg": tiny.dataset_config(),
+        "total_steps": STEPS,
+        "stats_period": 2,
+        "random_seed": 3,
+        "summarize_config_fn": lambda model_dir, writer, step: None,
+    }
+    return train.train(
+        model=_model(),
+        partitioner=HookedTrainer.partitioner,
+        trainer_cls=functools.partial(HookedTrainer, at_step, hook),
+        checkpoint_cfg=utils.CheckpointConfig(
+            save or utils.SaveCheckpointConfig(period=4),
+            utils.RestoreCheckpointConfig(restore),
+        ),
+        model_dir=str(model_dir),
+        **{**defaults, **options},
+    )
+
+
+def _lines(model_dir, name="train"):
+    lines = (model_dir / "metrics.jsonl").read_text().splitlines()
+    return [line for line in map(json.loads, lines) if line["name"] == name]
+
+
+def _deterministic(line):
+    return {k: v for k, v in line.items() if "per_second" not in k and "seconds" not in k}
+
+
+def _assert_same_run(state, model_dir, reference):
+    expected_state, expected_dir = reference
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(state), expected_state)
+    assert [_deterministic(line) for line in _lines(model_dir)] == [
+        _deterministic(line) for line in _lines(expected_dir)
+    ]
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """The final state and the directory of a run that nothing disturbed."""
+    model_dir = tmp_path_factory.mktemp("reference")
+    _, state = _fit(model_dir)
+    return jax.device_get(state), model_dir
+
+
+def test_loss_falls_and_everything_is_written(reference):
+    state, model_dir = reference
+    assert state.step == STEPS
+    assert checkpoints.all_steps(model_dir) == [4, 8, 12]
+    lines = _lines(model_dir)
+    assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
+    assert np.mean([line["loss"] for line in lines[-3:]]) < lines[0]["loss"]
+    assert {
+        "loss", "z_loss", "accuracy", "grad_norm", "param_norm", "learning_rate", "tokens",
+        "loss_tokens",
+    } < set(lines[0])  # fmt: skip
+    assert {"tokens_per_second", "steps_per_second", "seconds_waiting_for_data"} < set(lines[-1])
+    assert 0 <= lines[-1]["accuracy"] <= 1
+    assert list((model_dir / "train").glob("events.out.tfevents.*"))
+    assert json.loads((model_dir / "model_config.json").read_text())["vocab_size"] == 32
+
+
+class Crash(Exception):
+    pass
+
+
+def _crash(state):
+    raise Crash
+
+
+@pytest.mark.parametrize("at_step", [2, 7])
+def test_resumed_run_ends_with_the_same_bits(tmp_path, reference, at_step):
+    with pytest.raises(Crash):
+        _fit(tmp_path, at_step, _crash)
+    assert checkpoints.all_steps(tmp_path) == [4] * (at_step > 4)
+    _, state = _fit(tmp_path)
+    _assert_same_run(state, tmp_path, reference)
+
+
+def test_sigterm_saves_and_exits(tmp_path, reference, capsys):
+    with pytest.raises(SystemExit) as stop:
+        _fit(tmp_path, 5, lambda state: os.kill(os.getpid(), signal.SIGTERM))
+    assert stop.value.code == 143
+    assert checkpoints.all_steps(tmp_path) == [4, 6]
+    assert "Stopped by SIGTERM at step 6; saved checkpoint_6" in capsys.readouterr().err
+    _, state = _fit(tmp_path)
+    _assert_same_run(state, tmp_path, reference)
+
+
+def test_killed_run_ends_with_the_same_bits(tmp_path, reference):
+    # A process of its own, as nothing survives SIGKILL.
+    script = (
+        "import os, pathlib, signal, sys\n"
+        "sys.path[:0] = sys.argv[2:]\n"
+        "import test_train\n"
+        "kill = lambda state: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "test_train._fit(pathlib.Path(sys.argv[1]), 9, kill)\n"
+    )
+    here = pathlib.Path(__file__).parent
+    command = [sys.executable, "-c", script, str(tmp_path), str(here), str(here.parent)]
+    assert subprocess.run(command, stderr=subprocess.DEVNULL).returncode == -signal.SIGKILL
+    assert checkpoints.all_steps(tmp_path)[0] == 4
+    _, state = _fit(tmp_path)
+    _assert_same_run(state, tmp_path, reference)
+
+
+def test_nan_stops_and_keeps_the_last_good_checkpoint(tmp_path):
+    def poison(state):
+        return state.replace(params=jax.tree.map(lambda leaf: leaf * np.nan, state.params))
+
+    expected = (
+        "loss is nan and the gradient norm nan at step 7; checkpoint_4 is the last good one. "
+        "Lower the learning rate"
+    )
+    with pytest.raises(metrics.DivergedError, match=expected):
+        _fit(tmp_path, 6, poison)
+    assert checkpoints.all_steps(tmp_path) == [4]
+
+
+def test_finished_run_has_nothing_to_do(reference, capsys):
+    _, model_dir = reference
+    assert _fit(model_dir) == (STEPS, None)
+    assert "holds checkpoint_12, the run of 12 steps is finished" in capsys.readouterr().out
+
+
+def test_finished_run_can_be_prolonged(tmp_path, reference):
+    _fit(tmp_path, total_steps=6)
+    _, state = _fit(tmp_path)
+    expected, _ = reference
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(state), expected)
+
+
+def test_initial_checkpoint_gives_weights_and_nothing_else(tmp_path, reference):
+    folder = reference[1] / "checkpoint_8"
+    seen = []
+    _fit(tmp_path, 0, lambda state: seen.append(jax.device_get(state)), restore=folder)
+    (state,) = seen
+    initializer = train_state.TrainStateInitializer(_model(), HookedTrainer.partitioner)
+    weights = checkpoints.load_params(folder, initializer.params)
+    jax.tree.map(np.testing.assert_array_equal, state.params, weights)
+    assert state.step == 0
+    assert not any(leaf.any() for leaf in jax.tree.leaves(state.param_states))
+    assert len(_lines(tmp_path)) == STEPS
+
+
+def test_evaluation_during_training(tmp_path, capsys):
+    _fit(
+        tmp_path,
+        train_eval_dataset_cfg=tiny.dataset_config(split="validation", shuffle=False),
+        eval_period=5,
+        eval_steps=None,
+    )
+    lines = _lines(tmp_path, "training_eval/tiny_train")
+    assert [line["step"] for line in lines] == [5, 10, 12]
+    assert lines[-1]["loss"] < lines[0]["loss"]
+    assert list((tmp_path / "training_eval" / "tiny_train").glob("events.out.tfevents.*"))
+    shown = capsys.readouterr().err
+    assert "step 10  training_eval/tiny_train  loss" in shown
+    assert "step 12/12  loss" in shown
+
+
+def test_other_network_is_an_error(tmp_path, reference):
+    _, model_dir = reference
+    wider = tiny.model(tiny.TinyNetwork(tiny.TinyConfig(mlp_dim=24)))
+    options = {
+        "model": wider,
+        "partitioner": tiny.partitioner(),
+        "train_dataset_cfg": tiny.dataset_config(),
+        "total_steps": 20,
+    }
+    with pytest.raises(InputError, match=r"wi is \(8, 16\) in the checkpoint and \(8, 24\) in"):
+        train.train(**options, checkpoint_cfg=utils.CheckpointConfig(), model_dir=str(model_dir))
+    restore = utils.RestoreCheckpointConfig(str(model_dir))
+    with pytest.raises(InputError, match=r"wi is \(8, 16\) in the checkpoint and \(8, 24\) in"):
+        train.train(
+            **options,
+            checkpoint_cfg=utils.CheckpointConfig(restore=restore),
+            model_dir=str(tmp_path),
+        )
+
+
+def test_vocabulary_that_the_network_lacks_is_an_error(tmp_path):
+    small = tiny.model(tiny.TinyNetwork(tiny.TinyConfig(vocab_size=20)))
+    with pytest.raises(InputError, match="tiny_train: the tokenizer has 31 tokens, the network 20"):
+        train.train(
+            model=small,
+            partitioner=tiny.partitioner(),
+            train_dataset_cfg=tiny.dataset_config(),
+            checkpoint_cfg=utils.CheckpointConfig(),
+            total_steps=1,
+            model_dir=str(tmp_path / "out"),
+        )
+    assert not (tmp_path / "out").exists()
