@@ -165,18 +165,9 @@ def test_torch_is_asked_for_where_it_is_missing(data_dir, monkeypatch):
         run(data_dir, model="hf")
 
 
-@pytest.fixture
-def log_levels():
-    """Puts back what the command changes."""
-    loggers = [logging.getLogger(name) for name in cli._CHATTY]
-    levels = [logger.level for logger in loggers]
-    yield
-    for logger, level in zip(loggers, levels, strict=True):
-        logger.setLevel(level)
-
-
-@pytest.mark.usefixtures("log_levels")
-def test_command_line(data_dir, tmp_path, capsys):
+def test_command_line(data_dir, tmp_path, capsys, monkeypatch):
+    # As `commit-t5x` does for every command.
+    monkeypatch.setattr(logging.getLogger("lm_eval"), "level", logging.ERROR)
     parser = argparse.ArgumentParser()
     cli.add_arguments(parser)
     arguments = ["--model", "scripted", "--model_args", "shout=False", "--tasks", "ogx_xquad_enhi"]
