@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-from absl import logging
 
 from commit_t5x.engine import (
     checkpoints,
@@ -80,7 +79,7 @@ def train(
     first_step = max(checkpoints.all_steps(model_path), default=0)
     if first_step >= total_steps:
         print(
-            f"{model_path}: holds checkpoint_{first_step}, the run of {total_steps} steps is "
+            f"{model_dir}: holds checkpoint_{first_step}, the run of {total_steps} steps is "
             "finished; nothing to do. Raise TRAIN_STEPS to go on, or choose another MODEL_DIR."
         )
         return first_step, None
@@ -102,19 +101,22 @@ def train(
         stack.callback(manager.close)
         if first_step:
             state = manager.restore(first_step, initializer.train_state, iterator, model.config)
-            logging.info("Resumed from %s at step %d", model_path, first_step)
+            start = f"checkpoint_{first_step} of this run"
         elif checkpoint_cfg.restore.path is not None:
             params = checkpoints.load_params(
                 checkpoint_cfg.restore.path, initializer.params, model.config
             )
             state = initializer.from_params(params, jax.random.split(rng)[1])
+            start = f"the weights of {checkpoint_cfg.restore.path}"
         else:
             state = initializer.from_scratch(rng)
+            start = "random weights"
         model_files.write(model_path, model.config, getattr(model.vocabulary, "path", None))
         files = metrics.MetricFiles(model_path, first_step)
         stack.callback(files.close)
         display = progress.make_progress(first_step, total_steps)
         stack.callback(display.close)
+        display.message(f"{model_dir}: starts from {start}")
         summarize_config_fn(model_path, files.writer("train"), first_step)
         loop = _Loop(
             manager=manager,
@@ -127,7 +129,9 @@ def train(
             metrics=metrics.TrainMetrics(files, display, stats_period),
             eval_period=eval_period,
         )
-        return total_steps, loop.run(state, first_step, total_steps)
+        state = loop.run(state, first_step, total_steps)
+        display.message(f"Finished: {model_dir}/checkpoint_{total_steps}")
+        return total_steps, state
 
 
 def _train_iterator(
@@ -216,7 +220,6 @@ class _Loop:
                     )
                     raise SystemExit(128 + signal.SIGTERM)
         self.manager.wait()
-        self.display.message(f"Finished: {self.manager.model_dir}/checkpoint_{total_steps}")
         return state
 
     def _evaluate(self, step: int, state: train_state.TrainState) -> None:
