@@ -1,7 +1,7 @@
 """SeqIO preprocessors: examples to mixed, templated, tokenised ones with exact loss weights.
 
-All but the last work on batches inside the graph, which is several times as fast as one example at
-a time. Mixing stands after SeqIO's cache placeholder, so that every epoch draws afresh.
+Mixing and tokenising work on batches inside the graph, which is several times as fast as one
+example at a time. Mixing stands after SeqIO's cache placeholder, so that every epoch draws afresh.
 """
 
 import logging

@@ -147,6 +147,18 @@ def test_models_have_their_parameters(size, built):
     assert sum(leaf.size for leaf in leaves) == stated == llama.PRESETS[size].num_parameters
 
 
+@pytest.mark.parametrize("name", ["quickstart.gin", "main_results/commit.gin"])
+def test_small_models_run(name, built):
+    load(name, "models/debug.gin", **REQUIRED)
+    network = built()["model"].module
+    tokens = jnp.arange(1, 9)[None]
+    rngs = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
+    variables = network.init(rngs, tokens, tokens)
+    logits = network.apply(variables, tokens, tokens, enable_dropout=False)
+    assert logits.shape == (1, 8, network.config.vocab_size)
+    assert jnp.isfinite(logits).all() and jnp.std(logits) > 0
+
+
 @pytest.mark.parametrize("name", EVALUATIONS)
 def test_evaluation_files_are_complete(name):
     macros = {"CHECKPOINT_PATH": "'out'", "TOKENIZER": "'samples'"}
