@@ -96,18 +96,19 @@ def train(
         inference_evaluator_cls,
     )
     rng = jax.random.PRNGKey(random_seed)
+    weights, params = checkpoint_cfg.restore.path, None
+    if not first_step and weights is not None:
+        # Before MODEL_DIR is made: nothing is left behind where they don't fit.
+        params = checkpoints.load_params(weights, initializer.params, model.config)
     with contextlib.ExitStack() as stack:
         manager = checkpoints.CheckpointManager(model_path, checkpoint_cfg.save)
         stack.callback(manager.close)
         if first_step:
             state = manager.restore(first_step, initializer.train_state, iterator, model.config)
             start = f"checkpoint_{first_step} of this run"
-        elif checkpoint_cfg.restore.path is not None:
-            params = checkpoints.load_params(
-                checkpoint_cfg.restore.path, initializer.params, model.config
-            )
+        elif params is not None:
             state = initializer.from_params(params, jax.random.split(rng)[1])
-            start = f"the weights of {checkpoint_cfg.restore.path}"
+            start = f"the weights of {weights}"
         else:
             state = initializer.from_scratch(rng)
             start = "random weights"
