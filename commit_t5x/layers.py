@@ -165,7 +165,7 @@ def forgetful_mask(
     """Returns the keys that forgetful causal masking keeps, bool [batch, 1, 1, key].
 
     A ratio is drawn from U(0, max_ratio) for each example and each key is hidden, from all queries,
-    with that probability (Liu et al. 2022, section 3). The first key of the row is always kept, and
+    with that probability (Liu et al. 2022). The first key of the row is always kept, and
     the first of each segment, without which a query could be left with no key at all.
     """
     ratio_rng, key_rng = jax.random.split(rng)

@@ -1,4 +1,4 @@
-"""CodeMixer: replaces words of a text by dictionary translations (COMMIT, section 3.1).
+"""CodeMixer: replaces words of a text by dictionary translations (COMMIT).
 
 One stateless algorithm with two faces that agree to the byte: plain Python (`mix`), the readable
 truth, and TensorFlow (`mix_tf`), which mixes a batch inside a tf.data graph.

@@ -1,4 +1,4 @@
-"""The paper's optimizer and learning-rate schedule (section 3.1 of the paper), in optax."""
+"""The paper's optimizer and learning-rate schedule, in optax."""
 
 from collections.abc import Callable
 from typing import NamedTuple

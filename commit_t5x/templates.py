@@ -1,6 +1,6 @@
 """Prompts as literal and slot segments.
 
-Template blocking (COMMIT, section 3.2) holds by type: a template renders to segments, and only
+Template blocking (COMMIT) holds by type: a template renders to segments, and only
 what fills a slot can be handed to the mixer.
 """
 
