@@ -41,7 +41,7 @@ quickstart: $(VENV)/.installed  ## the main job on shipped samples: train, expor
 
 test: $(VENV)/.installed-test  ## lint and the test suite, at most 10 minutes on two cores
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-slow: $(VENV)/.installed-test  ## the tests that take minutes each
 	$(BIN)/python -m pytest -m slow

@@ -20,7 +20,7 @@ setuptools.setup(
     packages=setuptools.find_packages(include=["commit_t5x", "commit_t5x.*"]) + list(_MAPPED),
     package_dir=_MAPPED,
     package_data={
-        "commit_t5x": ["samples/*"],
+        "commit_t5x": ["inspection/*.html", "prompts/*", "samples/*"],
         "commit_t5x.tasks": ["lm_eval/*"],
         "commit_t5x.gin": ["*.gin", "**/*.gin"],
         "commit_t5x.dicts": ["*"],
@@ -35,12 +35,14 @@ setuptools.setup(
         "flax>=0.12.8,<0.13",  # linen: the network; T5X's logical axes
         "gin-config>=0.5.0,<0.6",  # configures every run
         "huggingface-hub>=2.0",  # whether the hub answers, before a long wait
+        "jinja2>=3.1",  # the page of `inspect`
         "jax>=0.10.2,<0.11",  # the network, the optimizer and the mesh
         "lm-eval>=0.4.13,<0.5",  # the scores
         "matplotlib>=3.9",  # the report's plot
         "numpy>=2.0",  # host arrays
         "optax>=0.2.8,<0.3",  # AdamW, clipping, schedules
         "orbax-checkpoint>=0.12.8,<0.13",  # checkpoints, as T5X writes them
+        "requests>=2.32",  # fetches dictionaries, and resumes broken downloads
         "rich>=13.0",  # the progress bar, and colour in the terminal
         "safetensors>=0.8",  # Hugging Face's weight files, without torch
         "sentencepiece>=0.2.1",  # LLaMA's tokenizer; trains the sample one
@@ -51,8 +53,15 @@ setuptools.setup(
         "transformers>=5.0,<6",  # tokenizer files of an export; the hf model of lm-eval
     ],
     extras_require={
+        # apache-beam: seqio_cache_tasks. It holds protobuf below 7, for which the generated code in
+        # sentencepiece 0.2.3 is too new.
+        "cache": ["apache-beam>=2.77", "sentencepiece<0.2.3"],
+        "thai": ["pythainlp>=5.0"],  # a segmenter with a Thai dictionary of its own
         # torch: the reference that parity tests compare with, and lm-eval's hf model.
         "torch": ["torch>=2.13", "accelerate>=1.0"],
-        "test": ["hypothesis>=6.100", "pytest>=8.0", "ruff>=0.9", "torch>=2.13", "accelerate>=1.0"],
+        "test": [
+            *("hypothesis>=6.100", "pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.9"),
+            *("accelerate>=1.0", "apache-beam>=2.77", "pythainlp>=5.0", "torch>=2.13"),
+        ],
     },
 )
