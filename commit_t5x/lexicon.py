@@ -1,42 +1,30 @@
 """Bilingual dictionaries: files of word pairs in, a `Lexicon` out."""
 
-import collections
-import csv
-import dataclasses
+import bisect
 import functools
-import gzip
-import io
+import itertools
+import math
 import pathlib
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import gin
 
 from commit_t5x import resources
+from commit_t5x.dictionaries import files
 from commit_t5x.errors import InputError
 
-_CSV_SUFFIXES = (".csv", ".csv.gz")
-
-
-@dataclasses.dataclass(frozen=True)
-class LoadReport:
-    """What `Lexicon.load` met in a file.
-
-    Attributes:
-      path: the file.
-      pairs: pairs kept, repeats counted.
-      identity: pairs kept whose two sides are equal.
-      skipped: (line number from 1, reason) of each line left out.
-    """
-
-    path: str
-    pairs: int
-    identity: int
-    skipped: tuple[tuple[int, str], ...]
+# A shorter stem is too often another word's.
+_SHORTEST_STEM = 3
 
 
 class Lexicon:
     """Maps a source word to its translations, in file order, repeats kept.
+
+    Args:
+      entries: word -> translations.
+      report: what loading them met.
+      weights: word -> weights of its translations, for words whose translations aren't all as
+        likely as each other.
 
     Example:
       >>> lexicon = Lexicon.from_pairs([("water", "पानी"), ("water", "जल"), ("two", "दो")])
@@ -46,46 +34,78 @@ class Lexicon:
       ()
     """
 
-    def __init__(self, entries: Mapping[str, tuple[str, ...]], report: LoadReport | None = None):
-        self._entries = dict(entries)
+    def __init__(
+        self,
+        entries: Mapping[str, tuple[str, ...]],
+        report: files.LoadReport | None = None,
+        weights: Mapping[str, tuple[float, ...]] | None = None,
+    ):
+        self._entries = entries  # not copied: it may hold millions
+        self._weights = weights or {}
         self.report = report
 
     @classmethod
-    def from_pairs(cls, pairs: Iterable[tuple[str, str]], report: LoadReport | None = None):
+    def from_pairs(
+        cls, pairs: Iterable[tuple[str, str]], report: files.LoadReport | None = None
+    ) -> "Lexicon":
         """Builds a lexicon from (source, target) pairs."""
-        entries = collections.defaultdict(list)
-        for source, target in pairs:
-            entries[source].append(target)
-        return cls({source: tuple(targets) for source, targets in entries.items()}, report)
+        return cls(files.group(pairs), report)
 
     @classmethod
     def load(cls, path: str | pathlib.Path, *, skip_malformed: bool = False) -> "Lexicon":
-        """Reads a dictionary: MUSE (`source<TAB>target`, else `source target`), TSV or CSV, or .gz.
+        """Reads a dictionary file, of a kind that `dictionaries.files.read_pairs` knows.
 
         Args:
-          path: the file; a name that ends in .csv or .csv.gz is read as CSV.
-          skip_malformed: leave malformed lines out (`report.skipped` lists them) rather than fail.
+          path: the file.
+          skip_malformed: leave lines that aren't pairs out (`report` lists them) rather than fail.
 
         Returns:
-          The lexicon; its `report` says what was read and skipped. Blank lines don't count.
+          The lexicon; its `report` says what the file holds.
 
         Raises:
           InputError: the file is missing, empty, not UTF-8, or holds a line that isn't a pair.
         """
-        path = pathlib.Path(path)
-        pairs, skipped = [], []
-        for number, columns in _rows(path):
-            reason = _malformed(columns)
-            if reason and not skip_malformed:
-                raise InputError(f"{path}:{number}: {reason}; mend the line or remove it")
-            if reason:
-                skipped.append((number, reason))
-            else:
-                pairs.append((columns[0], columns[1]))
-        if not pairs:
-            raise InputError(f"{path}: no word pairs found; expected lines of source<TAB>target")
-        identity = sum(source == target for source, target in pairs)
-        return cls.from_pairs(pairs, LoadReport(str(path), len(pairs), identity, tuple(skipped)))
+        return cls(*files.load(path, skip_malformed=skip_malformed))
+
+    @classmethod
+    def merged(cls, parts: Sequence[tuple["Lexicon", float]]) -> "Lexicon":
+        """Joins lexicons; a word is translated by those that know it, drawn by weight.
+
+        Args:
+          parts: (lexicon, weight), whose translations are as likely as each other.
+
+        Raises:
+          InputError: a weight isn't positive.
+
+        Example:
+          >>> hindi, thai = Lexicon({"tea": ("चाय",)}), Lexicon({"tea": ("ชา", "น้ำชา")})
+          >>> Lexicon.merged([(hindi, 1), (thai, 2)]).shares("tea") == (0, 2**32 // 3, 2**33 // 3)
+          True
+        """
+        if not all(0 < weight < math.inf for _, weight in parts):
+            raise InputError(f"weights {[w for _, w in parts]}: each must be positive")
+        if len(parts) == 1:
+            return parts[0][0]
+        entries, weights = {}, {}
+        for lexicon, weight in parts:
+            for word, translations in lexicon.items():
+                share = (weight / len(translations),) * len(translations)
+                entries[word] = entries.get(word, ()) + translations
+                weights[word] = weights.get(word, ()) + share
+        return cls(entries, weights=weights)
+
+    def shares(self, word: str) -> tuple[int, ...]:
+        """Returns where the share of each translation of `word` begins in 0 ... 2^32 - 1."""
+        count = len(self._entries[word])
+        if word not in self._weights:
+            return tuple(-(-(place << 32) // count) for place in range(count))
+        weights = self._weights[word]
+        before = itertools.accumulate(weights[:-1], initial=0.0)
+        return tuple(math.floor(weight / math.fsum(weights) * 2**32) for weight in before)
+
+    def choose(self, word: str, bits: int) -> str:
+        """Returns the translation of `word` that a random number below 2^32 falls on."""
+        return self._entries[word][bisect.bisect_right(self.shares(word), bits) - 1]
 
     def translations(self, word: str) -> tuple[str, ...]:
         """Returns the translations of `word`, in file order; empty if there is none."""
@@ -132,6 +152,28 @@ class Lexicon:
         return Lexicon({**variants, **self._entries}, self.report)
 
 
+    def with_suffix_variants(self, rules: Sequence[tuple[str, str]]) -> "Lexicon":
+        """Returns a lexicon that also knows inflected forms of its words, by their endings.
+
+        A form is translated as the word that it is a form of. An entry of the file always wins over
+        a form, and a rule over those after it.
+
+        Args:
+          rules: (ending of the form, ending of the word), as in `suffixes.SUFFIXES`.
+
+        Example:
+          >>> lexicon = Lexicon({"try": ("कोशिश",)}).with_suffix_variants([("ied", "y")])
+          >>> lexicon.translations("tried")
+          ('कोशिश',)
+        """
+        forms = {}
+        for form_ending, ending in reversed(rules):
+            for source, targets in self._entries.items():
+                if source.endswith(ending) and len(source) - len(ending) >= _SHORTEST_STEM:
+                    forms[source.removesuffix(ending) + form_ending] = targets
+        return Lexicon({**forms, **self._entries}, self.report)
+
+
 @gin.configurable
 @functools.lru_cache(maxsize=8)
 def load_dictionary(
@@ -162,46 +204,3 @@ def load_dictionary(
 
 def _capitalise(word: str) -> str:
     return word[:1].upper() + word[1:]
-
-
-def _malformed(columns: list[str]) -> str | None:
-    if len(columns) != 2:
-        return f"expected 2 columns, found {len(columns)}"
-    if not all(columns):
-        return "an empty column"
-    return None
-
-
-def _rows(path: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
-    """Yields (line number, columns) of each line that isn't blank."""
-    try:
-        data = path.read_bytes()
-        if path.suffix == ".gz":
-            data = gzip.decompress(data)
-        text = data.decode("utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such dictionary; check the path or set DICT_DIR") from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(
-            f"{path}: cannot be read ({error}); expected text or .gz"
-        ) from error
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{path}:{line}: not UTF-8; convert the file to UTF-8") from error
-    if path.name.endswith(_CSV_SUFFIXES):
-        reader = csv.reader(io.StringIO(text, newline=""))
-        try:
-            for row in reader:
-                columns = [column.strip() for column in row]
-                if columns not in ([], [""]):
-                    yield reader.line_num, columns
-        except csv.Error as error:
-            message = f"{path}:{reader.line_num}: not CSV ({error}); mend the quotes before it"
-            raise InputError(message) from error
-        return
-    # Split at line feeds only: str.splitlines would also cut at characters a word may hold.
-    for number, line in enumerate(text.split("\n"), start=1):
-        line = line.strip(" \r")
-        if line.strip("\t "):
-            columns = line.split("\t") if "\t" in line else line.split(" ")
-            yield number, [column.strip(" ") for column in columns]

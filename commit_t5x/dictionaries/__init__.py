@@ -1,0 +1,1 @@
+"""Bilingual dictionaries as files: read, check, fetch."""

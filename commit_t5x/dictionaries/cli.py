@@ -1,0 +1,160 @@
+"""`commit-t5x dicts`: fetch MUSE's dictionaries, and check any."""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import pathlib
+import sys
+from collections.abc import Iterator
+
+from commit_t5x.dictionaries import files
+from commit_t5x.errors import InputError
+
+_DESCRIPTION = "Fetch MUSE's bilingual dictionaries, and check what a dictionary file holds."
+_EXAMPLE = """example:
+  commit-t5x dicts fetch hi el --to muse
+  commit-t5x dicts check muse/en-hi.txt muse/hi-en.txt
+
+`commit-t5x dicts fetch --help` and `commit-t5x dicts check --help` show the flags."""
+
+_FETCH = "Download MUSE dictionaries (CC BY-NC 4.0) between English and other languages."
+_FETCH_EXAMPLE = """example:
+  commit-t5x dicts fetch hi el th --to muse
+  commit-t5x train --gin_file=... --gin.DICT_DIR="'muse'"
+
+Files that are there and can be read stay. A download that broke off goes on where it stopped when
+the command is run again."""
+
+_CHECK = "Say what dictionary files hold: MUSE's format, TSV or CSV, plain or .gz."
+_CHECK_EXAMPLE = """example:
+  commit-t5x dicts check muse/en-hi.txt muse/hi-en.txt
+  commit-t5x dicts check --json my-words.csv
+
+The exit code is 2 if a file can't be used: it can't be read, or has lines that aren't pairs."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags."""
+    from commit_t5x.dictionaries import muse
+
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLE
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    actions = parser.add_subparsers(dest="action", required=True, metavar="{fetch,check}")
+
+    def add(name: str, description: str, example: str) -> argparse.ArgumentParser:
+        return actions.add_parser(
+            name,
+            help=description,
+            description=description,
+            epilog=example,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    fetch = add("fetch", _FETCH, _FETCH_EXAMPLE)
+    fetch.add_argument("languages", nargs="+", metavar="LANG", help="codes such as hi, el or th")
+    fetch.add_argument("--to", default="muse", metavar="DIR", help="folder (default: muse)")
+    fetch.add_argument(
+        "--direction",
+        default="both",
+        choices=("both", "from-en", "to-en"),
+        help="which dictionaries: en-LANG mixes a language into English text, LANG-en mixes "
+        "English into the language's (default: both)",
+    )
+    fetch.add_argument("--force", action="store_true", help="fetch what is there anew")
+    fetch.add_argument(
+        "--url",
+        default=muse.BASE_URL,
+        metavar="BASE",
+        help="where the files lie on the web (default: %(default)s)",
+    )
+
+    check = add("check", _CHECK, _CHECK_EXAMPLE)
+    check.add_argument("files", nargs="+", metavar="FILE", help="dictionaries")
+    check.add_argument("--json", action="store_true", help="print a JSON list, one object a file")
+
+
+def main(args: argparse.Namespace) -> None:
+    """Runs the command; raises InputError on bad input."""
+    if args.action == "fetch":
+        _fetch(args)
+    else:
+        _check(args)
+
+
+def _fetch(args: argparse.Namespace) -> None:
+    from commit_t5x.dictionaries import muse
+
+    which = {"both": slice(None), "from-en": slice(0, 1), "to-en": slice(1, 2)}[args.direction]
+    names = [name for language in args.languages for name in muse.file_names(language)[which]]
+    folder = pathlib.Path(args.to).expanduser()
+    print(muse.LICENCE, flush=True)
+    for name in dict.fromkeys(names):
+        path, url = folder / name, muse.url_of(name, args.url)
+        if not args.force and path.exists():
+            try:
+                print(f"{path} is there: {_size(muse.read(path))}")
+                continue
+            except InputError as error:
+                print(f"Fetching anew: {error}", flush=True)
+        with _progress(name, url) as progress:
+            report = muse.fetch(url, path, progress)
+        print(f"Wrote {path}: {_size(report)}", flush=True)
+    print(f"""Use them with --gin.DICT_DIR="'{folder}'".""")
+
+
+def _size(report: files.LoadReport) -> str:
+    odd = f", {_count(report.odd, 'odd line')} (see commit-t5x dicts check)" if report.odd else ""
+    return f"{_count(report.pairs, 'pair')}, {_count(report.entries, 'word')}{odd}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+@contextlib.contextmanager
+def _progress(name: str, url: str) -> Iterator:
+    """Yields what to tell of bytes that arrive: a bar on a terminal, a line elsewhere."""
+    import rich.console
+    import rich.progress
+
+    console = rich.console.Console(stderr=True)
+    if not console.is_terminal:
+        print(f"Fetching {url}", flush=True)
+        yield lambda done, total: None
+        return
+    with rich.progress.Progress(
+        rich.progress.TextColumn("{task.description}"),
+        rich.progress.BarColumn(),
+        rich.progress.DownloadColumn(),
+        rich.progress.TransferSpeedColumn(),
+        rich.progress.TimeRemainingColumn(),
+        console=console,
+    ) as bars:
+        bar = bars.add_task(name, total=None)
+        yield lambda done, total: bars.update(bar, completed=done, total=total)
+
+
+def _check(args: argparse.Namespace) -> None:
+    import rich.console
+
+    from commit_t5x.dictionaries import check
+
+    summaries, unusable = [], []
+    for path in args.files:
+        try:
+            summary = check.summarise(path)
+        except InputError as error:
+            unusable.append(str(error))
+            continue
+        summaries.append(summary)
+        if summary.odd:
+            unusable.append(f"{path}: {_count(summary.odd, 'odd line')}; mend or remove them")
+    if args.json:
+        print(json.dumps([dataclasses.asdict(s) for s in summaries], ensure_ascii=False, indent=2))
+    elif summaries:
+        # What reads a pipe has no width to keep to.
+        check.show(summaries, rich.console.Console(width=None if sys.stdout.isatty() else 1000))
+    if unusable:
+        raise InputError("; ".join(unusable))
