@@ -1,4 +1,4 @@
-"""Where the files that are not modules lie: gin files, dictionaries, YAML tasks, samples."""
+"""Where the files that are not modules lie: gin files, dictionaries, prompts, samples, ..."""
 
 import pathlib
 
@@ -6,9 +6,9 @@ _PACKAGE = pathlib.Path(__file__).resolve().parent
 
 
 def path(name: str) -> pathlib.Path:
-    """Returns the folder `name` ("gin", "dicts", "tasks" or "samples").
+    """Returns the folder `name` ("gin", "dicts", "tasks", "prompts" or "samples").
 
-    An installed wheel carries each folder inside the package; a checkout keeps all but the samples
+    An installed wheel carries each folder inside the package; a checkout keeps the first three
     beside it.
 
     Example:

@@ -5,12 +5,15 @@ what fills a slot can be handed to the mixer.
 """
 
 import dataclasses
-import re
+import pathlib
+import string
+import tomllib
 from collections.abc import Mapping
 
 import gin
 import tensorflow as tf
 
+from commit_t5x import resources
 from commit_t5x.errors import InputError
 
 
@@ -43,7 +46,10 @@ class Rendered:
 
 
 class Template:
-    """A prompt with slots.
+    """A prompt with slots, written as Python's format strings are: `{{` stands for a brace.
+
+    Raises:
+      ValueError: a brace is neither part of a slot nor doubled, or a slot is not a mere name.
 
     Example:
       >>> template = Template("### Input:\\n{input}\\n\\n### Response:")
@@ -54,8 +60,15 @@ class Template:
     """
 
     def __init__(self, pattern: str):
-        parts = re.split(r"\{(\w+)\}", pattern)
-        segments = [Slot(p) if i % 2 else Literal(p) for i, p in enumerate(parts)]
+        segments, text = [], ""
+        for literal, field, form, conversion in string.Formatter().parse(pattern):
+            text += literal
+            if field is not None:
+                if form or conversion or not field.isidentifier():
+                    raise ValueError(f"a brace opens {field!r}, which is no slot's name")
+                segments += [Literal(text), Slot(field)]
+                text = ""
+        segments.append(Literal(text))
         self.segments = tuple(s for s in segments if s != Literal(""))
 
     @property
@@ -113,30 +126,77 @@ class PromptTemplates:
         return self.with_input if values["input"] else self.without_input
 
 
-PROMPTS = {
-    "en": PromptTemplates(
-        with_input=Template(
-            "Below is an instruction that describes a task, paired with an input that provides "
-            "further context. Write a response that appropriately completes the request.\n\n"
-            "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:"
-        ),
-        without_input=Template(
-            "Below is an instruction that describes a task. Write a response that appropriately "
-            "completes the request.\n\n### Instruction:\n{instruction}\n\n### Response:"
-        ),
-    ),
-}
+# Each prompt of a file, and the slots that it has.
+_SLOTS = {"with_input": ("instruction", "input"), "without_input": ("instruction",)}
 
 
 @gin.configurable
 def get_prompts(language: str = "en") -> PromptTemplates:
-    """Returns the prompts of the language that `PROMPT_LANGUAGE` names.
+    """Returns the prompts that `PROMPT_LANGUAGE` names.
+
+    Args:
+      language: a shipped language (en, hi, ...), or the path of a TOML file of your own. Such a
+        file has the form of the shipped ones: the keys `with_input`, with the slots {instruction}
+        and {input}, and `without_input`, with {instruction}. Braces of the text itself are doubled.
 
     Raises:
-      InputError: no prompts exist in that language.
+      InputError: no prompts exist in that language, or the file is missing or not of that form; it
+        names the key.
+
+    Example:
+      >>> get_prompts("el").without_input.segments[-1]
+      Literal(text='\\n\\n### Απάντηση:')
     """
-    if language not in PROMPTS:
+    if language.endswith(".toml"):
+        return _load(pathlib.Path(language).expanduser())
+    shipped = {path.stem: path for path in sorted(resources.path("prompts").glob("*.toml"))}
+    if language not in shipped:
         raise InputError(
-            f"PROMPT_LANGUAGE {language!r}: no prompts in that language; use {', '.join(PROMPTS)}"
+            f"PROMPT_LANGUAGE {language!r}: no prompts in that language; use one of "
+            f"{', '.join(shipped)}, or the path of a .toml file of your own"
         )
-    return PROMPTS[language]
+    return _load(shipped[language])
+
+
+def _load(path: pathlib.Path) -> PromptTemplates:
+    try:
+        patterns = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; check PROMPT_LANGUAGE") from None
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror}); set PROMPT_LANGUAGE to a TOML file"
+        raise InputError(f"{path}: {problem}") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}:{line}: not UTF-8; convert the file to UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not TOML: {error}; mend it there") from error
+    for key in patterns:
+        if key not in _SLOTS:
+            raise InputError(f"{path}: {key}: unknown key; use only {' and '.join(_SLOTS)}")
+    return PromptTemplates(
+        **{key: _template(f"{path}: {key}", patterns.get(key), _SLOTS[key]) for key in _SLOTS}
+    )
+
+
+def _template(place: str, pattern: object, slots: tuple[str, ...]) -> Template:
+    """Returns the template of a key, checked; `place` names file and key."""
+    if not isinstance(pattern, str):
+        problem = "no such key" if pattern is None else "not text"
+        raise InputError(f"{place}: {problem}; set it to the text of the prompt")
+    try:
+        template = Template(pattern)
+    except ValueError as error:
+        raise InputError(f"{place}: {error}; double each brace that is text") from error
+    found = template.fields
+    for slot in found:
+        if slot not in slots:
+            known = " and ".join(f"{{{slot}}}" for slot in slots)
+            remedy = f"use only {known}, and double each brace that is text"
+            raise InputError(f"{place}: unknown slot {{{slot}}}; {remedy}")
+    for slot in slots:
+        if found.count(slot) != 1:
+            problem = "two or more slots" if slot in found else "no slot"
+            remedy = f"put one where the example's {slot} belongs"
+            raise InputError(f"{place}: {problem} {{{slot}}}; {remedy}")
+    return template
