@@ -1,12 +1,15 @@
 """Token sequences with loss weights to the features a decoder-only model is fed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import gin
 import seqio
 import tensorflow as tf
 
+from commit_t5x import pointer_jumping
 from commit_t5x.errors import InputError
+
+Features = Mapping[str, tf.Tensor]
 
 _SPEC = seqio.FeatureConverter.FeatureSpec(dtype=tf.int32)
 
@@ -30,6 +33,9 @@ class DecoderFeatureConverter(seqio.FeatureConverter):
         decoder_segment_ids = [1, 1, 1, 2, 2, 0]
           decoder_positions = [0, 1, 2, 0, 1, 0]
 
+    "filled" is for documents, which may be cut anywhere: it does the same but fills every row, and
+    what doesn't fit begins the next row as a segment of its own.
+
     "stream" is the paper's packing: BOS and targets of all examples form one stream, 1 5 6 2 1 7 2,
     cut into rows anywhere, without padding, segments or positions; only the end of a finite data
     set is padded:
@@ -44,7 +50,7 @@ class DecoderFeatureConverter(seqio.FeatureConverter):
     Args:
       pack: put several sequences into a row; else one a row, padded.
       use_custom_packing_ops: as in SeqIO.
-      packing: "segments" or "stream".
+      packing: "segments", "filled" or "stream".
       vocabulary: gives the BOS id; SeqIO's default of 0 is not LLaMA's.
     """
 
@@ -64,15 +70,15 @@ class DecoderFeatureConverter(seqio.FeatureConverter):
         packing: str = "segments",
         vocabulary: seqio.Vocabulary = gin.REQUIRED,
     ):
-        if packing not in ("segments", "stream"):
-            raise InputError(f"packing {packing!r}: unknown; use 'segments' or 'stream'")
-        self._stream = pack and packing == "stream"
+        if packing not in _PACKINGS:
+            raise InputError(f"packing {packing!r}: unknown; use one of {', '.join(_PACKINGS)}")
+        self._packing = packing if pack else None
         super().__init__(
             # A stream has neither segments nor positions, which is what `pack` means to SeqIO.
-            pack=pack and not self._stream,
+            pack=pack and packing != "stream",
             use_custom_packing_ops=use_custom_packing_ops,
-            # Into a stream, sequences of any length flow.
-            apply_length_check=not self._stream,
+            # The other two take sequences of any length.
+            apply_length_check=self._packing in ("segments", None),
             bos_id=vocabulary.bos_id,
         )
 
@@ -88,30 +94,19 @@ class DecoderFeatureConverter(seqio.FeatureConverter):
     def _convert_features(
         self, ds: tf.data.Dataset, task_feature_lengths: Mapping[str, int]
     ) -> tf.data.Dataset:
-        if self._stream:
-            return _pack_stream(ds, task_feature_lengths["targets"], self.bos_id)
-        # SeqIO's packing takes a sequence's length from its number of non-zero values, and so would
-        # cut loss weights (and a token 0): all values are one higher on the way through it.
-        ds = ds.map(lambda example: {n: example[n] + 1 for n in self.TASK_FEATURES})
-        ds = self._pack_or_pad(ds, task_feature_lengths)
-        ds = ds.map(lambda row: row | {n: tf.nn.relu(row[n] - 1) for n in self.TASK_FEATURES})
-        return ds.map(self._convert_example, num_parallel_calls=tf.data.AUTOTUNE)
+        length = task_feature_lengths["targets"]
+        if self._packing:
+            return _PACKINGS[self._packing](ds, length, self.bos_id)
 
-    def _convert_example(self, features: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
-        segments = features.get("targets_segment_ids")
-        converted = {
-            "decoder_target_tokens": features["targets"],
-            "decoder_input_tokens": seqio.utils.make_autoregressive_inputs(
-                features["targets"], sequence_id=segments, bos_id=self.bos_id
-            ),
-            "decoder_loss_weights": features["targets_loss_weights"],
-        }
-        if self.pack:
-            # SeqIO begins the padding with BOS too, as if it were a segment.
-            converted["decoder_input_tokens"] *= tf.sign(segments)
-            converted["decoder_segment_ids"] = segments
-            converted["decoder_positions"] = features["targets_positions"]
-        return converted
+        def pad(example: Features) -> Features:
+            targets, weights = (
+                tf.reshape(tf.pad(values, [[0, length - tf.size(values)]]), [length])
+                for values in (example[name] for name in self.TASK_FEATURES)
+            )
+            inputs = tf.concat([[self.bos_id], targets[:-1]], axis=0)
+            return dict(zip(self.MODEL_FEATURES, (targets, inputs, weights), strict=True))
+
+        return ds.map(pad, num_parallel_calls=tf.data.AUTOTUNE)
 
     def get_model_feature_lengths(
         self, task_feature_lengths: Mapping[str, int]
@@ -120,19 +115,106 @@ class DecoderFeatureConverter(seqio.FeatureConverter):
         return dict.fromkeys(names, task_feature_lengths["targets"])
 
 
-_GROUP = 64  # sequences joined to the stream at a time
+_GROUP = 256  # sequences packed at a time
+
+
+def _groups(ds: tf.data.Dataset) -> tf.data.Dataset:
+    """Returns groups of sequences: (targets, loss weights), int32 ragged [n, (tokens)] each."""
+    ds = ds.map(lambda example: (example["targets"], example["targets_loss_weights"]))
+    return ds.ragged_batch(_GROUP)
+
+
+_FILLER = -1  # no token
+
+
+def _filler(length: int, token: int = 0) -> tf.data.Dataset:
+    """Returns one group of one sequence, which drives out what waits at the end of the data."""
+    row = tf.RaggedTensor.from_tensor(tf.fill([1, length], token))
+    return tf.data.Dataset.from_tensors((row, row))
+
+
+def _scan(ds: tf.data.Dataset, start: tuple[tf.Tensor, ...], pack: Callable) -> tf.data.Dataset:
+    # Plain graph code, which traces faster.
+    return ds.scan(start, tf.autograph.experimental.do_not_convert(pack)).unbatch()
+
+
+def _pack_segments(ds: tf.data.Dataset, length: int, bos_id: int) -> tf.data.Dataset:
+    """Fills rows of `length` with whole sequences, in order, as long as the next one fits."""
+
+    def pack(rest, group):
+        new = [*(ragged.flat_values for ragged in group), group[0].row_lengths()]
+        targets, weights, lengths = (tf.concat(pair, 0) for pair in zip(rest, new, strict=True))
+        ends = tf.cumsum(lengths)
+        begins = ends - lengths
+        # The row that begins with a sequence ends before the first one that goes over it.
+        over = tf.searchsorted(ends, begins + length, "right", tf.int64)
+        begins_row = pointer_jumping.visited(over)
+        first = tf.where(begins_row)[:, 0]
+        # The last row waits for what the next group brings.
+        done, used = first[-1], begins[first[-1]]
+        lengths, rest = lengths[:done], (targets[used:], weights[used:], lengths[done:])
+        row = tf.cumsum(tf.cast(begins_row, tf.int32))[:done] - 1
+        segments = tf.repeat(tf.range(done) - tf.gather(first, row), lengths) + 1
+        positions = tf.ragged.range(lengths).flat_values
+        rows = _with_segments(targets[:used], weights[:used], segments, positions, bos_id)
+        splits = tf.gather(begins, first)
+        return rest, {
+            name: tf.RaggedTensor.from_row_splits(values, splits, validate=False).to_tensor(
+                shape=[None, length]
+            )
+            for name, values in rows.items()
+        }
+
+    nothing = tf.zeros([0], tf.int32)
+    start = (nothing, nothing, tf.zeros([0], tf.int64))
+    return _scan(_groups(ds).concatenate(_filler(length)), start, pack)
+
+
+def _pack_filled(ds: tf.data.Dataset, length: int, bos_id: int) -> tf.data.Dataset:
+    """Fills every row of `length`; a sequence that doesn't fit goes on as another segment."""
+
+    def pack(rest, group):
+        new = [*(ragged.flat_values for ragged in group), group[0].row_lengths()]
+        targets, weights, lengths = (tf.concat(pair, 0) for pair in zip(rest, new, strict=True))
+        places = tf.range(tf.size(targets, tf.int64))
+        sequence = tf.repeat(tf.range(tf.size(lengths, tf.int64)), lengths)
+        begins = tf.cumsum(lengths, exclusive=True)
+        used = tf.size(targets, tf.int64) // length * length
+        done, places = sequence[:used], places[:used]
+        row_begins = places // length * length
+        segments = done - tf.gather(sequence, row_begins) + 1
+        positions = places - tf.maximum(tf.gather(begins, done), row_begins)
+        rows = _with_segments(targets[:used], weights[:used], segments, positions, bos_id)
+        is_sequence = tf.cast(targets[:used] != _FILLER, tf.int32)
+        rows = {name: tf.reshape(v * is_sequence, [-1, length]) for name, v in rows.items()}
+        left = tf.clip_by_value(begins + lengths - used, 0, lengths)
+        return (targets[used:], weights[used:], left[left > 0]), rows
+
+    nothing = tf.zeros([0], tf.int32)
+    start = (nothing, nothing, tf.zeros([0], tf.int64))
+    return _scan(_groups(ds).concatenate(_filler(length - 1, _FILLER)), start, pack)
+
+
+def _with_segments(targets, weights, segments, positions, bos_id) -> Features:
+    """Returns the features of sequences that lie one after another, int32 [tokens] each."""
+    shifted = tf.concat([[bos_id], targets], axis=0)[:-1]
+    return {
+        "decoder_target_tokens": targets,
+        "decoder_input_tokens": tf.where(positions == 0, bos_id, shifted),
+        "decoder_loss_weights": weights,
+        "decoder_segment_ids": tf.cast(segments, tf.int32),
+        "decoder_positions": tf.cast(positions, tf.int32),
+    }
 
 
 def _pack_stream(ds: tf.data.Dataset, length: int, bos_id: int) -> tf.data.Dataset:
     """Cuts the stream of all sequences, BOS before each, into rows of `length`."""
 
-    def with_bos(example):
-        return (
-            tf.concat([[bos_id], example["targets"]], axis=0),
-            tf.concat([[0], example["targets_loss_weights"]], axis=0),
-        )
+    def with_bos(targets, weights):
+        first = tf.fill([targets.nrows(), 1], bos_id)
+        return tf.concat([first, targets], axis=1), tf.concat([0 * first, weights], axis=1)
 
-    def cut(rest, group):
+    def pack(rest, group):
         tokens, weights = (
             tf.concat([left, new.flat_values], axis=0)
             for left, new in zip(rest, group, strict=True)
@@ -147,10 +229,9 @@ def _pack_stream(ds: tf.data.Dataset, length: int, bos_id: int) -> tf.data.Datas
         rest = (tokens[used:], weights[used:])
         return rest, {name: tf.reshape(row, [-1, length]) for name, row in rows.items()}
 
-    padding = tf.zeros([1, length], tf.int32)
-    padding = tf.data.Dataset.from_tensors((tf.RaggedTensor.from_tensor(padding),) * 2)
-    ds = ds.map(with_bos, num_parallel_calls=tf.data.AUTOTUNE).ragged_batch(_GROUP)
-    ds = ds.concatenate(padding)
-    empty = tf.zeros([0], tf.int32)
-    ds = ds.scan((empty, empty), cut).unbatch()
-    return ds.filter(lambda row: tf.reduce_any(row["decoder_target_tokens"] > 0))
+    nothing = tf.zeros([0], tf.int32)
+    groups = _groups(ds).map(with_bos).concatenate(_filler(length - 1))
+    return _scan(groups, (nothing, nothing), pack)
+
+
+_PACKINGS = {"segments": _pack_segments, "filled": _pack_filled, "stream": _pack_stream}

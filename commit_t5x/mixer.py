@@ -6,41 +6,66 @@ truth, and TensorFlow (`mix_tf`), which mixes a batch inside a tf.data graph.
 
 import dataclasses
 import functools
-import sys
-import unicodedata
+import itertools
+import types
+from collections.abc import Iterator, Mapping, Sequence
 
 import gin
 import tensorflow as tf
 
 from commit_t5x import stateless_random
 from commit_t5x.errors import InputError
+from commit_t5x.graph_mixer import ALWAYS, GraphMixer
 from commit_t5x.lexicon import Lexicon, load_dictionary
 from commit_t5x.segmenters import Segmenter, SpaceSegmenter, get_segmenter
+from commit_t5x.suffixes import SUFFIXES
+from commit_t5x.word_alignment import load_alignment_pairs
 
 
 @dataclasses.dataclass(frozen=True)
 class Replacement:
-    """One replaced word: its place in the mixed text, in characters, and what stood there."""
+    """One replaced word or phrase: its place in the mixed text, in characters, and what it was."""
 
     start: int
     source: str
     target: str
 
 
+@dataclasses.dataclass(frozen=True)
+class Mixed:
+    """A mixed text.
+
+    Attributes:
+      text: the result.
+      replacements: what was replaced, from left to right.
+      words: words of the text, protected ones left out.
+      hits: words that the lexicon knows, each word of a phrase counted.
+      replaced: words that were replaced, each word of a phrase counted.
+    """
+
+    text: str
+    replacements: tuple[Replacement, ...]
+    words: int
+    hits: int
+    replaced: int
+
+
 class CodeMixer:
     """Replaces the words of a text that a lexicon knows, each with probability `ratio`.
 
-    The text is cut into pieces, white space and punctuation at a piece's ends are set aside, the
-    rest is looked up, and on a hit one translation is drawn uniformly from the lexicon's list. Two
-    numbers are drawn for each hit and none for a miss, from a stream that the seed alone fixes.
-    The defaults are the paper's algorithm: pieces end at U+0020, lookup is exact.
+    The text is cut into words, each is looked up, and on a hit one translation is drawn by the
+    lexicon's weights. A word that touches the next one, as in Thai, gets a space between if either
+    is replaced. Two numbers are drawn for each hit and none for a miss, from a stream that
+    the seed alone fixes. The defaults are the paper's algorithm: words end at U+0020, white space
+    and punctuation around them are set aside, translations are drawn uniformly.
 
     Args:
       lexicon: source words and their translations.
       ratio: probability, 0 to 1, that a hit is replaced.
-      segmenter: cuts the text into pieces.
-      case_variants: also find words written with their first or all letters in upper case.
-      drop_identity: ignore pairs that would replace a word by itself.
+      segmenter: cuts the text into words.
+      phrases: also look for entries of several words, the longest first.
+      calibrated: `ratio` is the share of all words to replace, rather than of hits: hits are
+        replaced as much more often as the text has words that are none.
 
     Raises:
       InputError: `ratio` is not between 0 and 1.
@@ -57,96 +82,108 @@ class CodeMixer:
         ratio: float = 0.9,
         *,
         segmenter: Segmenter | None = None,
-        case_variants: bool = False,
-        drop_identity: bool = False,
+        phrases: bool = False,
+        calibrated: bool = False,
     ):
-        if not 0 <= ratio <= 1:
-            raise InputError(f"code-mixing ratio {ratio}: must lie between 0 and 1")
-        if drop_identity:
-            lexicon = lexicon.without_identity()
-        if case_variants:
-            lexicon = lexicon.with_case_variants()
+        check_ratio("code-mixing ratio", ratio)
         self.lexicon = lexicon
         self.ratio = ratio
         self.segmenter = segmenter or SpaceSegmenter()
-        # A hit is replaced if its 32-bit draw is below this.
-        self._threshold = round(ratio * 2**32)
+        self.calibrated = calibrated
+        # First word -> number of words in the longest phrase that begins with it.
+        self._phrase_lengths = self._measure_phrases() if phrases else {}
 
-    def mix(self, text: str, seed: tuple[int, int]) -> str:
-        """Returns the mixed text; the same seed gives the same text everywhere."""
-        return self.mix_with_replacements(text, seed)[0]
+    def mix(self, text: str, seed: tuple[int, int], ratio: float | None = None) -> str:
+        """Returns the mixed text; the same seed gives the same text everywhere.
+
+        Args:
+          text: the text.
+          seed: two integers, taken modulo 2^64.
+          ratio: in place of the mixer's own.
+        """
+        return self.mix_with_replacements(text, seed, ratio).text
 
     def mix_with_replacements(
-        self, text: str, seed: tuple[int, int]
-    ) -> tuple[str, list[Replacement]]:
-        """Returns the mixed text and what was replaced in it, from left to right."""
+        self, text: str, seed: tuple[int, int], ratio: float | None = None
+    ) -> Mixed:
+        """As `mix`, with what was replaced."""
         stream = stateless_random.key(seed)
-        mixed, replacements, length, hits = [], [], 0, 0
-        for piece in self.segmenter.segment(text):
-            stripped = piece.lstrip(_edge_characters())
-            core = stripped.rstrip(_edge_characters())
-            translations = self.lexicon.translations(core)
-            if translations:
-                if stateless_random.bits(stream, 2 * hits) < self._threshold:
-                    choice = stateless_random.below(stream, 2 * hits + 1, len(translations))
-                    prefix = piece[: len(piece) - len(stripped)]
-                    suffix = stripped[len(core) :]
-                    target = translations[choice]
-                    replacements.append(Replacement(length + len(prefix), core, target))
-                    piece = prefix + target + suffix
-                hits += 1
-            mixed.append(piece)
-            length += len(piece)
-        return "".join(mixed), replacements
+        pieces = self.segmenter.segment(text)
+        words = sum(map(bool, pieces[::2]))
+        spans = list(self._find(pieces))
+        hits = sum(map(_words_in, spans))
+        threshold = round((self.ratio if ratio is None else ratio) * ALWAYS)
+        if self.calibrated:
+            threshold = min(ALWAYS, threshold * words // max(hits, 1))
 
-    def mix_tf(self, texts: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
-        """Mixes a batch of UTF-8 texts: string [n], int64 [n, 2] -> string [n]."""
+        replaced = {}
+        for number, span in enumerate(spans):
+            if stateless_random.bits(stream, 2 * number) < threshold:
+                source = "".join(pieces[span.start : span.stop])
+                bits = stateless_random.bits(stream, 2 * number + 1)
+                replaced[span] = Replacement(0, source, self.lexicon.choose(source, bits))
+        for span in replaced:
+            for gap in (span.start - 1, span.stop):
+                if 0 < gap < len(pieces) and not pieces[gap]:
+                    # Beside protected spans there are gaps without words.
+                    pieces[gap] = " " if pieces[gap - 1] and pieces[gap + 1] else ""
+        for span, replacement in replaced.items():
+            pieces[span.start : span.stop] = [replacement.target] + [""] * (len(span) - 1)
+        starts = list(itertools.accumulate(map(len, pieces), initial=0))
+        return Mixed(
+            "".join(pieces),
+            tuple(dataclasses.replace(r, start=starts[s.start]) for s, r in replaced.items()),
+            words,
+            hits,
+            sum(map(_words_in, replaced)),
+        )
+
+    def _find(self, pieces: Sequence[str]) -> Iterator[range]:
+        """Yields the places of the pieces that make up each hit, from left to right."""
+        place = 0
+        while place < len(pieces):
+            for words in range(self._phrase_lengths.get(pieces[place], 1), 0, -1):
+                span = range(place, place + 2 * words - 1)
+                if (
+                    span.stop <= len(pieces)
+                    and all(pieces[p] for p in span[::2])
+                    and "".join(pieces[span.start : span.stop]) in self.lexicon
+                ):
+                    yield span
+                    place = span.stop - 1
+                    break
+            place += 2
+
+    def _measure_phrases(self) -> Mapping[str, int]:
+        lengths: dict[str, int] = {}
+        for source, _ in self.lexicon.items():
+            pieces = self.segmenter.segment(source) if " " in source else ()
+            if len(pieces) > 1 and all(pieces[::2]):
+                lengths[pieces[0]] = max(lengths.get(pieces[0], 1), (len(pieces) + 1) // 2)
+        return lengths
+
+    def mix_tf(
+        self, texts: tf.Tensor, seeds: tf.Tensor, ratios: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """Mixes a batch of UTF-8 texts.
+
+        Args:
+          texts: string [n].
+          seeds: int64 [n, 2].
+          ratios: float64 [n], in place of the mixer's own; or None.
+
+        Returns:
+          The mixed texts, string [n].
+        """
         if not self.lexicon:
             return tf.identity(texts)  # TensorFlow's tables can't be empty
-        pieces = self.segmenter.segment_tf(texts)
-        flat = pieces.flat_values
-        stripped = tf.strings.regex_replace(flat, f"^{_edge_class()}+", "", replace_global=False)
-        cores = tf.strings.regex_replace(stripped, f"{_edge_class()}+$", "", replace_global=False)
-        table, first, values = self._tables()
-        entries = table.lookup(cores)
+        if ratios is None:
+            ratios = tf.fill(tf.shape(texts), tf.constant(self.ratio, tf.float64))
+        return self._graph_mixer(texts, seeds, ratios)
 
-        places = tf.where(entries >= 0)[:, 0]  # of the hits, among all pieces
-        entries = tf.gather(entries, places)
-        rows = tf.gather(pieces.value_rowids(), places)
-        streams = tf.gather(stateless_random.key_tf(seeds), rows)
-        counters = 2 * _rank_in_row(rows)
-        replace = stateless_random.bits_tf(streams, counters) < tf.constant(
-            self._threshold, tf.uint64
-        )
-        starts, ends = tf.gather(first, entries), tf.gather(first, entries + 1)
-        choices = starts + stateless_random.below_tf(streams, counters + 1, ends - starts)
-
-        choices, places = choices[replace], places[replace]
-        piece, rest = tf.gather(flat, places), tf.gather(stripped, places)
-        core_length = tf.strings.length(tf.gather(cores, places))
-        rest_length = tf.strings.length(rest)
-        prefix_length = tf.strings.length(piece) - rest_length
-        prefix = tf.strings.substr(piece, tf.zeros_like(prefix_length), prefix_length)
-        suffix = tf.strings.substr(rest, core_length, rest_length - core_length)
-        replaced = tf.strings.join([prefix, tf.gather(values, choices), suffix])
-        flat = tf.tensor_scatter_nd_update(flat, places[:, tf.newaxis], replaced)
-        return tf.strings.reduce_join(pieces.with_flat_values(flat), axis=-1)
-
-    def _tables(self) -> tuple[tf.lookup.StaticHashTable, tf.Tensor, tf.Tensor]:
-        """Returns word -> entry, entry -> first translation, and all translations in a row."""
-        # Made outside of any graph and kept, so that every graph that mixes shares one table.
-        if not hasattr(self, "_tf_tables"):
-            with tf.init_scope():
-                words, translations = zip(*self.lexicon.items(), strict=True)
-                entries = tf.range(len(words), dtype=tf.int64)
-                initializer = tf.lookup.KeyValueTensorInitializer(tf.constant(words), entries)
-                lengths = tf.constant([0, *map(len, translations)], tf.int64)
-                self._tf_tables = (
-                    tf.lookup.StaticHashTable(initializer, default_value=-1),
-                    tf.cumsum(lengths),
-                    tf.constant([target for row in translations for target in row]),
-                )
-        return self._tf_tables
+    @functools.cached_property
+    def _graph_mixer(self) -> GraphMixer:
+        return GraphMixer(self.lexicon, self.segmenter, self._phrase_lengths, self.calibrated)
 
 
 @gin.configurable
@@ -155,63 +192,75 @@ def make_mixer(
     target_language: str,
     *,
     ratio: float = 0.9,
+    target_languages: Mapping[str, float] | None = None,
+    replacements: Mapping[str, float] = types.MappingProxyType({"dictionary": 1.0}),
     segmenter: str = "space",
+    protected: Sequence[str] = (),
+    phrases: bool = False,
     case_variants: bool = False,
+    suffix_backoff: bool = False,
     drop_identity: bool = False,
+    calibrated: bool = False,
 ) -> CodeMixer:
     """Returns the mixer that gin configures for a language pair; see `CodeMixer`.
 
     Args:
       source_language: the language of the texts.
-      target_language: the language mixed in; the dictionary is `{source}-{target}` of `DICT_DIR`.
+      target_language: the language mixed in.
       ratio: as in `CodeMixer`.
+      target_languages: mix in several languages rather than `target_language`, drawn by weight
+        among those that know a word: {"hi": 2, "th": 1}.
+      replacements: where they come from, drawn by weight among those that know a word:
+        "dictionary" is `{source}-{target}` of `DICT_DIR`, "alignment" the phrases of the aligned
+        text `{source}-{target}` of `ALIGNMENT_DIR`.
       segmenter: a name that `segmenters.get_segmenter` knows.
-      case_variants: as in `CodeMixer`.
-      drop_identity: as in `CodeMixer`.
+      protected: what is never mixed, as in `segmenters.get_segmenter`.
+      phrases: as in `CodeMixer`.
+      case_variants: also find words written with their first or all letters in upper case.
+      suffix_backoff: also find words whose ending is an inflection of an entry's.
+      drop_identity: ignore pairs that would replace a word by itself.
+      calibrated: as in `CodeMixer`.
+
+    Raises:
+      InputError: a source of replacements is unknown or missing, or a weight isn't positive.
     """
-    lexicon = load_dictionary(source_language, target_language)
+    parts = []
+    for language, share in (target_languages or {target_language: 1.0}).items():
+        for name, weight in replacements.items():
+            if name not in _REPLACEMENTS:
+                raise InputError(
+                    f"replacements {name!r}: unknown; use {' or '.join(map(repr, _REPLACEMENTS))}"
+                )
+            lexicon = _REPLACEMENTS[name](source_language, language)
+            if drop_identity:
+                lexicon = lexicon.without_identity()
+            if suffix_backoff:
+                lexicon = lexicon.with_suffix_variants(SUFFIXES.get(source_language, ()))
+            if case_variants:
+                lexicon = lexicon.with_case_variants()
+            parts.append((lexicon, share * weight))
+    lexicon = Lexicon.merged(parts)
     return CodeMixer(
         lexicon,
         ratio,
-        segmenter=get_segmenter(segmenter, source_language, lexicon),
-        case_variants=case_variants,
-        drop_identity=drop_identity,
+        segmenter=get_segmenter(segmenter, source_language, lambda: lexicon, protected),
+        phrases=phrases,
+        calibrated=calibrated,
     )
 
 
-@functools.cache
-def _edge_characters() -> str:
-    """White space and punctuation, which the paper's code strips from a piece before lookup.
-
-    That is space, tab, newline, carriage return, Unicode Zs; every ASCII character that is neither
-    letter nor digit; and Unicode P*.
-    """
-
-    def is_edge(character):
-        if character.isascii():
-            return not character.isalnum()
-        category = unicodedata.category(character)
-        return category == "Zs" or category.startswith("P")
-
-    return "".join(filter(is_edge, map(chr, range(sys.maxunicode + 1))))
+def _from_alignment(source_language: str, target_language: str) -> Lexicon:
+    return Lexicon.from_pairs(load_alignment_pairs(source_language, target_language))
 
 
-@functools.cache
-def _edge_class() -> str:
-    """The same characters as a class for RE2, whose tables may follow another Unicode version."""
-    ranges = []
-    for code in map(ord, _edge_characters()):
-        if ranges and code == ranges[-1][1] + 1:
-            ranges[-1][1] = code
-        else:
-            ranges.append([code, code])
-    return "[" + "".join(rf"\x{{{first:x}}}-\x{{{last:x}}}" for first, last in ranges) + "]"
+_REPLACEMENTS = {"dictionary": load_dictionary, "alignment": _from_alignment}
 
 
-def _rank_in_row(rows: tf.Tensor) -> tf.Tensor:
-    """Counts 0, 1, 2, ... within each run of equal values: int64 [n] -> int64 [n].
+def check_ratio(name: str, ratio: float) -> None:
+    """Raises InputError if a ratio isn't between 0 and 1."""
+    if not 0 <= ratio <= 1:
+        raise InputError(f"{name} {ratio}: must lie between 0 and 1")
 
-    Example: [0, 0, 3, 3, 3, 5] -> [0, 1, 0, 1, 2, 0]
-    """
-    positions = tf.range(tf.size(rows, tf.int64))
-    return positions - tf.searchsorted(rows, rows, side="left", out_type=tf.int64)
+
+def _words_in(span: range) -> int:
+    return (len(span) + 1) // 2

@@ -1,45 +1,66 @@
 """SeqIO preprocessors: examples to mixed, templated, tokenised ones with exact loss weights.
 
-Mixing and tokenising work on batches inside the graph, which is several times as fast as one
-example at a time. Mixing stands after SeqIO's cache placeholder, so that every epoch draws afresh.
+Those between `batch_examples` and `unbatch_examples` map batches of examples inside the graph,
+which is several times as fast as one example at a time. Mixing stands after SeqIO's cache
+placeholder, so that every epoch draws afresh.
 """
 
-import logging
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import gin
 import seqio
 import tensorflow as tf
 
-from commit_t5x import stateless_random, templates
+from commit_t5x import templates
 from commit_t5x.errors import InputError
-from commit_t5x.mixer import CodeMixer
+from commit_t5x.mix_schedule import MixSchedule
+from commit_t5x.mixer import CodeMixer, check_ratio
 from commit_t5x.qa_prompts import qa_prompt
 
 Features = Mapping[str, tf.Tensor]
 
-_LOGGER = logging.getLogger(__name__)
-
-_BATCH = 64  # examples a graph call; more gains nothing
+_BATCH = 512  # the more examples, the more of their words are repeats and tokenised only once
 _FIELDS = ("instruction", "input", "output")
 _TOKENS = ("targets", "targets_loss_weights")
 
 
+def batch_examples(ds: tf.data.Dataset) -> tf.data.Dataset:
+    """Joins examples to batches, for the preprocessors that follow."""
+    return ds.batch(_BATCH)
+
+
+def unbatch_examples(ds: tf.data.Dataset) -> tf.data.Dataset:
+    """Takes batches apart again; only the features of tokens remain."""
+
+    def join(batch: Features) -> tf.RaggedTensor:
+        columns = [batch[name].flat_values for name in _TOKENS]
+        return batch["targets"].with_flat_values(tf.stack(columns, axis=1))
+
+    # Taking one ragged tensor apart costs half as much as taking two.
+    rows = ds.map(join).unbatch()
+    return rows.map(lambda row: dict(zip(_TOKENS, tf.unstack(row, axis=1), strict=True)))
+
+
+@gin.configurable(allowlist=["response_ratio"])
 def fill_prompt(
     ds: tf.data.Dataset,
     *,
     prompts: Callable[[], templates.PromptTemplates] = templates.get_prompts,
     mixer: Callable[[], CodeMixer] | None = None,
     template_blocked: bool = True,
+    response_ratio: float | None = None,
 ) -> tf.data.Dataset:
     """Turns Alpaca's fields into `prompt` and `response`, code-mixed if there is a mixer.
 
     Args:
-      ds: `instruction`, `input`, `output` (strings) and `index`.
+      ds: batches of `instruction`, `input`, `output` (strings), and what `number_epochs` adds if
+        there is a mixer.
       prompts: gives the templates.
       mixer: gives the mixer; None leaves the text as it is.
       template_blocked: mix the fields one by one and fill the template with the results (COMMIT);
         else mix the filled prompt, template words included, as one text (naive code-mix).
+      response_ratio: the mixing ratio of `output`; None: the mixer's own, as for the prompt.
 
     Returns:
       `prompt` and `response` (strings), and `cuttable_span` (int32 [2]): the bytes of the prompt
@@ -47,6 +68,8 @@ def fill_prompt(
     """
     prompts = prompts()
     mixer = mixer() if mixer else None
+    if response_ratio is not None:
+        check_ratio("response_ratio", response_ratio)
 
     def fill(batch: Features, template: templates.Template) -> tuple[tf.Tensor, tf.Tensor]:
         return template.render_tf(batch), template.slot_span_tf(batch, "input")
@@ -55,10 +78,7 @@ def fill_prompt(
         fields = {name: batch[name] for name in _FIELDS}
         without_input = fields["input"] == ""
         if mixer and template_blocked:
-            # One call mixes the three fields of all examples.
-            seeds = tf.concat([_field_seeds(batch, i) for i in range(len(_FIELDS))], axis=0)
-            mixed = mixer.mix_tf(tf.concat(list(fields.values()), axis=0), seeds)
-            fields = dict(zip(_FIELDS, tf.split(mixed, len(_FIELDS)), strict=True))
+            fields = _mix(mixer, batch, fields, {"output": response_ratio})
         prompt, span = (
             tf.where(without_input if a.shape.rank == 1 else without_input[:, tf.newaxis], a, b)
             for a, b in zip(
@@ -66,22 +86,24 @@ def fill_prompt(
             )
         )
         if mixer and not template_blocked:
-            prompt = mixer.mix_tf(prompt, _field_seeds(batch, 0))
-            fields["output"] = mixer.mix_tf(fields["output"], _field_seeds(batch, 1))
+            texts = {"prompt": prompt, "output": fields["output"]}
+            fields = _mix(mixer, batch, texts, {"output": response_ratio})
+            prompt = fields["prompt"]
             span = tf.zeros_like(span)  # mixing has moved it
         return {"prompt": prompt, "response": fields["output"], "cuttable_span": span}
 
-    return _map_batches(_with_epoch_seed(ds) if mixer else ds, fill_batch)
+    return _map(ds, fill_batch)
 
 
 def mix_documents(ds: tf.data.Dataset, *, mixer: Callable[[], CodeMixer]) -> tf.data.Dataset:
-    """Code-mixes `text`, for alignment."""
+    """Code-mixes batches of `text`, for alignment; they also have what `number_epochs` adds."""
     mixer = mixer()
+    return _map(ds, lambda batch: _mix(mixer, batch, {"text": batch["text"]}))
 
-    def mix(batch: Features) -> Features:
-        return {"text": mixer.mix_tf(batch["text"], _field_seeds(batch, 0))}
 
-    return _map_batches(_with_epoch_seed(ds), mix)
+def mixing_seeds(epoch_seed, index, field: int):
+    """Returns the two integers that seed the mixing of the `field`-th text of an example."""
+    return epoch_seed, index * len(_FIELDS) + field
 
 
 @gin.configurable
@@ -112,16 +134,20 @@ def encode_prompt_response(
     vocabulary = output_features["targets"].vocabulary
 
     def encode(batch: Features) -> Features:
-        ids, starts = vocabulary.encode_with_offsets_tf(
-            tf.strings.join([batch["prompt"], batch["response"]])
-        )
-        rows = ids.value_rowids()  # the example of each token; ragged broadcasting is slow
+        whole = tf.strings.join([batch["prompt"], batch["response"]])
         if response_mask == "exact":
+            ids, starts = vocabulary.encode_with_offsets_tf(whole)
+            rows = ids.value_rowids()  # the example of each token; ragged broadcasting is slow
             boundary = tf.cast(tf.strings.length(batch["prompt"]), starts.dtype)
             in_response = starts.flat_values >= tf.gather(boundary, rows)
             on_eos = tf.ones_like(boundary, tf.int32)
         else:
-            alone, _ = vocabulary.encode_with_offsets_tf(batch["prompt"])
+            both = tf.concat([whole, batch["prompt"]], axis=0)
+            (ids, alone), (starts, _) = (
+                (ragged[: tf.size(whole)], ragged[tf.size(whole) :])
+                for ragged in vocabulary.encode_with_offsets_tf(both)
+            )
+            rows = ids.value_rowids()
             boundary = alone.row_lengths() + 1
             places = tf.range(tf.size(rows, tf.int64)) - tf.gather(ids.row_starts(), rows)
             in_response = places >= tf.gather(boundary, rows)
@@ -139,7 +165,7 @@ def encode_prompt_response(
             "targets_cuttable": _append(per_token(cuttable), tf.zeros_like(on_eos)),
         }
 
-    return _map_batches(ds, encode)
+    return _map(ds, encode)
 
 
 @gin.configurable
@@ -152,7 +178,7 @@ def encode_documents(
     """Tokenises `text`; every token bears loss.
 
     Args:
-      ds: `text`, a string.
+      ds: batches of `text`, strings.
       output_features: SeqIO's; gives the vocabulary.
       repeat_special_tokens: as the paper's code: a second BOS and a second EOS, with loss.
 
@@ -170,7 +196,7 @@ def encode_documents(
             ids = tf.concat([bos, _append(ids, eos)], axis=1)
         return {"targets": ids, "targets_loss_weights": tf.ones_like(ids)}
 
-    return _map_batches(ds, encode)
+    return _map(ds, encode)
 
 
 def encode_question(
@@ -215,105 +241,35 @@ def encode_question(
     return ds.map(encode, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-@gin.configurable
-def fit_prompt_response(
-    ds: tf.data.Dataset,
-    sequence_length: Mapping[str, int] | None,
-    *,
-    too_long: str = "cut_input",
-) -> tf.data.Dataset:
-    """Makes examples fit a row, by a named policy; each one cut or dropped is logged.
-
-    Args:
-      ds: what `encode_prompt_response` returns.
-      sequence_length: SeqIO's; None leaves every sequence as it is.
-      too_long: "cut_input" cuts the end of the example's `input`, and drops the example if that is
-        not enough; "drop" drops it; "keep" leaves it to stream packing, for which no sequence is
-        too long.
-    """
-    if too_long not in ("cut_input", "drop", "keep"):
-        raise InputError(f"too_long {too_long!r}: unknown; use 'cut_input', 'drop' or 'keep'")
-    longest = (sequence_length or {}).get("targets")
-
-    def fit(example: Features) -> Features:
-        excess = tf.size(example["targets"]) - longest
-        return tf.cond(excess > 0, lambda: cut(example, excess), lambda: example)
-
-    def cut(example: Features, excess: tf.Tensor) -> Features:
-        keep = tf.fill(tf.shape(example["targets"]), True)
-        if too_long == "cut_input":
-            rank_from_end = tf.cumsum(example["targets_cuttable"], reverse=True)
-            keep = (example["targets_cuttable"] == 0) | (rank_from_end > excess)
-        fits = tf.math.count_nonzero(keep, dtype=tf.int32) <= longest
-        fits = tf.numpy_function(_log_too_long, [fits, tf.size(keep), longest], tf.bool)
-        fits.set_shape([])
-        # An example that doesn't fit is emptied here and filtered out below.
-        return {name: value[keep & fits] for name, value in example.items()}
-
-    if too_long != "keep" and longest is not None:
-        ds = ds.map(fit, num_parallel_calls=tf.data.AUTOTUNE)
-        ds = ds.filter(lambda example: tf.size(example["targets"]) > 0)
-    return ds.map(lambda example: {name: example[name] for name in _TOKENS})
-
-
-@gin.configurable
-def fit_documents(
-    ds: tf.data.Dataset, sequence_length: Mapping[str, int] | None, *, too_long: str = "split"
-) -> tf.data.Dataset:
-    """Makes documents fit a row.
-
-    Args:
-      ds: what `encode_documents` returns.
-      sequence_length: SeqIO's; None leaves every sequence as it is.
-      too_long: "split" cuts a document into rows; "keep" leaves it to stream packing.
-    """
-    if too_long not in ("split", "keep"):
-        raise InputError(f"too_long {too_long!r}: unknown; use 'split' or 'keep'")
-    longest = (sequence_length or {}).get("targets")
-    if too_long == "keep" or longest is None:
-        return ds
-    return ds.flat_map(lambda example: tf.data.Dataset.from_tensor_slices(example).batch(longest))
-
-
-def _log_too_long(fits, length, longest):
-    what = "cut its input to fit" if fits else "dropped"
-    _LOGGER.info("A sequence of %d tokens is over the row's %d: %s.", length, longest, what)
-    return fits
-
-
 def _append(rows: tf.RaggedTensor, last: tf.Tensor) -> tf.RaggedTensor:
     """Appends one value to each row."""
     return tf.concat([rows, tf.cast(last, rows.dtype)[:, tf.newaxis]], axis=1)
 
 
-def _map_batches(ds: tf.data.Dataset, fn: Callable[[Features], Features]) -> tf.data.Dataset:
+def _map(ds: tf.data.Dataset, fn: Callable[[Features], Features]) -> tf.data.Dataset:
     fn = tf.autograph.experimental.do_not_convert(fn)  # plain graph code, which traces faster
-    return ds.batch(_BATCH).map(fn, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
+    return ds.map(fn, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def _field_seeds(batch: Features, field: int) -> tf.Tensor:
-    """Returns the mixer's seeds, int64 [n, 2], for one field of each example."""
-    return tf.stack([batch["epoch_seed"], batch["index"] * len(_FIELDS) + field], axis=1)
+def _mix(
+    mixer: CodeMixer,
+    batch: Features,
+    texts: Features,
+    ratios: Mapping[str, float | None] = MappingProxyType({}),
+) -> Features:
+    """Mixes several texts, string [n] each, of every example of a batch by one call.
 
-
-def _with_epoch_seed(ds: tf.data.Dataset) -> tf.data.Dataset:
-    """Adds `epoch_seed`, int64: a hash of the data set's seed and the epoch.
-
-    SeqIO repeats the data before these preprocessors run; a new epoch is one in which the `index`
-    that came first comes again. So the seed is the same in every shard, and a cached task has it
-    too.
+    Args:
+      mixer: mixes.
+      batch: the examples.
+      texts: name -> text.
+      ratios: name -> ratio, where it isn't the mixer's own.
     """
-    # One element, from SeqIO's own seed manager, as its stochastic preprocessors get theirs.
-    draw = seqio.map_over_dataset(lambda _, seed: seed, num_seeds=1)
-    first, second = tf.unstack(draw(tf.data.Dataset.from_tensors(0)).get_single_element())
-    base = stateless_random.key_tf(tf.stack([[first, second]]))
-
-    def count(state, example):
-        first_index, epoch = state
-        epoch += tf.cast(example["index"] == first_index, tf.int64)
-        first_index = tf.where(first_index < 0, example["index"], first_index)
-        seeds = tf.stack([tf.bitcast(base, tf.int64), [epoch]], axis=1)
-        epoch_seed = tf.bitcast(stateless_random.key_tf(seeds)[0], tf.int64)
-        return (first_index, epoch), {**example, "epoch_seed": epoch_seed}
-
-    return ds.scan((tf.constant(-1, tf.int64), tf.constant(0, tf.int64)), count)
+    factor = MixSchedule().factor_tf(batch["position"])
+    seeds, scaled = [], []
+    for field, name in enumerate(texts):
+        ratio = ratios.get(name)
+        seeds.append(tf.stack(mixing_seeds(batch["epoch_seed"], batch["index"], field), axis=1))
+        scaled.append(factor * (mixer.ratio if ratio is None else ratio))
+    mixed = mixer.mix_tf(*(tf.concat(a, axis=0) for a in (list(texts.values()), seeds, scaled)))
+    return dict(zip(texts, tf.split(mixed, len(texts)), strict=True))

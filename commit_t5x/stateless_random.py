@@ -27,12 +27,7 @@ def bits(stream: int, counter: int) -> int:
     return _finalise((stream + (counter + 1) * _GAMMA) & _MASK) >> 32
 
 
-def below(stream: int, counter: int, bound: int) -> int:
-    """Returns the `counter`-th number of a stream, scaled to 0 ... bound - 1 (bound below 2^32)."""
-    return (bits(stream, counter) * bound) >> 32
-
-
-# The same three functions on tensors.
+# The same two functions on tensors.
 
 
 def _u64(value: int) -> tf.Tensor:
@@ -52,12 +47,6 @@ def key_tf(seeds: tf.Tensor) -> tf.Tensor:
 
 
 def bits_tf(streams: tf.Tensor, counters: tf.Tensor) -> tf.Tensor:
-    """`bits`, elementwise: uint64 [n], int64 [n] -> uint64 [n], each below 2^32."""
+    """`bits`, elementwise: uint64 [n], int64 [n] -> int64 [n], each below 2^32."""
     steps = (tf.cast(counters, tf.uint64) + _u64(1)) * _u64(_GAMMA)
-    return tf.bitwise.right_shift(_finalise_tf(streams + steps), _u64(32))
-
-
-def below_tf(streams: tf.Tensor, counters: tf.Tensor, bounds: tf.Tensor) -> tf.Tensor:
-    """`below`, elementwise: uint64 [n], int64 [n], int64 [n] -> int64 [n]."""
-    scaled = bits_tf(streams, counters) * tf.cast(bounds, tf.uint64)
-    return tf.cast(tf.bitwise.right_shift(scaled, _u64(32)), tf.int64)
+    return tf.cast(tf.bitwise.right_shift(_finalise_tf(streams + steps), _u64(32)), tf.int64)

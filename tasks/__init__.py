@@ -9,4 +9,5 @@ Example:
   >>> seqio.get_mixture_or_task("alpaca_codemix_hi")
 """
 
-from commit_t5x.tasks import alpaca, mlqa, wikipedia, xquad  # noqa: F401 (registration)
+from commit_t5x.tasks import mixtures, mlqa, xquad  # noqa: F401 (registration)
+from commit_t5x.tasks.names import register_language as register_language

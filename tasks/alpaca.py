@@ -3,37 +3,49 @@
 import functools
 
 import seqio
-import tensorflow as tf
 
-from commit_t5x import preprocessors, sources
+from commit_t5x import data_sources, length_policy, mix_schedule, preprocessors, sources
 from commit_t5x.mixer import make_mixer
-from commit_t5x.tasks import features, names
+from commit_t5x.tasks import families, features
 
 
-def _dataset(split: str, shuffle_files: bool, seed: int | None = None) -> tf.data.Dataset:
-    del shuffle_files, seed  # one ordered stream; SeqIO shuffles examples
-    return sources.dataset(
-        functools.partial(sources.alpaca_examples, split),
-        {"instruction": (), "input": (), "output": ()},
-    )
-
-
-def _register(family: str, language: str | None = None, **fill_options) -> None:
+def _add(family: str, language: str | None = None, **fill_options) -> str:
+    name = families.name(family, language)
+    numbering = [mix_schedule.number_epochs] if "mixer" in fill_options else []
     seqio.TaskRegistry.add(
-        names.task_name(family, language),
-        source=seqio.FunctionDataSource(_dataset, splits=("train", "validation")),
+        name,
+        source=data_sources.ExampleSource(
+            sources.alpaca_examples,
+            {"instruction": (), "input": (), "output": ()},
+            splits=sources.training_splits,
+        ),
         preprocessors=[
-            seqio.CacheDatasetPlaceholder(),
+            features.cache_placeholder(),  # before mixing: every epoch mixes the text afresh
+            preprocessors.batch_examples,
+            *numbering,
             functools.partial(preprocessors.fill_prompt, **fill_options),
             preprocessors.encode_prompt_response,
-            preprocessors.fit_prompt_response,
+            length_policy.fit_prompt_response,
+            preprocessors.unbatch_examples,
         ],
         output_features=features.TRAINING,
+        task_cls=data_sources.Task,
+    )
+    return name
+
+
+def register(language: str) -> None:
+    """Registers the tasks that mix a language into Alpaca.
+
+    Besides them, `commit_mix_{language}` mixes the examples in English with the code-mixed ones, at
+    equal rates.
+    """
+    mixer = functools.partial(make_mixer, "en", language)
+    codemix = _add("alpaca_codemix", language, mixer=mixer)
+    _add("alpaca_naive_codemix", language, mixer=mixer, template_blocked=False)
+    seqio.MixtureRegistry.add(
+        families.name("commit_mix", language), [_ENGLISH, codemix], default_rate=1.0
     )
 
 
-_register("alpaca")
-for _language in names.DICTIONARY_LANGUAGES:
-    _mixer = functools.partial(make_mixer, "en", _language)
-    _register("alpaca_codemix", _language, mixer=_mixer)
-    _register("alpaca_naive_codemix", _language, mixer=_mixer, template_blocked=False)
+_ENGLISH = _add("alpaca")

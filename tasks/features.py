@@ -1,4 +1,4 @@
-"""What the tasks put out: the SeqIO features that all of them share."""
+"""What the tasks share: the SeqIO features that they put out, and how their caches are read."""
 
 import seqio
 
@@ -15,3 +15,12 @@ TRAINING = {
 
 # Evaluation by generation: a prompt and the answer expected.
 GENERATION = {"inputs": _TOKENS, "targets": _TOKENS}
+
+
+def cache_placeholder() -> seqio.CacheDatasetPlaceholder:
+    """Returns SeqIO's mark of the place where a task is cached.
+
+    A buffer of one file keeps the order of the cached files, which hold examples in random order
+    already: a new epoch is known by the example that comes first.
+    """
+    return seqio.CacheDatasetPlaceholder(file_shuffle_buffer_size=1)

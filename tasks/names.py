@@ -1,51 +1,55 @@
-"""Task names: one function builds them, for registration and for gin alike."""
+"""Task names for gin and for code; naming a task registers it."""
 
 import gin
+import seqio
 
-from commit_t5x.errors import InputError
+from commit_t5x.tasks import alpaca, families, wikipedia
 
-# The languages that MUSE pairs with English, each way.
-DICTIONARY_LANGUAGES = tuple(
-    "af ar bg bn bs ca cs da de el es et fa fi fr he hi hr hu id it ja ko lt lv mk ms nl no pl pt "
-    "ro ru sk sl sq sv ta th tl tr uk vi zh".split()
-)
-# The languages whose labels the paper's evaluation defines (see commit_t5x.qa_prompts).
-XQUAD_LANGUAGES = ("en", "el", "hi", "th")
-MLQA_LANGUAGES = ("en", "ar", "de", "es", "hi", "vi", "zh")
 
-# family -> (name, languages)
-FAMILIES = {
-    "alpaca": ("alpaca_en", ()),
-    "alpaca_codemix": ("alpaca_codemix_{}", DICTIONARY_LANGUAGES),
-    "alpaca_naive_codemix": ("alpaca_naive_codemix_{}", DICTIONARY_LANGUAGES),
-    "wikipedia": ("wikipedia_{}", ("en", *DICTIONARY_LANGUAGES)),
-    "wikipedia_codemix": ("wikipedia_codemix_{}", DICTIONARY_LANGUAGES),
-    "xquad": ("xquad_{}", XQUAD_LANGUAGES),
-    "xquad_en": ("xquad_en{}", XQUAD_LANGUAGES[1:]),
-    "mlqa": ("mlqa_{}", MLQA_LANGUAGES),
-    "mlqa_en": ("mlqa_en{}", MLQA_LANGUAGES[1:]),
-}
+def register_language(language: str) -> None:
+    """Registers the tasks and mixtures of a language that has a dictionary; does so but once.
+
+    The languages of `families.DICTIONARY_LANGUAGES` are registered already.
+
+    Raises:
+      InputError: not a language code.
+
+    Example:
+      >>> register_language("quy")
+      >>> seqio.get_mixture_or_task("alpaca_codemix_quy")
+    """
+    if families.name("wikipedia", language) not in seqio.TaskRegistry.names():
+        wikipedia.register(language)
+        alpaca.register(language)
+
+
+def register_named(name: str) -> None:
+    """Registers what a name such as "wikipedia_quy" needs; other names are left alone."""
+    known = seqio.TaskRegistry.names() | seqio.MixtureRegistry.names()
+    language = families.language_of(name)
+    if name not in known and language:
+        register_language(language)
 
 
 @gin.configurable
 def task_name(family: str, language: str | None = None) -> str:
-    """Returns a task's name.
+    """Returns the name of a task or mixture, which it registers if that has not been done.
 
     Args:
-      family: a key of `FAMILIES`.
+      family: a key of `families.FAMILIES`.
       language: the target language (`LANGUAGE`); "alpaca" takes none and ignores it.
 
     Raises:
-      InputError: the family has no task in that language.
+      InputError: no such family, no task in that language, or not a language code.
 
     Example:
       >>> task_name("alpaca_codemix", "hi")
       'alpaca_codemix_hi'
     """
-    name, languages = FAMILIES[family]
-    if languages and language not in languages:
-        raise InputError(
-            f"LANGUAGE {language!r}: no {family} task in that language; use one of "
-            f"{', '.join(languages)}"
-        )
-    return name.format(language)
+    name = families.name(family, language)
+    register_named(name)
+    return name
+
+
+for _language in families.DICTIONARY_LANGUAGES:
+    register_language(_language)

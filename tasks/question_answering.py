@@ -1,14 +1,13 @@
 """What the question-answering families share: a prompt in, a short answer out, scored as SQuAD."""
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import seqio
-import tensorflow as tf
 
-from commit_t5x import preprocessors, sources
-from commit_t5x.tasks import features, names
+from commit_t5x import data_sources, preprocessors, sources
+from commit_t5x.tasks import families, features
 
 Scores = Callable[[str, Sequence[str]], Mapping[str, float]]
 
@@ -18,7 +17,7 @@ def register(
     language: str,
     *,
     english_labels: bool,
-    examples: Callable[[str, str], Iterable[sources.Record]],
+    examples: Callable[[str, str], sources.Examples],
     splits: Sequence[str],
     scores: Scores,
 ) -> None:
@@ -32,17 +31,13 @@ def register(
       splits: the splits there are.
       scores: (prediction, answers) -> `exact_match` and `f1`, 0 to 100.
     """
-
-    def dataset(split: str, shuffle_files: bool, seed: int | None = None) -> tf.data.Dataset:
-        del shuffle_files, seed  # one ordered stream
-        return sources.dataset(
-            functools.partial(examples, language, split),
-            {"id": (), "context": (), "question": (), "answers": (None,)},
-        )
-
     seqio.TaskRegistry.add(
-        names.task_name(f"{family}_en" if english_labels else family, language),
-        source=seqio.FunctionDataSource(dataset, splits=splits),
+        families.name(f"{family}_en" if english_labels else family, language),
+        source=data_sources.ExampleSource(
+            functools.partial(examples, language),
+            {"id": (), "context": (), "question": (), "answers": (None,)},
+            splits=lambda: splits,
+        ),
         preprocessors=[
             functools.partial(
                 preprocessors.encode_question,
@@ -53,6 +48,7 @@ def register(
         output_features=features.GENERATION,
         postprocess_fn=_first_line_or_answers,
         metric_fns=[functools.partial(_mean_scores, scores=scores)],
+        task_cls=data_sources.Task,
     )
 
 

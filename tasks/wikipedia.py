@@ -5,42 +5,65 @@ import functools
 import seqio
 import tensorflow as tf
 
-from commit_t5x import preprocessors, sources
+from commit_t5x import data_sources, length_policy, mix_schedule, preprocessors, sources
 from commit_t5x.mixer import make_mixer
-from commit_t5x.tasks import features, names
+from commit_t5x.tasks import families, features
 
 
-def _dataset(
-    split: str, shuffle_files: bool, seed: int | None = None, *, language: str
-) -> tf.data.Dataset:
-    del shuffle_files, seed  # one ordered stream; SeqIO shuffles examples
-    return sources.dataset(
-        functools.partial(sources.wikipedia_examples, language, split), {"text": ()}
-    )
-
-
-def _register(family: str, language: str, *mixing) -> None:
+def _add(family: str, language: str, preprocessing: list) -> None:
     seqio.TaskRegistry.add(
-        names.task_name(family, language),
-        source=seqio.FunctionDataSource(
-            functools.partial(_dataset, language=language), splits=("train", "validation")
+        families.name(family, language),
+        source=data_sources.ExampleSource(
+            functools.partial(sources.wikipedia_examples, language),
+            {"text": ()},
+            splits=sources.training_splits,
         ),
-        preprocessors=[
-            seqio.CacheDatasetPlaceholder(),
-            *mixing,
-            preprocessors.encode_documents,
-            preprocessors.fit_documents,
-        ],
+        preprocessors=preprocessing,
         output_features=features.TRAINING,
+        task_cls=data_sources.Task,
     )
 
 
-_register("wikipedia", "en")
-for _language in names.DICTIONARY_LANGUAGES:
-    _mixer = functools.partial(make_mixer, _language, "en")
-    _register("wikipedia", _language)
-    _register(
+def _batch_sequences(ds: tf.data.Dataset) -> tf.data.Dataset:
+    # As preprocessors.batch_examples does, but of tokens, whose sequences differ in length.
+    return ds.ragged_batch(256)
+
+
+def _add_plain(language: str) -> None:
+    _add(
+        "wikipedia",
+        language,
+        [
+            preprocessors.batch_examples,
+            preprocessors.encode_documents,
+            preprocessors.unbatch_examples,
+            features.cache_placeholder(),  # after encoding: the tokens are those of every epoch
+            _batch_sequences,
+            length_policy.fit_documents,
+            preprocessors.unbatch_examples,
+        ],
+    )
+
+
+def register(language: str) -> None:
+    """Registers the tasks of a language that has a dictionary towards English."""
+    _add_plain(language)
+    mixing = functools.partial(
+        preprocessors.mix_documents, mixer=functools.partial(make_mixer, language, "en")
+    )
+    _add(
         "wikipedia_codemix",
-        _language,
-        functools.partial(preprocessors.mix_documents, mixer=_mixer),
+        language,
+        [
+            features.cache_placeholder(),  # before mixing: every epoch mixes the text afresh
+            preprocessors.batch_examples,
+            mix_schedule.number_epochs,
+            mixing,
+            preprocessors.encode_documents,
+            length_policy.fit_documents,
+            preprocessors.unbatch_examples,
+        ],
     )
+
+
+_add_plain("en")

@@ -2,9 +2,9 @@
 
 from commit_t5x import sources
 from commit_t5x.evaluation import metrics
-from commit_t5x.tasks import names, question_answering
+from commit_t5x.tasks import families, question_answering
 
-for _language in names.XQUAD_LANGUAGES:
+for _language in families.XQUAD_LANGUAGES:
     for _english_labels in (False, True) if _language != "en" else (False,):
         question_answering.register(
             "xquad",

@@ -14,16 +14,21 @@ TASKS = resources.path("tasks")
 # Each group may import from those before it and from itself.
 GROUPS = [
     {"errors", "resources", "quiet", "stateless_random", "records", "qa_prompts"},
+    {"pointer_jumping", "files", "hub"},
+    {"dictionaries.files"},  # word pairs, which the lexicon is made of
     {"evaluation.metrics"},  # pure functions, which the tasks score with
-    {"lexicon", "segmenters", "templates", "sources", "vocabularies"},
-    {"mixer"},
-    {"preprocessors"},
+    {"lexicon", "suffixes", "word_alignment"},
+    {"segmenters", "templates", "sources", "data_sources", "vocabularies"},
+    {"graph_mixer"},
+    {"mixer", "mix_schedule"},
+    {"preprocessors", "length_policy"},
     {"tasks", "samples"},
     {"feature_converters"},
     {"llama_config", "layers", "llama", "optim", "partitioning"},
     {"engine"},
+    {"inspection"},
     {"conversion"},
-    {"evaluation"},
+    {"evaluation", "dictionaries"},
     {"train", "eval", "infer", "cli"},
 ]
 

@@ -102,7 +102,7 @@ BAD_INPUT = {
     ),
     "unknown language": (
         ["--gin.LANGUAGE='xx'"],
-        ["LANGUAGE 'xx'", "use one of"],
+        ["en-xx.txt", "no dictionary en-xx there", "set DICT_DIR"],
     ),
     "misspelt macro": (
         ["--gin.TRAIN_STEP=5"],

@@ -114,6 +114,39 @@ def test_segments_hold_each_example_once_and_whole():
     assert sorted(found) == sorted(examples)
 
 
+def naive_filled(examples, length):
+    """Documents cut where a row ends, each part a segment."""
+    rows, row = [], []
+    for targets, loss in examples:
+        while targets:
+            room = length - len(row)
+            segment = row[-1][3] + 1 if row else 1
+            part = zip([1, *targets], targets[:room], loss, strict=False)
+            row += [(*values, segment, place) for place, values in enumerate(part)]
+            targets, loss = targets[room:], loss[room:]
+            if len(row) == length:
+                rows, row = [*rows, row], []
+    if row:
+        rows.append(row + [(0,) * 5] * (length - len(row)))
+    names = ("input_tokens", "target_tokens", "loss_weights", "segment_ids", "positions")
+    return [dict(zip(names, map(list, zip(*row, strict=True)), strict=True)) for row in rows]
+
+
+@settings(max_examples=4, deadline=None, phases=[Phase.generate])
+@given(sequences, st.integers(2, 17))
+def test_filled_is_the_naive_one(examples, length):
+    got = [as_lists(row) for row in convert(examples, length, packing="filled")]
+    assert got == naive_filled(examples, length)
+
+
+def test_filled_rows_have_no_gaps():
+    examples = [([5] * 1000, [1] * 1000), ([6] * 7, [1] * 7), ([7] * 293, [1] * 293)]
+    rows = [as_lists(row) for row in convert(examples, 100, packing="filled")]
+    assert len(rows) == 13
+    assert all(min(row["segment_ids"]) == 1 for row in rows)
+    assert [max(row["segment_ids"]) for row in rows] == [1] * 10 + [2, 1, 1]
+
+
 def test_repeated_data_streams_without_end():
     tokens = tf.RaggedTensor.from_row_lengths([5, 6, 2], [3])
     ds = tf.data.Dataset.from_tensor_slices({"targets": tokens, "targets_loss_weights": tokens})
@@ -139,5 +172,5 @@ def test_inputs_and_targets_become_a_prefix():
 
 
 def test_unknown_packing_is_refused():
-    with pytest.raises(InputError, match="'segments' or 'stream'"):
+    with pytest.raises(InputError, match="use one of segments, filled, stream"):
         DecoderFeatureConverter(packing="rows", vocabulary=VOCABULARY)

@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from commit_t5x import llama, mixer, preprocessors, resources, sources
+from commit_t5x import llama, mixer, preprocessors, resources, sources, templates
 from commit_t5x.engine import gin_utils
 from commit_t5x.errors import InputError
 from commit_t5x.feature_converters import DecoderFeatureConverter
+from commit_t5x.mix_schedule import MixSchedule
 
 ROOT = resources.path("gin")
 FILES = sorted(str(path.relative_to(ROOT)) for path in ROOT.rglob("*.gin"))
@@ -60,6 +61,7 @@ def test_training_files_build_what_train_needs(name, built):
         "alpaca_naive_codemix_hi",
         "wikipedia_hi",
         "wikipedia_codemix_hi",
+        "mix_alpaca_codemix_hi_2_alpaca_en_1_wikipedia_codemix_hi_1",
     )
     assert set(cfg.task_feature_lengths) == set(DecoderFeatureConverter.TASK_FEATURES)
 
@@ -108,7 +110,7 @@ def test_runs_are_the_papers(name, built):
         assert mixer.make_mixer("en", "hi").ratio == ratio
     # The quirks reach the objects that mix, mask and pack.
     assert not mixer.make_mixer("en", "hi").lexicon.translations("Water")
-    assert arguments["model"].FEATURE_CONVERTER_CLS()._stream
+    assert arguments["model"].FEATURE_CONVERTER_CLS()._packing == "stream"
     options = gin.get_bindings(preprocessors.encode_prompt_response)
     assert options == {"response_mask": "paper"}
 
@@ -174,6 +176,25 @@ def test_evaluation_files_are_complete(name):
     assert arguments["model"].module.config.num_layers == 2
 
 
+def mixed(text):
+    return mixer.make_mixer("en", "hi").mix(text, (0, 0), 1.0)
+
+
+def prompt(instruction):
+    return templates.get_prompts().without_input.render({"instruction": instruction}).text
+
+
+def needs(macro):
+    with pytest.raises(InputError, match=macro):
+        mixed("tea")
+    return True
+
+
+def test_a_step_of_the_schedule_takes_a_batch_of_examples():
+    load("recipes/commit.gin", **REQUIRED, BATCH_SIZE="24")
+    assert MixSchedule().examples_per_step == 24
+
+
 @pytest.mark.parametrize(
     "override, value, reached",
     [
@@ -190,6 +211,17 @@ def test_evaluation_files_are_complete(name):
             lambda a: a["train_dataset_cfg"].mixture_or_task_name == "alpaca_codemix_el",
         ),
         ("CODEMIX_RATIO", "0.25", lambda _: mixer.make_mixer("en", "hi").ratio == 0.25),
+        ("CODEMIX_LANGUAGES", "{'el': 1}", lambda _: "και" in mixed("and")),
+        ("REPLACEMENTS", "{'alignment': 1}", lambda _: needs("ALIGNMENT_DIR")),
+        ("CODEMIX_SCHEDULE", "((0, 0.5),)", lambda _: MixSchedule().factors == ((0, 0.5),)),
+        ("EXAMPLES_PER_STEP", "7", lambda _: MixSchedule().examples_per_step == 7),
+        (
+            "RESPONSE_CODEMIX_RATIO",
+            "0.1",
+            lambda _: gin.get_bindings(preprocessors.fill_prompt) == {"response_ratio": 0.1},
+        ),
+        ("PROMPT_LANGUAGE", "'el'", lambda _: "Απάντηση" in prompt("tea")),
+        ("BROKEN_RECORDS", "'skip'", lambda _: sources.Locations().broken_records == "skip"),
         ("DROPOUT_RATE", "0.5", lambda a: a["model"].module.attention_dropout_rate == 0.5),
         (
             "FORGETFUL_MASK_MAX_RATIO",
@@ -240,7 +272,7 @@ def test_files_name_no_engine_but_through_runs():
 
 
 def test_unknown_language_is_refused(built):
-    load("main_results/commit.gin", "models/debug.gin", **{**REQUIRED, "LANGUAGE": "'xx'"})
-    with pytest.raises(InputError, match="LANGUAGE 'xx': no alpaca_codemix task"):
+    load("main_results/commit.gin", "models/debug.gin", **{**REQUIRED, "LANGUAGE": "'Hindi!'"})
+    with pytest.raises(InputError, match="LANGUAGE 'Hindi!': not a language code"):
         with gin_utils.plain_errors():
             built()

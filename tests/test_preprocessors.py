@@ -1,5 +1,4 @@
 import functools
-import logging
 
 import numpy as np
 import pytest
@@ -8,7 +7,7 @@ import tensorflow as tf
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from commit_t5x import preprocessors, resources, templates, vocabularies
+from commit_t5x import mix_schedule, preprocessors, resources, templates, vocabularies
 from commit_t5x.errors import InputError
 from commit_t5x.lexicon import Lexicon
 from commit_t5x.mixer import CodeMixer
@@ -35,13 +34,15 @@ def features(vocabulary):
 def dataset(examples):
     columns = {name: [e[name] for e in examples] for name in examples[0]}
     columns["index"] = np.arange(len(examples), dtype=np.int64)
-    return tf.data.Dataset.from_tensor_slices(columns)
+    ds = preprocessors.batch_examples(tf.data.Dataset.from_tensor_slices(columns))
+    return mix_schedule.number_epochs(ds)
 
 
 def rows(ds):
+    """Returns the examples of a data set of batches."""
     return [
         {k: v.decode() if isinstance(v, bytes) else v for k, v in row.items()}
-        for row in ds.as_numpy_iterator()
+        for row in ds.unbatch().as_numpy_iterator()
     ]
 
 
@@ -54,7 +55,7 @@ def test_prompts_are_filled_as_in_python():
     for example, row in zip(
         EXAMPLES, rows(preprocessors.fill_prompt(dataset(EXAMPLES))), strict=True
     ):
-        rendered = templates.PROMPTS["en"].choose(example).render(example)
+        rendered = templates.get_prompts("en").choose(example).render(example)
         assert row["prompt"] == rendered.text
         assert row["response"] == example["output"]
         first, last = row["cuttable_span"]
@@ -68,7 +69,7 @@ def test_only_naive_code_mix_touches_the_template(blocked):
     mixer = CodeMixer(Lexicon({word: (f"<{word}>",) for word in words}), ratio=1.0)
     ds = preprocessors.fill_prompt(dataset(EXAMPLES), mixer=lambda: mixer, template_blocked=blocked)
     for example, row in zip(EXAMPLES, rows(ds), strict=True):
-        prompts = templates.PROMPTS["en"]
+        prompts = templates.get_prompts("en")
         if blocked:
             mixed = {name: mixer.mix(text, (0, 0)) for name, text in example.items()}
             assert row["prompt"] == prompts.choose(mixed).render(mixed).text
@@ -86,35 +87,38 @@ def test_naive_code_mix_cannot_see_the_word_behind_a_header():
     assert "\nX two" in rows(fill(template_blocked=True))[0]["prompt"]
 
 
-def mixes(seed, epochs=2, shards=1):
-    """Returns the mixed responses of each epoch, in the source's order, from `shards` shards."""
-    lexicon = Lexicon({"a": ("1", "2", "3"), "b": ("4", "5", "6")})
-    examples = [{"instruction": "", "input": "", "output": "a b a b a"}] * 12
-    results = []
-    for shard in range(shards):
-        with seqio.utils.map_seed_manager(seed):
-            ds = dataset(examples).shard(shards, shard).repeat(epochs)
-            ds = preprocessors.fill_prompt(ds, mixer=lambda: CodeMixer(lexicon, 0.5))
-        results.append([row["response"] for row in rows(ds)])
-    together = [response for group in zip(*results, strict=True) for response in group]
-    return [together[i : i + 12] for i in range(0, len(together), 12)]
+@pytest.mark.parametrize("blocked", [True, False])
+def test_prompt_and_response_can_have_ratios_of_their_own(bind, blocked):
+    bind("preprocessors.fill_prompt.response_ratio", 0.0)
+    mixer = CodeMixer(Lexicon({"one": ("X",), "Nile": ("Y",), "big": ("Z",)}), ratio=1.0)
+    ds = preprocessors.fill_prompt(dataset(EXAMPLES), mixer=lambda: mixer, template_blocked=blocked)
+    got = rows(ds)
+    assert "X word" in got[1]["prompt"]
+    assert got[0]["response"] == EXAMPLES[0]["output"]
+    bind("preprocessors.fill_prompt.response_ratio", 1.5)
+    with pytest.raises(InputError, match="response_ratio 1.5: must lie between 0 and 1"):
+        preprocessors.fill_prompt(dataset(EXAMPLES), mixer=lambda: mixer)
 
 
-def test_a_seed_fixes_the_mix_and_each_epoch_draws_afresh():
-    first, second = mixes(seed=1)
-    assert mixes(seed=1) == [first, second]
-    assert first != second
-    assert len(set(first)) > 6  # equal examples are mixed differently
-    assert mixes(seed=2)[0] != first
-
-
-def test_the_mix_does_not_depend_on_the_number_of_shards():
-    assert mixes(seed=1) == mixes(seed=1, shards=2) == mixes(seed=1, shards=4)
+def test_the_ratio_follows_its_schedule(bind):
+    bind("mix_schedule.MixSchedule.factors", ((0, 0.0), (10, 1.0)))
+    bind("mix_schedule.MixSchedule.examples_per_step", 4)
+    texts = tf.data.Dataset.from_tensors({"text": "a " * 500, "index": 0}).repeat(60)
+    texts = texts.enumerate().map(lambda i, e: {**e, "index": i, "position": i, "epoch_seed": i})
+    texts = preprocessors.batch_examples(texts)
+    mixer = CodeMixer(Lexicon({"a": ("b",)}), ratio=0.8)
+    shares = [
+        row["text"].count("b") / 500
+        for row in rows(preprocessors.mix_documents(texts, mixer=lambda: mixer))
+    ]
+    assert shares[:4] == [0.0] * 4
+    expected = [0.8 * min(place // 4, 10) / 10 for place in range(60)]
+    assert shares == pytest.approx(expected, abs=0.1)
 
 
 def test_loss_falls_on_the_response_and_eos(features, vocabulary):
     for example, row in zip(EXAMPLES, encoded(EXAMPLES, features), strict=True):
-        prompt = templates.PROMPTS["en"].choose(example).render(example).text
+        prompt = templates.get_prompts("en").choose(example).render(example).text
         targets, weights = row["targets"], row["targets_loss_weights"]
         assert targets.tolist() == [*vocabulary.encode(prompt + example["output"]), 2]
         assert weights[-1] == 1
@@ -129,7 +133,7 @@ def test_the_paper_takes_the_loss_from_the_first_response_token(features, vocabu
     for example, row, right in zip(
         EXAMPLES, encoded(EXAMPLES, features, response_mask="paper"), exact, strict=True
     ):
-        prompt = templates.PROMPTS["en"].choose(example).render(example).text
+        prompt = templates.get_prompts("en").choose(example).render(example).text
         # What the paper's code does: BOS + tokens + EOS, of which the first len(BOS + prompt + EOS)
         # bear no loss; ours has no BOS.
         masked = 1 + len(vocabulary.encode(prompt)) + 1
@@ -147,7 +151,7 @@ def test_boundary_is_exact_for_any_text(vocabulary, texts):
     examples = [dict(zip(("instruction", "input", "output"), text, strict=True)) for text in texts]
     features = {"targets": seqio.Feature(vocabulary, add_eos=False)}
     for example, row in zip(examples, encoded(examples, features), strict=True):
-        prompt = templates.PROMPTS["en"].choose(example).render(example).text
+        prompt = templates.get_prompts("en").choose(example).render(example).text
         pieces = vocabulary.tokenizer.encode(prompt + example["output"], out_type=str)
         # Bytes of the text that the unweighted tokens cover: all of the prompt, and more only by
         # the token that straddles the boundary.
@@ -164,7 +168,7 @@ def _bytes_of_piece(piece):
 
 
 def test_documents(features, vocabulary):
-    ds = tf.data.Dataset.from_tensor_slices({"text": ["नमस्ते दुनिया", ""]})
+    ds = tf.data.Dataset.from_tensors({"text": ["नमस्ते दुनिया", ""]})
     plain = rows(preprocessors.encode_documents(ds, features))
     tokens = vocabulary.encode("नमस्ते दुनिया")
     assert [row["targets"].tolist() for row in plain] == [[*tokens, 2], [2]]
@@ -174,47 +178,6 @@ def test_documents(features, vocabulary):
     assert all(row["targets_loss_weights"].all() for row in paper)
 
 
-def test_long_documents_are_split_or_kept():
-    tokens = np.arange(1, 11, dtype=np.int32)
-    ds = tf.data.Dataset.from_tensors({"targets": tokens, "targets_loss_weights": tokens > 0})
-    split = rows(preprocessors.fit_documents(ds, {"targets": 4}))
-    assert [row["targets"].tolist() for row in split] == [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10]]
-    for kept in (
-        preprocessors.fit_documents(ds, {"targets": 4}, too_long="keep"),
-        preprocessors.fit_documents(ds, None),
-    ):
-        assert rows(kept)[0]["targets"].tolist() == tokens.tolist()
-
-
-def fitted(lengths_in_input, longest, **options):
-    """Fits one example: 3 tokens, n of `input`, 2, and 2 of the response."""
-    n = lengths_in_input
-    ds = tf.data.Dataset.from_tensors(
-        {
-            "targets": np.arange(1, 8 + n, dtype=np.int32),
-            "targets_loss_weights": np.array([0] * (5 + n) + [1] * 2, np.int32),
-            "targets_cuttable": np.array([0] * 3 + [1] * n + [0] * 4, np.int32),
-        }
-    )
-    return rows(preprocessors.fit_prompt_response(ds, {"targets": longest}, **options))
-
-
-def test_too_long_examples_lose_the_end_of_their_input(caplog):
-    with caplog.at_level(logging.INFO):
-        [row] = fitted(5, 10)
-    assert row["targets"].tolist() == [1, 2, 3, 4, 5, 6, 9, 10, 11, 12]
-    assert row["targets_loss_weights"].tolist() == [0] * 8 + [1] * 2
-    assert "12 tokens is over the row's 10: cut its input" in caplog.text
-
-
-def test_what_cannot_be_cut_enough_is_dropped(caplog):
-    with caplog.at_level(logging.INFO):
-        assert fitted(2, 6) == []
-        assert fitted(5, 10, too_long="drop") == []
-    assert caplog.text.count("dropped") == 2
-    assert len(fitted(5, 12)) == len(fitted(5, 10, too_long="keep")) == 1
-
-
 def test_questions(features, vocabulary):
     example = {"id": "1", "context": "Tea is hot.", "question": "What is hot?", "answers": ["Tea"]}
     prompt = qa_prompt("xquad", "hi", example["context"], example["question"])
@@ -222,23 +185,27 @@ def test_questions(features, vocabulary):
     encode = functools.partial(
         preprocessors.encode_question, ds, features, family="xquad", label_language="hi"
     )
-    [row] = rows(encode(None))
+    [row] = rows(encode(None).batch(1))
     assert row["inputs_pretokenized"] == prompt
     whole = vocabulary.encode(prompt + "Tea")
     assert [*row["inputs"], *row["targets"]] == [*whole, 2]
     assert vocabulary.decode(row["targets"].tolist()) == "Tea"
-    [short] = rows(encode({"inputs": 8, "targets": 8}))
+    [short] = rows(encode({"inputs": 8, "targets": 8}).batch(1))
     assert short["inputs"].tolist() == row["inputs"][-8:].tolist()
 
 
-@pytest.mark.parametrize(
-    "call, name",
-    [
-        (lambda ds, f: preprocessors.encode_prompt_response(ds, f, response_mask="x"), "'exact'"),
-        (lambda ds, f: preprocessors.fit_prompt_response(ds, None, too_long="x"), "'cut_input'"),
-        (lambda ds, f: preprocessors.fit_documents(ds, None, too_long="x"), "'split'"),
-    ],
-)
-def test_unknown_options_name_the_known_ones(features, call, name):
-    with pytest.raises(InputError, match=name):
-        call(dataset(EXAMPLES), features)
+def test_unknown_options_name_the_known_ones(features):
+    with pytest.raises(InputError, match="response_mask 'x': unknown; use 'exact' or 'paper'"):
+        preprocessors.encode_prompt_response(dataset(EXAMPLES), features, response_mask="x")
+
+
+def test_batches_are_taken_apart_to_their_tokens(features):
+    batched = preprocessors.encode_prompt_response(
+        preprocessors.fill_prompt(dataset(EXAMPLES)), features
+    )
+    expected = rows(batched)
+    got = list(preprocessors.unbatch_examples(batched).as_numpy_iterator())
+    assert [set(row) for row in got] == [{"targets", "targets_loss_weights"}] * len(EXAMPLES)
+    for one, other in zip(got, expected, strict=True):
+        for name, values in one.items():
+            assert values.tolist() == other[name].tolist()

@@ -1,3 +1,7 @@
+import re
+import sys
+import unicodedata
+
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
@@ -6,7 +10,10 @@ from texts import WORDS, texts
 
 from commit_t5x.errors import InputError
 from commit_t5x.segmenters import (
+    PROTECTED,
     LongestMatchSegmenter,
+    ProtectingSegmenter,
+    PyThaiNLPSegmenter,
     SpaceSegmenter,
     WhitespaceSegmenter,
     get_segmenter,
@@ -17,6 +24,9 @@ SEGMENTERS = {
     "whitespace": WhitespaceSegmenter(),
     "longest_match": LongestMatchSegmenter(WORDS),
     "longest_match of nothing": LongestMatchSegmenter([]),
+    "pythainlp": PyThaiNLPSegmenter(),
+    "protected": get_segmenter("whitespace", "en", list, [*PROTECTED, "tea|\\(.*\\)"]),
+    "protected longest_match": get_segmenter("longest_match", "th", lambda: WORDS, ["number"]),
 }
 each_segmenter = pytest.mark.parametrize("segmenter", SEGMENTERS.values(), ids=SEGMENTERS)
 
@@ -27,12 +37,25 @@ def segment_tf(segmenter, batch):
     return [[piece.decode() for piece in row] for row in pieces.to_list()]
 
 
+def words(segmenter, text):
+    return [word for word in segmenter.segment(text)[::2] if word]
+
+
 @each_segmenter
 @given(text=texts)
 def test_the_pieces_put_together_are_the_text(segmenter, text):
     pieces = segmenter.segment(text)
     assert "".join(pieces) == text
-    assert all(pieces)
+    assert len(pieces) % 2 == 1
+
+
+@each_segmenter
+@given(text=texts)
+def test_words_begin_and_end_with_neither_white_space_nor_punctuation(segmenter, text):
+    for word in words(segmenter, text):
+        for end in (word[0], word[-1]):
+            assert end.isalnum() or not end.isascii()
+            assert not re.match("P|Zs", unicodedata.category(end))
 
 
 @each_segmenter
@@ -45,7 +68,7 @@ def test_tensorflow_cuts_at_the_same_places(segmenter, batch):
 @each_segmenter
 @pytest.mark.parametrize("batch", [[], [""], ["", "", ""], [" "], ["a", "", "b"]])
 def test_batches_with_nothing_in_them(segmenter, batch):
-    assert segment_tf(segmenter, batch) == [[text] if text else [] for text in batch]
+    assert segment_tf(segmenter, batch) == [segmenter.segment(text) for text in batch]
 
 
 @each_segmenter
@@ -58,20 +81,24 @@ def test_segmenters_work_inside_a_pipeline(segmenter):
 
 def test_space_cuts_at_u0020_only():
     cut = SpaceSegmenter().segment
-    assert cut("") == []
+    assert cut("") == [""]
     assert cut("a b") == ["a", " ", "b"]
-    assert cut("  a  ") == [" ", " ", "a", " ", " "]
+    assert cut("  a  ") == ["", "  ", "a", "  ", ""]
+    assert cut("(a,) ... b") == ["", "(", "a", ",) ... ", "b"]
+    assert cut("don't") == ["don't"]
     assert cut("a\nb\tc\xa0d\u3000e\u2028f") == ["a\nb\tc\xa0d\u3000e\u2028f"]
 
 
 def test_whitespace_cuts_at_every_run_of_white_space():
     cut = WhitespaceSegmenter().segment
     assert cut(" a\n\tb\xa0c\u3000d\u2028e\x85f\u2003g") == [
-        *(" ", "a", "\n\t", "b", "\xa0", "c", "\u3000", "d", "\u2028", "e", "\x85", "f"),
+        *("", " ", "a", "\n\t", "b", "\xa0", "c", "\u3000", "d", "\u2028", "e", "\x85", "f"),
         *("\u2003", "g"),
     ]
-    # Zero-width characters aren't white space, nor are the separators that only Python's \s knows.
-    assert cut("a\u200bb\ufeffc\x1cd\x1fe\0f") == ["a\u200bb\ufeffc\x1cd\x1fe\0f"]
+    # The zero-width space parts words, as in Khmer; so does a byte-order mark.
+    assert cut("\ufeffa\u200bb") == ["", "\ufeff", "a", "\u200b", "b"]
+    # Joiners aren't white space, nor are the separators that only Python's \s knows.
+    assert cut("a\u200db\u200cc\x1cd\x1fe\0f") == ["a\u200db\u200cc\x1cd\x1fe\0f"]
 
 
 @pytest.mark.parametrize(
@@ -95,8 +122,41 @@ def test_whitespace_cuts_at_every_run_of_white_space():
 )
 def test_longest_match(words, text, pieces):
     segmenter = LongestMatchSegmenter(words)
-    assert segmenter.segment(text) == pieces
-    assert segment_tf(segmenter, [text]) == [pieces]
+    cut = segmenter.segment(text)
+    assert [piece for piece in cut if piece] == pieces
+    assert segment_tf(segmenter, [text]) == [cut]
+
+
+def test_neighbouring_words_have_nothing_between_them():
+    segmenter = LongestMatchSegmenter(["น้ำแข็ง", "ใส"])
+    assert segmenter.segment("น้ำแข็งใส!") == ["น้ำแข็ง", "", "ใส", "!", ""]
+
+
+def test_pythainlp_cuts_thai():
+    assert words(PyThaiNLPSegmenter(), "ฉันดื่มน้ำแข็ง (ทุกวัน)") == ["ฉัน", "ดื่ม", "น้ำแข็ง", "ทุกวัน"]
+
+
+@pytest.mark.parametrize(
+    "kind, text, found",
+    [
+        ("code", "run `for i in x` now", ["run", "now"]),
+        ("code", "see\n```\nfor i in x\n```\nnow", ["see", "now"]),
+        ("url", "at https://a.b/the/tea?x=1 now", ["at", "now"]),
+        ("url", "mail the.tea@a.org now", ["mail", "now"]),
+        ("number", "in 1984, 3.5 of x2 and 2nd", ["in", "of", "x2", "and", "2nd"]),
+        ("placeholder", "dear {name}, <b>the</b> [MASK]", ["dear", "the"]),
+        ("t[a-z]*", "take me to the sea", ["me", "sea"]),
+    ],
+)
+def test_protected_spans_hold_no_words(kind, text, found):
+    segmenter = get_segmenter("whitespace", "en", list, [kind])
+    assert words(segmenter, text) == found
+    assert segment_tf(segmenter, [text]) == [segmenter.segment(text)]
+
+
+def test_a_protected_span_parts_the_words_around_it():
+    segmenter = ProtectingSegmenter(SpaceSegmenter(), "-")
+    assert segmenter.segment("a-b") == ["a", "", "", "-", "", "", "b"]
 
 
 @pytest.mark.parametrize(
@@ -112,12 +172,24 @@ def test_longest_match(words, text, pieces):
     ],
 )
 def test_segmenters_by_name(name, language, kind):
-    segmenter = get_segmenter(name, language, iter(["น้ำ"]))
+    segmenter = get_segmenter(name, language, lambda: ["น้ำ"])
     assert type(segmenter) is kind
     if kind is LongestMatchSegmenter:
-        assert segmenter.segment("น้ำใส") == ["น้ำ", "ใส"]
+        assert segmenter.segment("น้ำใส") == ["น้ำ", "", "ใส"]
 
 
 def test_an_unknown_name_is_an_input_error():
     with pytest.raises(InputError, match=r"segmenter 'spaces': unknown; use 'space'.*'language'"):
-        get_segmenter("spaces", "en", [])
+        get_segmenter("spaces", "en", list)
+
+
+@pytest.mark.parametrize("pattern, problem", [("(", "missing"), ("a*", "no character")])
+def test_a_protected_pattern_that_is_none(pattern, problem):
+    with pytest.raises(InputError, match=f"protected {re.escape(repr(pattern))}: .*{problem}"):
+        get_segmenter("space", "en", list, [pattern])
+
+
+def test_pythainlp_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pythainlp.tokenize", None)
+    with pytest.raises(InputError, match="pip install pythainlp"):
+        get_segmenter("pythainlp", "th", list)

@@ -1,6 +1,5 @@
 import itertools
 
-import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import given
@@ -20,7 +19,6 @@ SPLITMIX64 = {
 INTEGERS = st.integers(-(2**80), 2**80)
 STREAMS = (0, 1, 1234567, 2**63 - 1, 2**63, 2**64 - 1, 0x9E3779B97F4A7C15)
 COUNTERS = (0, 1, 2, 1000, 2**31, 2**32 + 1, 2**62, 2**63 - 1)
-BOUNDS = (1, 2, 3, 7, 2**16, 2**31, 2**32 - 1)
 SEEDS = (0, 1, -1, 42, 2**31, -(2**31), 2**63 - 1, -(2**63))
 
 
@@ -73,20 +71,6 @@ def test_neighbouring_seeds_have_different_keys():
     assert len({stateless_random.key(seed) for seed in seeds}) == 100 * 100
 
 
-@given(st.integers(0, 2**64 - 1), st.integers(0, 2**40), st.integers(1, 2**32 - 1))
-def test_below_stays_in_range_and_scales_bits(stream, counter, bound):
-    number = stateless_random.below(stream, counter, bound)
-    assert 0 <= number < bound
-    assert number == stateless_random.bits(stream, counter) * bound // 2**32
-    assert stateless_random.below(stream, counter, 1) == 0
-
-
-def test_below_reaches_every_number_about_equally_often():
-    counts = np.bincount([stateless_random.below(7, n, 5) for n in range(10_000)], minlength=5)
-    assert len(counts) == 5
-    assert ((counts - 2000) ** 2 / 2000).sum() < 25  # chi-square, 4 degrees: p < 1e-4
-
-
 def test_tensorflow_gives_the_same_keys():
     seeds = list(itertools.product(SEEDS, repeat=2))
     keys = stateless_random.key_tf(tf.constant(seeds, tf.int64))
@@ -95,15 +79,13 @@ def test_tensorflow_gives_the_same_keys():
 
 
 def test_tensorflow_gives_the_same_numbers():
-    cases = list(itertools.product(STREAMS, COUNTERS, BOUNDS))
-    streams, counters, bounds = zip(*cases, strict=True)
-    streams = tf.constant(streams, tf.uint64)
-    counters, bounds = tf.constant(counters, tf.int64), tf.constant(bounds, tf.int64)
-    bits = stateless_random.bits_tf(streams, counters)
-    assert bits.numpy().tolist() == [stateless_random.bits(s, c) for s, c, _ in cases]
-    below = stateless_random.below_tf(streams, counters, bounds)
-    assert below.dtype == tf.int64
-    assert below.numpy().tolist() == [stateless_random.below(*case) for case in cases]
+    cases = list(itertools.product(STREAMS, COUNTERS))
+    streams, counters = zip(*cases, strict=True)
+    bits = stateless_random.bits_tf(
+        tf.constant(streams, tf.uint64), tf.constant(counters, tf.int64)
+    )
+    assert bits.dtype == tf.int64
+    assert bits.numpy().tolist() == [stateless_random.bits(*case) for case in cases]
 
 
 @given(st.data())
@@ -115,15 +97,12 @@ def test_tensorflow_agrees_on_random_values(data):
             "first": st.integers(-(2**63), 2**63 - 1),
             "second": st.integers(-(2**63), 2**63 - 1),
             "counter": st.integers(0, 2**63 - 1),
-            "bound": st.integers(1, 2**32 - 1),
         }.items()
     }
     seeds = list(zip(draw["first"], draw["second"], strict=True))
     streams = [stateless_random.key(seed) for seed in seeds]
     streams_tf = stateless_random.key_tf(tf.constant(seeds, tf.int64))
     assert streams_tf.numpy().tolist() == streams
-    numbers = stateless_random.below_tf(
-        streams_tf, tf.constant(draw["counter"], tf.int64), tf.constant(draw["bound"], tf.int64)
-    )
-    expected = map(stateless_random.below, streams, draw["counter"], draw["bound"])
+    numbers = stateless_random.bits_tf(streams_tf, tf.constant(draw["counter"], tf.int64))
+    expected = map(stateless_random.bits, streams, draw["counter"])
     assert numbers.numpy().tolist() == list(expected)

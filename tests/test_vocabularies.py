@@ -121,6 +121,26 @@ def _width(text, piece):
     return width
 
 
+def test_words_are_tokenised_apart_only_where_that_changes_nothing(vocabulary, tmp_path):
+    assert vocabulary._words_are_independent
+    bpe = {"model_type": "bpe", "normalization_rule_name": "identity"}
+    kinds = {
+        "unigram": {**bpe, "model_type": "unigram"},  # a sum of scores may round either way
+        "normalised": {**bpe, "normalization_rule_name": "nfkc"},
+        "trimmed": bpe,  # remove_extra_whitespaces is SentencePiece's default
+        "across": {**bpe, "split_by_whitespace": False, "remove_extra_whitespaces": False},
+    }
+    batch = tf.constant(["tea  water", " water tea", "tea water tea water", "ﬁ"])
+    for name, options in kinds.items():
+        path = train_model(tmp_path / f"{name}.model", **options)
+        model, reference = vocabularies.load(path), sentencepiece.SentencePieceProcessor(str(path))
+        assert not model._words_are_independent, name
+        ids, _ = model.encode_with_offsets_tf(batch)
+        assert ids.to_list() == [reference.encode(text.decode()) for text in batch.numpy()]
+    plain = train_model(tmp_path / "plain.model", **bpe, remove_extra_whitespaces=False)
+    assert vocabularies.load(plain)._words_are_independent
+
+
 def test_offsets_by_example(vocabulary, reference):
     text = "पानी ᚠ!"
     ids, starts = (x.to_list()[0] for x in vocabulary.encode_with_offsets_tf(tf.constant([text])))

@@ -20,7 +20,7 @@ _LANGUAGES = ("el", "hi", "th")
 def _texts() -> Iterator[str]:
     samples = resources.path("samples")
     for _, example in records.read_records(samples / "alpaca.jsonl"):
-        prompt = templates.PROMPTS["en"].choose(example).render(example)
+        prompt = templates.get_prompts("en").choose(example).render(example)
         yield prompt.text + example["output"]
     for language in _LANGUAGES:
         for _, document in records.read_records(samples / f"wikipedia.{language}.txt"):

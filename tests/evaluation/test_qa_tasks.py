@@ -124,9 +124,9 @@ def test_rows_from_the_hub(monkeypatch):
 
     def hub(*args, **kwargs):
         asked.append((args, kwargs))
-        return [
-            {"id": "1", "context": "C", "question": "Q", "answers": {"text": ["a"], "start": [0]}}
-        ]
+        answers = {"text": ["a"], "start": [0]}
+        row = {"id": "1", "context": "C", "question": "Q", "answers": answers}
+        return datasets.Dataset.from_list([row])
 
     monkeypatch.setattr(datasets, "load_dataset", hub)
     rows = qa_tasks.load_xquad(language="hi", label_language="hi")["validation"]

@@ -10,7 +10,7 @@ from commit_t5x import mixer, resources, sources, templates, vocabularies
 from commit_t5x.errors import InputError
 from commit_t5x.feature_converters import DecoderFeatureConverter
 from commit_t5x.qa_prompts import qa_prompt
-from commit_t5x.tasks import names
+from commit_t5x.tasks import families
 
 LENGTHS = {"targets": 256, "targets_loss_weights": 256}
 
@@ -33,37 +33,10 @@ def decoded(example):
     return vocabularies.get_vocabulary().decode(example["targets"].tolist())
 
 
-@pytest.mark.parametrize("language", ["hi", "el", "th"])
-def test_each_language_has_every_task(language):
-    expected = {
-        "alpaca_en",
-        f"alpaca_codemix_{language}",
-        f"alpaca_naive_codemix_{language}",
-        f"wikipedia_{language}",
-        f"wikipedia_codemix_{language}",
-        f"xquad_{language}",
-        f"xquad_en{language}",
-    }
-    assert expected <= set(seqio.TaskRegistry.names())
-    built = {names.task_name(family, language) for family in names.FAMILIES if "mlqa" not in family}
-    assert built == expected
-
-
-def test_every_name_that_is_built_is_registered():
-    for family, (_, languages) in names.FAMILIES.items():
-        for language in languages or (None,):
-            seqio.get_mixture_or_task(names.task_name(family, language))
-
-
-def test_unknown_language_is_refused():
-    with pytest.raises(InputError, match="LANGUAGE 'xx'.*use one of"):
-        names.task_name("alpaca_codemix", "xx")
-
-
 def test_alpaca_is_the_file():
     got = examples("alpaca_en", count=20)
     for example, source in zip(got, sources.alpaca_examples("train"), strict=False):
-        prompt = templates.PROMPTS["en"].choose(source).render(source).text
+        prompt = templates.get_prompts().choose(source).render(source).text
         assert decoded(example) == prompt + source["output"]
 
 
@@ -132,7 +105,7 @@ def test_training_rows_are_the_same_for_the_same_seed(packing):
     [("en", False), *itertools.product(["el", "hi", "th"], [False, True])],
 )
 def test_questions_and_scores(language, english_labels):
-    name = names.task_name("xquad_en" if english_labels else "xquad", language)
+    name = families.name("xquad_en" if english_labels else "xquad", language)
     got = examples(name, split="validation")
     source = list(sources.squad_examples(resources.path("samples") / f"xquad.{language}.json"))
     assert len(got) == len(source) == 30

@@ -1,8 +1,11 @@
+import io
 import itertools
 import time
 
 import hub_stand_in
 import huggingface_hub
+import pyarrow
+import pyarrow.parquet
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -21,6 +24,12 @@ def card(*configurations):
         for _, split, file in group:
             lines += [f"  - split: {split}", f"    path: {file}"]
     return "\n".join([*lines, "---", ""]).encode()
+
+
+def parquet(*records):
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(records), file)
+    return file.getvalue()
 
 
 ON_HUB = {
@@ -63,6 +72,23 @@ REPOSITORIES = {
     },
     "me/script": {"README.md": b"", "script.py": b"raise SystemExit('never run')\n"},
     "me/empty": {"README.md": b""},
+    # As such data sets look today: a script, and the hub's conversion of what it gave.
+    "me/wikipedia": {"README.md": b"", "wikipedia.py": b"raise SystemExit('never run')\n"},
+    "me/wikipedia@refs/convert/parquet": {
+        "20230601.hi/train/0000.parquet": parquet({"id": "1", "text": "पानी"}, {"text": "चाय"}),
+        "20230601.hi/train/0001.parquet": parquet({"id": "3", "text": "घर"}),
+        "20230601.el/train/0000.parquet": parquet({"id": "1", "text": "νερό"}),
+    },
+    "me/mlqa": {"README.md": b"", "mlqa.py": b"raise SystemExit('never run')\n"},
+    "me/mlqa@refs/convert/parquet": {
+        "mlqa.hi.hi/test/0000.parquet": parquet({**ON_HUB, "id": "test"}),
+        "mlqa.hi.hi/validation/0000.parquet": parquet({**ON_HUB, "id": "dev"}),
+    },
+    "wikimedia/wikipedia": {
+        "README.md": card(("20231101.hi", "train", "20231101.hi/train-*")),
+        "20231101.hi/train-00000-of-00002.parquet": parquet({"id": "1", "text": "नया"}),
+        "20231101.hi/train-00001-of-00002.parquet": parquet({"id": "2", "text": "और नया"}),
+    },
 }
 
 
@@ -98,6 +124,43 @@ def test_the_dump_and_the_validation_split_of_hub_data(hub, locate):
     assert list(sources.wikipedia_examples("hi", "train")) == []
     assert list(sources.wikipedia_examples("hi", "validation")) == [{"text": "बाद में"}]
     assert list(sources.alpaca_examples("train")) == ALPACA[:-1]
+
+
+def test_todays_wikipedia_needs_its_name_only(hub, locate):
+    locate(wikipedia="wikimedia/wikipedia")
+    assert list(sources.wikipedia_examples("hi", "train")) == [{"text": "नया"}, {"text": "और नया"}]
+
+
+def test_files_on_the_hub_by_their_url(hub, locate):
+    locate(wikipedia="hf://datasets/wikimedia/wikipedia/20231101.{lang}/*.parquet")
+    examples = sources.wikipedia_examples("hi", "train")
+    assert [example["text"] for example in examples] == ["नया", "और नया"]
+    assert len(examples.shards) == 2
+    message = message_of(sources.wikipedia_examples, "xx", "train")
+    assert message.startswith("hf://datasets/wikimedia/wikipedia/20231101.xx/*.parquet: no such ")
+    hub(hub_stand_in.closed_address())
+    message = message_of(sources.wikipedia_examples, "hi", "train")
+    assert message.startswith("WIKIPEDIA_PATH: hf://datasets/wikimedia/wikipedia/20231101.hi/*.")
+
+
+def test_a_script_is_read_from_the_hubs_conversion(hub, locate):
+    locate(wikipedia="me/wikipedia", mlqa="me/mlqa")
+    for _ in range(2):
+        wikipedia = sources.wikipedia_examples("hi", "train")
+        assert [example["text"] for example in wikipedia] == ["पानी", "चाय", "घर"]
+        assert list(sources.wikipedia_examples("el", "train")) == [{"text": "νερό"}]
+        assert [q["id"] for q in sources.mlqa_examples("hi", "test")] == ["test"]
+        assert [q["id"] for q in sources.mlqa_examples("hi", "validation")] == ["dev"]
+        hub(hub_stand_in.closed_address())  # the second time, all of it is in the cache
+    names = [shard.name.rpartition("20230601.hi/")[2] for shard in wikipedia.shards]
+    assert names == ["train/0000.parquet", "train/0001.parquet"]
+
+
+def test_a_language_that_the_conversion_lacks(hub, locate):
+    locate(wikipedia="me/wikipedia")
+    message = message_of(lambda: sources.wikipedia_examples("xx", "train"))
+    assert message.startswith("WIKIPEDIA_PATH: 'me/wikipedia' on the hub: Dataset scripts are no ")
+    assert "refs/convert/parquet holds no 20230601.xx/train; set WIKIPEDIA_PATH" in message
 
 
 def test_without_a_hub_the_error_names_macro_and_remedy(hub, locate):

@@ -1,0 +1,61 @@
+"""How many words of real text a dictionary finds, option by option. Prints a Markdown table.
+
+  python benchmarks/coverage.py muse en-hi alpaca.jsonl
+  python benchmarks/coverage.py muse th-en xquad.th.json
+
+The text is Alpaca-format examples (all three fields) or the contexts of a SQuAD-format file.
+"""
+
+import argparse
+import pathlib
+
+from commit_t5x import quiet
+
+# What each line adds to the one before it.
+STEPS = {
+    "the paper's: exact, between spaces": {"segmenter": "space"},
+    "at any white space": {"segmenter": "whitespace"},
+    "words as the language writes them": {"segmenter": "language"},
+    "with capitals": {"case_variants": True},
+    "inflected forms": {"suffix_backoff": True},
+    "without identity pairs": {"drop_identity": True},
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("dict_dir")
+    parser.add_argument("pair", help="source-target, e.g. en-hi")
+    parser.add_argument("text", help="Alpaca-format examples, or SQuAD-format .json")
+    args = parser.parse_args()
+    quiet.silence_libraries()
+    import gin
+
+    from commit_t5x.mixer import make_mixer
+
+    texts = list(read(args.text))
+    source, target = args.pair.split("-")
+    gin.bind_parameter("load_dictionary.directory", args.dict_dir)
+    print(f"| {args.pair}, {pathlib.Path(args.text).name} | words | found |\n|---|---:|---:|")
+    options = {}
+    for name, more in STEPS.items():
+        options |= more
+        mixer = make_mixer(source, target, ratio=0.0, **options)
+        results = [mixer.mix_with_replacements(text, (0, 0)) for text in texts]
+        words, hits = sum(r.words for r in results), sum(r.hits for r in results)
+        print(f"| {name} | {words:,} | {hits / words:.1%} |")
+
+
+def read(path):
+    from commit_t5x import records, sources
+
+    if path.endswith(".json"):
+        contexts = (example["context"] for example in sources.squad_examples(path))
+        yield from dict.fromkeys(contexts)  # each once, though many questions share one
+        return
+    for _, record in records.read_records(path):
+        yield from (record[field] for field in ("instruction", "input", "output"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""The families of tasks: what their names look like, and which languages they have."""
+
+import re
+from typing import NamedTuple
+
+from commit_t5x.errors import InputError
+
+# The languages that MUSE pairs with English, each way.
+DICTIONARY_LANGUAGES = tuple(
+    "af ar bg bn bs ca cs da de el es et fa fi fr he hi hr hu id it ja ko lt lv mk ms nl no pl pt "
+    "ro ru sk sl sq sv ta th tl tr uk vi zh".split()
+)
+# The languages whose labels the paper's evaluation defines (see commit_t5x.qa_prompts).
+XQUAD_LANGUAGES = ("en", "el", "hi", "th")
+MLQA_LANGUAGES = ("en", "ar", "de", "es", "hi", "vi", "zh")
+
+
+class Family(NamedTuple):
+    """Tasks that differ by their language.
+
+    Attributes:
+      pattern: of the name; {} stands for the language.
+      languages: those that have a task; () if there is but one, in English; None for any language,
+        given its dictionary and data.
+    """
+
+    pattern: str
+    languages: tuple[str, ...] | None = None
+
+
+FAMILIES = {
+    "alpaca": Family("alpaca_en", ()),
+    "alpaca_codemix": Family("alpaca_codemix_{}"),
+    "alpaca_naive_codemix": Family("alpaca_naive_codemix_{}"),
+    "commit_mix": Family("commit_mix_{}"),
+    "wikipedia": Family("wikipedia_{}"),
+    "wikipedia_codemix": Family("wikipedia_codemix_{}"),
+    "xquad": Family("xquad_{}", XQUAD_LANGUAGES),
+    "xquad_en": Family("xquad_en{}", XQUAD_LANGUAGES[1:]),
+    "mlqa": Family("mlqa_{}", MLQA_LANGUAGES),
+    "mlqa_en": Family("mlqa_en{}", MLQA_LANGUAGES[1:]),
+}
+
+_CODE = r"[a-z]{2,3}(_[A-Za-z0-9]{2,8})*"
+
+
+def name(family: str, language: str | None = None) -> str:
+    """Returns the name of a family's task in a language; "alpaca" takes none and ignores it.
+
+    Raises:
+      InputError: no such family, no task in that language, or not a language code.
+
+    Example:
+      >>> name("alpaca_codemix", "zh_Hant")
+      'alpaca_codemix_zh_Hant'
+    """
+    if family not in FAMILIES:
+        raise InputError(f"family {family!r}: unknown; use one of {', '.join(FAMILIES)}")
+    pattern, languages = FAMILIES[family]
+    if languages == ():
+        return pattern
+    if languages and language not in languages:
+        raise InputError(
+            f"LANGUAGE {language!r}: no {family} task in that language; use one of "
+            f"{', '.join(languages)}"
+        )
+    if not re.fullmatch(_CODE, language or ""):
+        raise InputError(
+            f"LANGUAGE {language!r}: not a language code; use one as in the dictionaries' names, "
+            "such as hi, quy or zh_Hant"
+        )
+    return pattern.format(language)
+
+
+def language_of(task_name: str) -> str | None:
+    """Returns the language in the name of a task that is there for any language, else None.
+
+    Example:
+      >>> language_of("wikipedia_codemix_sw")
+      'sw'
+    """
+    for pattern, languages in FAMILIES.values():
+        if languages is None:
+            match = re.fullmatch(pattern.format(f"({_CODE})"), task_name)
+            if match:
+                return match[1]
+    return None

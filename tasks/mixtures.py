@@ -1,0 +1,74 @@
+"""Mixtures of tasks, at rates that a gin file gives."""
+
+import difflib
+import math
+import numbers
+import re
+from collections.abc import Mapping
+
+import gin
+import seqio
+
+from commit_t5x.errors import InputError
+from commit_t5x.tasks import names
+
+
+@gin.configurable
+def mixture(rates: Mapping[str, float], language: str | None = None) -> str:
+    """Registers a SeqIO mixture, if that has not been done, and returns its name.
+
+    Args:
+      rates: task or mixture -> how often its examples are drawn, relative to the others'. In a
+        name, {lang} stands for the language.
+      language: the target language (`LANGUAGE`).
+
+    Returns:
+      A name made of the tasks and their rates.
+
+    Raises:
+      InputError: no rates, a rate that isn't a positive number, or no task of that name.
+
+    Example, in a gin file:
+      MIXTURE_OR_TASK_NAME = @mixtures.mixture()
+      mixtures.mixture.rates = {"alpaca_en": 1, "wikipedia_codemix_{lang}": 0.5}
+      mixtures.mixture.language = %LANGUAGE
+    LANGUAGE "hi" makes it mix_alpaca_en_1_wikipedia_codemix_hi_0.5.
+    """
+    if not rates:
+        raise InputError("mixtures.mixture.rates: empty; give each task a rate")
+    parts = {}
+    for key, rate in rates.items():
+        part = _registered(key.replace("{lang}", language or "{lang}"))
+        if part in parts:
+            raise InputError(f"mixtures.mixture.rates: {part} has two rates; give it one")
+        parts[part] = _checked(part, rate)
+    features = {part: set(seqio.get_mixture_or_task(part).output_features) for part in parts}
+    first, *others = features
+    for other in others:
+        if features[other] != features[first]:
+            raise InputError(
+                f"mixtures.mixture.rates: {first} and {other} have different features; "
+                "mix training tasks only"
+            )
+    rated = [f"{part}_{rate!r}".removesuffix(".0") for part, rate in sorted(parts.items())]
+    name = re.sub(r"[-+]", "_", "_".join(["mix", *rated]))  # of exponents: no name holds them
+    if name not in seqio.MixtureRegistry.names():
+        seqio.MixtureRegistry.add(name, list(parts.items()))
+    return name
+
+
+def _registered(name: str) -> str:
+    names.register_named(name)
+    known = [*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()]
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else "check the name"
+        raise InputError(f"mixtures.mixture.rates: no task or mixture {name!r}; {hint}")
+    return name
+
+
+def _checked(name: str, rate: object) -> float:
+    # A bool is a number to Python, but no rate.
+    if isinstance(rate, bool) or not isinstance(rate, numbers.Real) or not 0 < rate < math.inf:
+        raise InputError(f"mixtures.mixture.rates: {name}: {rate!r} is not a positive number")
+    return float(rate)

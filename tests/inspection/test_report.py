@@ -1,0 +1,77 @@
+import pytest
+
+from commit_t5x.inspection import aligned
+from commit_t5x.inspection.aligned import AlignedText, whole
+from commit_t5x.inspection.examples import Example, Token
+from commit_t5x.inspection.report import Packing, Tally, code_mixing_index, switch_points
+
+
+def example(mixer, text, tokens):
+    """An example whose tokens are (loss, row)."""
+    piece = aligned.mix(mixer, text, whole(text, "text"), (0, 0), 1.0)
+    rows = {row for _, row in tokens if row is not None}
+    tokens = tuple(Token(0, 0, 0, loss, row) for loss, row in tokens)
+    return Example(0, AlignedText([piece]), tokens, len(rows), True, 8, 10)
+
+
+@pytest.fixture
+def tally(mixer):
+    tally = Tally()
+    # Seven words; in Hindi: tea, hot milk; 2 is of no language, radio stays.
+    tally.add(example(mixer, "tea, a a hot milk 2 radio", [(False, 0)] * 3 + [(True, 0)]))
+    tally.add(example(mixer, "Tea A A", [(True, 0)] * 3 + [(True, None)] * 4))  # cut
+    tally.add(example(mixer, "tea", [(True, None)] * 9))  # dropped
+    tally.add(example(mixer, "a cup", [(True, 0)] * 4 + [(True, 1)] * 2))  # split
+    return tally
+
+
+def test_words(tally):
+    report = tally.report(row_length=4)
+    assert (report.examples, report.words, report.hits) == (4, 13, 6)
+    assert (report.replaced, report.unchanged) == (6, 1)
+    assert report.hit_rate == report.effective_ratio == 6 / 13
+    # 3 of 6, 0 of 3, 1 of 1, 1 of 2
+    assert report.code_mixing_index == pytest.approx((50 + 0 + 0 + 50) / 4)
+    assert report.switch_points == 3 + 0 + 0 + 1
+    assert report.switch_points_per_100_words == pytest.approx(100 * 4 / 13)
+    assert report.tokens_per_word_before == pytest.approx(32 / 13)
+    assert report.tokens_per_word_after == pytest.approx(40 / 13)
+    assert report.top_replacements[0] == ("tea", "चाय", 2)
+    assert report.top_unknown == (("a", 5), ("tea", 1))
+
+
+def test_tokens_and_fates(tally):
+    report = tally.report(row_length=4)
+    assert (report.over, report.cut, report.dropped, report.split) == (3, 1, 1, 1)
+    assert report.tokens == 4 + 3 + 6
+    assert report.loss_share == (1 + 3 + 6) / 13
+    assert (report.length_median, report.length_p95, report.length_longest) == (7, 9, 9)
+    assert tally.report(row_length=None).over == 0
+
+
+def test_packing(tally):
+    packing = Packing(examples=8, rows=2.5, row_fill=0.9, batch_size=16)
+    report = tally.report(4, packing, share=0.5)
+    assert (report.examples_per_row, report.examples_per_step) == (1.6, 25.6)
+    assert report.to_json()["row_fill"] == 0.9
+
+
+def test_a_report_without_words():
+    tally = Tally()
+    tally.add(Example(0, AlignedText([]), (), 1, False, 0, 0))
+    report = tally.report(8)
+    assert (report.hit_rate, report.loss_share, report.code_mixing_index) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "languages, index, switches",
+    [
+        ([], 0, 0),
+        ([True], 0, 0),
+        ([False, True], 50, 1),
+        ([True, False, False, True, False], 40, 3),
+    ],
+)
+def test_measures_of_mixing(languages, index, switches):
+    assert code_mixing_index(languages) == pytest.approx(index)
+    assert switch_points(languages) == switches

@@ -1,0 +1,81 @@
+import pytest
+import seqio
+
+from commit_t5x import tasks
+from commit_t5x.errors import InputError
+from commit_t5x.tasks import families, names
+
+
+@pytest.fixture
+def language():
+    """A language of which nothing is registered, and nothing will be afterwards."""
+    code = "qya_Test"
+    yield code
+    for family, (_, languages) in families.FAMILIES.items():
+        if languages is None:
+            seqio.TaskRegistry.remove(families.name(family, code))
+            seqio.MixtureRegistry.remove(families.name(family, code))
+
+
+def registered():
+    return {*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()}
+
+
+def test_naming_a_task_registers_it(language):
+    assert f"alpaca_codemix_{language}" not in registered()
+    name = names.task_name("alpaca_codemix", language)
+    assert name == f"alpaca_codemix_{language}" == seqio.get_mixture_or_task(name).name
+    task = seqio.get_mixture_or_task(name)
+    assert names.task_name("alpaca_codemix", language) == name
+    assert seqio.get_mixture_or_task(name) is task
+
+
+@pytest.mark.parametrize("family", ["wikipedia", "commit_mix"])
+def test_a_name_registers_what_it_needs(language, family):
+    names.register_named(families.name(family, language))
+    names.register_named(families.name(family, language))
+    assert families.name(family, language) in registered()
+
+
+def test_a_registered_language_has_all_its_tasks(language):
+    before = registered()
+    tasks.register_language(language)
+    tasks.register_language(language)
+    assert registered() - before == {
+        families.name(family, language)
+        for family, (_, languages) in families.FAMILIES.items()
+        if languages is None
+    }
+
+
+def test_other_names_register_nothing():
+    before = registered()
+    for name in ("none_of_ours", "alpaca_en", "wikipedia_", "wikipedia_Hindi"):
+        names.register_named(name)
+    assert names.task_name("alpaca", "anything") == "alpaca_en"
+    assert registered() == before
+
+
+def test_a_language_without_dictionary_is_named_when_the_task_is_built(language, locate, bind):
+    locate(alpaca="samples")
+    bind("load_dictionary.directory", "samples")
+    bind("get_vocabulary.tokenizer", "samples")
+    task = seqio.get_mixture_or_task(names.task_name("alpaca_codemix", language))
+    with pytest.raises(InputError, match=f"en-{language}"):
+        task.get_dataset(None, split="train")
+
+
+def test_a_dictionary_of_ones_own_is_enough(language, locate, bind, tmp_path):
+    (tmp_path / f"{language}-en.txt").write_text("ilya all\nelen star\n")
+    (tmp_path / f"wikipedia.{language}.txt").write_text("ilya elen\n\nelen")
+    locate(wikipedia=tmp_path)
+    bind("load_dictionary.directory", str(tmp_path))
+    bind("make_mixer.ratio", 1.0)
+    bind("get_vocabulary.tokenizer", "samples")
+    texts = {}
+    for family in ("wikipedia", "wikipedia_codemix"):
+        task = seqio.get_mixture_or_task(names.task_name(family, language))
+        ds = task.get_dataset(None, split="train", shuffle=False, seed=0)
+        vocabulary = task.output_features["targets"].vocabulary
+        texts[family] = [vocabulary.decode(e["targets"].tolist()) for e in ds.as_numpy_iterator()]
+    assert texts == {"wikipedia": ["ilya elen", "elen"], "wikipedia_codemix": ["all star", "star"]}
