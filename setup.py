@@ -33,7 +33,9 @@ setuptools.setup(
         "clu>=0.0.12",  # metric writers for TensorBoard
         "datasets>=3.0",  # the Hugging Face hub's data sets, and Parquet through pyarrow
         "flax>=0.12.8,<0.13",  # linen: the network; T5X's logical axes
+        "fsspec>=2024.6",  # data at URLs (gs://, hf://) as well as on the disk
         "gin-config>=0.5.0,<0.6",  # configures every run
+        "httpx2>=0.1",  # the hub client's HTTP library, whose errors we tell apart
         "huggingface-hub>=2.0",  # whether the hub answers, before a long wait
         "jinja2>=3.1",  # the page of `inspect`
         "jax>=0.10.2,<0.11",  # the network, the optimizer and the mesh
@@ -42,6 +44,7 @@ setuptools.setup(
         "numpy>=2.0",  # host arrays
         "optax>=0.2.8,<0.3",  # AdamW, clipping, schedules
         "orbax-checkpoint>=0.12.8,<0.13",  # checkpoints, as T5X writes them
+        "pyarrow>=17",  # Parquet files
         "requests>=2.32",  # fetches dictionaries, and resumes broken downloads
         "rich>=13.0",  # the progress bar, and colour in the terminal
         "safetensors>=0.8",  # Hugging Face's weight files, without torch
@@ -55,13 +58,14 @@ setuptools.setup(
     extras_require={
         # apache-beam: seqio_cache_tasks. It holds protobuf below 7, for which the generated code in
         # sentencepiece 0.2.3 is too new.
-        "cache": ["apache-beam>=2.77", "sentencepiece<0.2.3"],
+        "cache": ["apache-beam>=2.77", "google-crc32c>=1.5", "sentencepiece<0.2.3"],
         "thai": ["pythainlp>=5.0"],  # a segmenter with a Thai dictionary of its own
         # torch: the reference that parity tests compare with, and lm-eval's hf model.
         "torch": ["torch>=2.13", "accelerate>=1.0"],
         "test": [
             *("hypothesis>=6.100", "pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.9"),
-            *("accelerate>=1.0", "apache-beam>=2.77", "pythainlp>=5.0", "torch>=2.13"),
+            *("apache-beam>=2.77", "google-crc32c>=1.5", "pythainlp>=5.0"),
+            *("accelerate>=1.0", "torch>=2.13"),
         ],
     },
 )

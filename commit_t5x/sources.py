@@ -16,10 +16,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import gin
 
-from commit_t5x import files, hub, records
+from commit_t5x import data_files, hub, records
 from commit_t5x.errors import InputError
 from commit_t5x.records import Item, Record, Shard
-from commit_t5x.records import read_records as read_records
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -116,7 +115,7 @@ def training_splits() -> tuple[str, ...]:
 def alpaca_examples(split: str) -> Examples:
     """Returns `instruction`, `input`, `output` of the instruction data, all strings."""
     locations = Locations()
-    paths = files.find(locations.alpaca, "ALPACA_PATH", ["alpaca.jsonl"], shards=".*")
+    paths = data_files.find(locations.alpaca, "ALPACA_PATH", ["alpaca.jsonl"], shards=".*")
     if paths:
         shards = list(map(records.file_shard, paths))
     else:
@@ -131,7 +130,7 @@ def wikipedia_examples(language: str, split: str) -> Examples:
     file_names = [f"wikipedia.{language}.txt", f"{language}.txt"]
     # A file that is named by a language holds that language, and is no shard of another's.
     no_language = r"(?!(wikipedia\.)?[a-z]{2,3}\.).*"
-    paths = files.find(name, "WIKIPEDIA_PATH", file_names, shards=no_language)
+    paths = data_files.find(name, "WIKIPEDIA_PATH", file_names, shards=no_language)
     if paths:
         shards = list(map(records.file_shard, paths))
     else:
@@ -251,7 +250,7 @@ def _questions(
     if location.startswith("tfds:"):
         problem = "TFDS has other fields; use the hub or a local folder"
         raise InputError(f"{macro}: {location!r}: {problem}")
-    found = files.find(location, macro, names)
+    found = data_files.find(location, macro, names)
     if not found:
         return Examples(hub.find(location, configuration, split, macro), _hub_question)
     [path] = found

@@ -3,7 +3,6 @@
 import functools
 
 import seqio
-import tensorflow as tf
 
 from commit_t5x import data_sources, length_policy, mix_schedule, preprocessors, sources
 from commit_t5x.mixer import make_mixer
@@ -24,11 +23,6 @@ def _add(family: str, language: str, preprocessing: list) -> None:
     )
 
 
-def _batch_sequences(ds: tf.data.Dataset) -> tf.data.Dataset:
-    # As preprocessors.batch_examples does, but of tokens, whose sequences differ in length.
-    return ds.ragged_batch(256)
-
-
 def _add_plain(language: str) -> None:
     _add(
         "wikipedia",
@@ -38,7 +32,7 @@ def _add_plain(language: str) -> None:
             preprocessors.encode_documents,
             preprocessors.unbatch_examples,
             features.cache_placeholder(),  # after encoding: the tokens are those of every epoch
-            _batch_sequences,
+            preprocessors.batch_examples,
             length_policy.fit_documents,
             preprocessors.unbatch_examples,
         ],

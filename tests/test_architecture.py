@@ -14,7 +14,7 @@ TASKS = resources.path("tasks")
 # Each group may import from those before it and from itself.
 GROUPS = [
     {"errors", "resources", "quiet", "stateless_random", "records", "qa_prompts"},
-    {"pointer_jumping", "files", "hub"},
+    {"pointer_jumping", "data_files", "hub"},
     {"dictionaries.files"},  # word pairs, which the lexicon is made of
     {"evaluation.metrics"},  # pure functions, which the tasks score with
     {"lexicon", "suffixes", "word_alignment"},

@@ -9,7 +9,7 @@ import rich.console
 import rich.progress
 import seqio
 
-from commit_t5x import sources
+from commit_t5x import records
 from commit_t5x.engine import data, eval, generation, gin_utils, models, partitioning, utils
 from commit_t5x.errors import InputError
 
@@ -89,7 +89,7 @@ def infer(
 def _prompts_of_file(
     path: str, vocabulary: seqio.Vocabulary
 ) -> Iterator[tuple[dict[str, Any], list[int]]]:
-    for position, record in sources.read_records(path):
+    for position, record in records.read_records(path):
         field = next((field for field in _PROMPT_FIELDS if field in record), None)
         if field is None or not isinstance(record[field], str):
             raise InputError(f"{position}: no text in a field prompt, inputs or text; add one")

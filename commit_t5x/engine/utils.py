@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import seqio
 
 from commit_t5x.errors import InputError
+from commit_t5x.tasks import names as task_names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +101,7 @@ def get_mixture_or_task(name: str) -> seqio.Task | seqio.Mixture:
     Raises:
       InputError: there is none of that name; similar names are suggested.
     """
+    task_names.register_named(name)
     names = [*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()]
     if name not in names:
         raise InputError(f"MIXTURE_OR_TASK_NAME: no task or mixture '{name}'{suggest(name, names)}")
@@ -110,9 +112,11 @@ def check_split(provider: seqio.Task | seqio.Mixture, split: str) -> None:
     """Raises InputError if the task or mixture has no such split."""
     # Slices such as "train[:100]" are for the data source to understand.
     if split.partition("[")[0] not in provider.splits:
+        held_out = "validation" in split
+        hint = ", or hold some examples out by VALIDATION_EXAMPLES" if held_out else ""
         raise InputError(
             f"DatasetConfig.split: '{provider.name}' has no split '{split}'; "
-            f"choose from {', '.join(sorted(provider.splits))}"
+            f"choose from {', '.join(sorted(provider.splits))}{hint}"
         )
 
 

@@ -1,12 +1,13 @@
 """`commit-t5x inspect`: shows what a run would train on."""
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import logging
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from commit_t5x.errors import InputError
@@ -48,10 +49,10 @@ def main(argv: Sequence[str]) -> None:
         files, bindings, note = _samples(own.task, bindings)
     tf.config.set_visible_devices([], "GPU")
     gin_utils.load([*files, _RUN_FILE], bindings, flags.gin_search_paths)
-    # The report counts them.
-    logging.getLogger(length_policy.__name__).setLevel(logging.ERROR)
     waiting = rich.console.Console(stderr=True).status("Reading examples ...")
-    with waiting, gin_errors.plain_errors():
+    # The report counts what the length policy would log.
+    quiet = _level(logging.getLogger(length_policy.__name__), logging.ERROR)
+    with waiting, quiet, gin_errors.plain_errors():
         inspection = inspect.inspect(
             _dataset_config(own),
             num_examples=own.num_examples,
@@ -67,6 +68,16 @@ def main(argv: Sequence[str]) -> None:
     terminal.show(inspection, note, own.width)
     for name in filter(None, (own.html, own.json)):
         print(f"Wrote {name}")
+
+
+@contextlib.contextmanager
+def _level(logger: logging.Logger, level: int) -> Iterator[None]:
+    before = logger.level
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _parse(argv: Sequence[str]) -> tuple[Any, argparse.Namespace]:

@@ -1,14 +1,14 @@
 import fsspec
 import pytest
 
-from commit_t5x import files, resources
+from commit_t5x import data_files, resources
 from commit_t5x.errors import InputError
 
 NAMES = ["hi.txt", "texts/hi.txt"]
 
 
 def find(location, shards=""):
-    return files.find(str(location), "MY_PATH", NAMES, shards)
+    return data_files.find(str(location), "MY_PATH", NAMES, shards)
 
 
 @pytest.fixture
@@ -84,6 +84,6 @@ def test_a_folder_without_any_file_says_which(folder):
 
 def test_samples():
     path = resources.path("samples") / "alpaca.jsonl"
-    assert files.find("samples", "MY_PATH", ["alpaca.jsonl"]) == [str(path)]
+    assert data_files.find("samples", "MY_PATH", ["alpaca.jsonl"]) == [str(path)]
     with pytest.raises(InputError, match="^MY_PATH: the samples hold no hi.txt; set it to"):
         find("samples", ".*")
