@@ -25,6 +25,9 @@ _SPACES = (
     "\u2028\u2029\u202f\u205f\u3000\u200b\ufeff"
 )
 
+# Marks that set the direction of writing, and stick to words without being part of them.
+_DIRECTION_MARKS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
 # Marks the cuts in TensorFlow: no UTF-8 text holds the byte FF. (tensorflow_text.regex_split would
 # drop what follows a NUL.)
 _CUT = b"\xff"
@@ -63,10 +66,11 @@ class _ChunkSegmenter(Segmenter):
     """Cuts a text into chunks, and takes white space and punctuation off their ends."""
 
     _spaces = _SPACES
+    _marks = _DIRECTION_MARKS
 
     @property
     def _edges(self) -> str:
-        return edge_characters() + self._spaces
+        return edge_characters() + self._marks + self._spaces
 
     @abc.abstractmethod
     def _chunks(self, text: str) -> Iterable[str]:
@@ -94,12 +98,14 @@ class SpaceSegmenter(_ChunkSegmenter):
 
     words_touch = False
     _spaces = " "
+    _marks = ""
 
     def _chunks(self, text: str) -> Iterable[str]:
         return re.findall(f"[{self._spaces}]+|[^{self._spaces}]+", text)
 
     def mark_tf(self, texts: tf.Tensor) -> tf.Tensor:
-        edges, spaces = _as_ranges(edge_characters()), _as_ranges(self._spaces)
+        spaces = _as_ranges(self._spaces)
+        edges = _as_ranges(edge_characters() + self._marks)
         # A run of punctuation and spaces is a gap if it holds a space or touches an end of the
         # text; else (as in "don't") it is part of a word.
         gaps = f"[{edges}]*[{spaces}][{edges}{spaces}]*|^[{edges}]+|[{edges}]+$"
@@ -114,7 +120,8 @@ class WhitespaceSegmenter(SpaceSegmenter):
       ['', '(', 'a', ' ', 'b', '\\n', 'c', ')', '']
     """
 
-    _spaces = _SPACES
+    _spaces = _ChunkSegmenter._spaces
+    _marks = _ChunkSegmenter._marks
 
 
 class LongestMatchSegmenter(_ChunkSegmenter):

@@ -179,6 +179,16 @@ def test_a_lexicon_that_the_identity_filter_empties():
     assert mix_tf(mixer, ["ok then"], [(0, 0)]) == ["ok then"]
 
 
+@pytest.mark.parametrize("segmenter", SEGMENTERS)
+def test_a_word_of_a_megabyte(segmenter):
+    lexicon = Lexicon({"tea": ("चाय",)})
+    mixer = CodeMixer(lexicon, 1.0, segmenter=SEGMENTERS[segmenter](lexicon))
+    text = f"tea {'ก' * 350_000} tea"
+    expected = text.replace("tea", "चाय")
+    assert mixer.mix(text, (0, 0)) == expected
+    assert mix_tf(mixer, [text], [(0, 0)]) == [expected]
+
+
 @given(texts, lexicons, SEEDS)
 def test_ratio_0_is_the_identity(text, lexicon, seed):
     mixed = CodeMixer(lexicon, 0.0).mix_with_replacements(text, seed)

@@ -101,6 +101,13 @@ def test_whitespace_cuts_at_every_run_of_white_space():
     assert cut("a\u200db\u200cc\x1cd\x1fe\0f") == ["a\u200db\u200cc\x1cd\x1fe\0f"]
 
 
+def test_marks_of_direction_are_no_part_of_a_word():
+    text = "\u202etea\u202c (\u200fmilk\u200e)"
+    assert words(WhitespaceSegmenter(), text) == words(LongestMatchSegmenter([]), text)
+    assert words(WhitespaceSegmenter(), text) == ["tea", "milk"]
+    assert words(SpaceSegmenter(), text)[0] == "\u202etea\u202c"  # to the paper's code they are
+
+
 @pytest.mark.parametrize(
     ("words", "text", "pieces"),
     [

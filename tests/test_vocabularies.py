@@ -121,6 +121,14 @@ def _width(text, piece):
     return width
 
 
+def test_a_word_of_a_megabyte(vocabulary, reference):
+    text = f"tea {'a' * 1_000_000} tea"
+    ids, starts = vocabulary.encode_with_offsets_tf(tf.constant([text]))
+    assert ids.to_list() == [reference.encode(text)]
+    assert starts[0, -1] == len(text) - len(" tea")
+    assert not any(len(word) > 100 for word in vocabulary._known_words)
+
+
 def test_words_are_tokenised_apart_only_where_that_changes_nothing(vocabulary, tmp_path):
     assert vocabulary._words_are_independent
     bpe = {"model_type": "bpe", "normalization_rule_name": "identity"}
