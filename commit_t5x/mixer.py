@@ -24,11 +24,19 @@ from commit_t5x.word_alignment import load_alignment_pairs
 
 @dataclasses.dataclass(frozen=True)
 class Replacement:
-    """One replaced word or phrase: its place in the mixed text, in characters, and what it was."""
+    """One replaced word or phrase.
+
+    Attributes:
+      start: its place in the mixed text, in characters.
+      source: what it was.
+      target: what it is.
+      source_start: its place in the text before mixing.
+    """
 
     start: int
     source: str
     target: str
+    source_start: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,23 +124,27 @@ class CodeMixer:
         if self.calibrated:
             threshold = min(ALWAYS, threshold * words // max(hits, 1))
 
+        source_starts = _starts(pieces)
         replaced = {}
         for number, span in enumerate(spans):
             if stateless_random.bits(stream, 2 * number) < threshold:
                 source = "".join(pieces[span.start : span.stop])
                 bits = stateless_random.bits(stream, 2 * number + 1)
-                replaced[span] = Replacement(0, source, self.lexicon.choose(source, bits))
+                replaced[span] = source, self.lexicon.choose(source, bits)
         for span in replaced:
             for gap in (span.start - 1, span.stop):
                 if 0 < gap < len(pieces) and not pieces[gap]:
                     # Beside protected spans there are gaps without words.
                     pieces[gap] = " " if pieces[gap - 1] and pieces[gap + 1] else ""
-        for span, replacement in replaced.items():
-            pieces[span.start : span.stop] = [replacement.target] + [""] * (len(span) - 1)
-        starts = list(itertools.accumulate(map(len, pieces), initial=0))
+        for span, (_, target) in replaced.items():
+            pieces[span.start : span.stop] = [target] + [""] * (len(span) - 1)
+        starts = _starts(pieces)
         return Mixed(
             "".join(pieces),
-            tuple(dataclasses.replace(r, start=starts[s.start]) for s, r in replaced.items()),
+            tuple(
+                Replacement(starts[span.start], *pair, source_starts[span.start])
+                for span, pair in replaced.items()
+            ),
             words,
             hits,
             sum(map(_words_in, replaced)),
@@ -260,6 +272,10 @@ def check_ratio(name: str, ratio: float) -> None:
     """Raises InputError if a ratio isn't between 0 and 1."""
     if not 0 <= ratio <= 1:
         raise InputError(f"{name} {ratio}: must lie between 0 and 1")
+
+
+def _starts(pieces: Sequence[str]) -> list[int]:
+    return list(itertools.accumulate(map(len, pieces), initial=0))
 
 
 def _words_in(span: range) -> int:

@@ -243,9 +243,9 @@ def test_offsets_count_characters_of_the_mixed_text():
     assert mixer.mix_with_replacements("«tea» और milk, tea", (0, 0)) == Mixed(
         text="«चाय» और m, चाय",
         replacements=(
-            Replacement(1, "tea", "चाय"),
-            Replacement(9, "milk", "m"),
-            Replacement(12, "tea", "चाय"),
+            Replacement(1, "tea", "चाय", 1),
+            Replacement(9, "milk", "m", 9),
+            Replacement(12, "tea", "चाय", 15),
         ),
         words=4,
         hits=3,
@@ -436,6 +436,7 @@ def test_a_replaced_word_that_touches_another_is_set_apart(text, mixed):
     result = mixer.mix_with_replacements(text, (0, 0))
     assert result.text == mixed
     assert all(mixed[r.start :].startswith(r.target) for r in result.replacements)
+    assert all(text[r.source_start :].startswith(r.source) for r in result.replacements)
     assert mix_tf(mixer, [text, text], [(0, 0), (0, 1)]) == [mixed] * 2
 
 

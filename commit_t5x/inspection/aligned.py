@@ -58,11 +58,14 @@ class Piece:
         for replacement, span in zip(
             self.replacements, source_spans(self.replacements), strict=True
         ):
-            if position <= span.start:
+            if position < span.start:
                 break
             if position < span.stop:
                 return replacement.start
-            shift += len(replacement.target) - len(replacement.source)
+            end = replacement.start + len(replacement.target)
+            # A space may have come between it and a word that it touched.
+            spaced = self.text[end : end + 1] == " " != self.source[span.stop : span.stop + 1]
+            shift = end - span.stop + (spaced and position > span.stop)
         return position + shift
 
 
@@ -92,7 +95,13 @@ class AlignedText:
                 first, last = (start + piece.place(edge) for edge in (span.start, span.end))
                 roles.append(Span(first, last, span.role))
             for found in piece.replacements:
-                replacements.append(dataclasses.replace(found, start=start + found.start))
+                replacements.append(
+                    dataclasses.replace(
+                        found,
+                        start=start + found.start,
+                        source_start=source_start + found.source_start,
+                    )
+                )
             if piece.words:
                 mixable_source.append(range(source_start, source_start + len(piece.source)))
                 mixable.append(range(start, start + len(piece.text)))
@@ -124,12 +133,7 @@ def mix(
 
 def source_spans(replacements: Sequence[Replacement]) -> list[range]:
     """Returns where the replaced words stood before mixing."""
-    spans, shift = [], 0
-    for replacement in replacements:
-        start = replacement.start - shift
-        spans.append(range(start, start + len(replacement.source)))
-        shift += len(replacement.target) - len(replacement.source)
-    return spans
+    return [range(r.source_start, r.source_start + len(r.source)) for r in replacements]
 
 
 def _words(mixer: CodeMixer, text: str, seed: tuple[int, int], mixed: Mixed) -> tuple[Word, ...]:

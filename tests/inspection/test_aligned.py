@@ -48,7 +48,8 @@ def test_pieces_agree_with_the_mixer(text, segmenter, ratio):
     for found, span in zip(piece.replacements, spans, strict=True):
         assert text[span.start : span.stop] == found.source
         assert piece.place(span.start) == found.start
-        assert piece.place(span.stop) == found.start + len(found.target)
+        # Words that touch are set apart by a space.
+        assert piece.place(span.stop) - found.start - len(found.target) in (0, 1)
     assert piece.place(len(text)) == len(piece.text)
 
 
