@@ -6,21 +6,15 @@ import re
 from collections.abc import Iterable, Sequence
 
 import gin
-import numpy as np
 import seqio
 import tensorflow as tf
 from google.protobuf.message import DecodeError
-from sentencepiece import sentencepiece_model_pb2, sentencepiece_pb2
+from sentencepiece import sentencepiece_model_pb2
 
 from commit_t5x import resources
 from commit_t5x.errors import InputError
 
 _SPACE = "\u2581"  # SentencePiece's sign for a space
-_SPACE_UTF8 = _SPACE.encode()
-
-# Words whose tokens are kept, some 200 bytes each, and the longest of them in bytes.
-_MAX_KNOWN_WORDS = 1_000_000
-_LONGEST_KNOWN_WORD = 100
 
 
 class SentencePieceVocabulary(seqio.SentencePieceVocabulary):
@@ -49,7 +43,7 @@ class SentencePieceVocabulary(seqio.SentencePieceVocabulary):
             byte tokens of one character all begin where it begins.
         """
         if self._words_are_independent:
-            return self._encode_by_words_tf(texts)
+            return self._encode_distinct_words_tf(texts)
         ids, starts, _ = self.tf_tokenizer.tokenize_with_offsets(texts)
         return ids, starts
 
@@ -72,53 +66,40 @@ class SentencePieceVocabulary(seqio.SentencePieceVocabulary):
             and not any(re.search(f"[^{_SPACE}]{_SPACE}", piece.piece) for piece in model.pieces)
         )
 
-    def _encode_by_words_tf(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
-        """`encode_with_offsets_tf` by way of words, most of which have been met before."""
-        # SentencePiece puts a space before a text. Words are cut off before their spaces; ahead of
-        # the first there is nothing, or a text of spaces.
+    def _encode_distinct_words_tf(
+        self, texts: tf.Tensor
+    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+        """`encode_with_offsets_tf`, tokenizing each distinct word of the batch once."""
+        # SentencePiece puts a space before a text. Words are cut off before their spaces, and lose
+        # the first one, as it is put there again. The run ahead of the first word, which is empty
+        # but for a text of spaces, has no tokens or is one word.
         spaced = tf.strings.join([" ", texts])
         cut = tf.strings.regex_replace(spaced, f"[ {_SPACE}]+[^ {_SPACE}]", b"\xff\\0")
         words = tf.strings.split(cut, b"\xff")
-        flat = words.flat_values
-        outputs = tf.numpy_function(self._encode_words, [flat], [tf.int32, tf.int32, tf.int64])
-        ids, starts, lengths = (tf.ensure_shape(output, [None]) for output in outputs)
-        # Where each word begins in its text, which the space before it isn't part of.
-        begins = tf.cumsum(tf.strings.length(flat), exclusive=True)
-        begins -= tf.repeat(tf.gather(begins, words.row_starts()), words.row_lengths()) + 1
-        starts = tf.cast(tf.nn.relu(starts + tf.repeat(begins, lengths)), tf.int64)
-        splits = tf.gather(tf.concat([[0], tf.cumsum(lengths)], axis=0), words.row_splits)
+        distinct, which = tf.unique(words.flat_values, tf.int64)
+        bare = tf.strings.regex_replace(distinct, f"^[ {_SPACE}]", "")
+        ids, starts, _ = self.tf_tokenizer.tokenize_with_offsets(bare)
+        # Where each token begins in its word: the first at the space, the others after it.
+        space = tf.cast(tf.strings.length(distinct) - tf.strings.length(bare), starts.dtype)
+        rows = ids.value_rowids()
+        places = tf.range(tf.size(rows, tf.int64))
+        is_first = places == tf.gather(ids.row_starts(), rows)
+        starts = starts.flat_values + tf.gather(space, rows)
+        starts = tf.where(is_first, tf.zeros_like(starts), starts)
+
+        tokens = tf.gather(ids.with_flat_values(places), which)  # [words, (tokens)]
+        lengths = tf.strings.length(words.flat_values)
+        begins = tf.cumsum(tf.cast(lengths, starts.dtype), exclusive=True)
+        begins -= tf.gather(begins, tf.repeat(words.row_starts(), words.row_lengths()))
+        starts = tf.gather(starts, tokens.flat_values) + tf.gather(begins, tokens.value_rowids())
+        splits = tf.gather(tokens.row_splits, words.row_splits)
         return (
-            tf.RaggedTensor.from_row_splits(ids, splits, validate=False),
-            tf.RaggedTensor.from_row_splits(starts, splits, validate=False),
+            tf.RaggedTensor.from_row_splits(
+                tf.gather(ids.flat_values, tokens.flat_values), splits, validate=False
+            ),
+            # The space before the text isn't part of it.
+            tf.RaggedTensor.from_row_splits(tf.nn.relu(starts - 1), splits, validate=False),
         )
-
-    def _encode_words(self, words: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Returns all words' ids and starts, int32 [tokens] each, and lengths, int64 [words]."""
-        known = self._known_words
-        if len(known) > _MAX_KNOWN_WORDS:
-            known.clear()
-        rows = [known.get(word) or self._encode_word(word) for word in words.tolist()]
-        ids, starts = (b"".join([row[part] for row in rows]) for part in (0, 1))
-        lengths = np.array([len(row[0]) for row in rows], np.int64) // 4
-        return np.frombuffer(ids, np.int32), np.frombuffer(starts, np.int32), lengths
-
-    def _encode_word(self, word: bytes) -> tuple[bytes, bytes]:
-        """Returns the ids and starts of a word's tokens as the bytes of int32 arrays."""
-        # Without its first space, as SentencePiece puts one there.
-        bare = word.removeprefix(b" ") if word.startswith(b" ") else word.removeprefix(_SPACE_UTF8)
-        encoded = self.tokenizer.encode(bare, out_type="serialized_proto")
-        pieces = sentencepiece_pb2.SentencePieceText.FromString(encoded).pieces
-        starts = [piece.begin + len(word) - len(bare) for piece in pieces]
-        starts[:1] = [0] * len(starts[:1])  # the first token begins at the space
-        ids = [piece.id for piece in pieces]
-        row = np.array(ids, np.int32).tobytes(), np.array(starts, np.int32).tobytes()
-        if len(word) <= _LONGEST_KNOWN_WORD:
-            self._known_words[word] = row
-        return row
-
-    @functools.cached_property
-    def _known_words(self) -> dict[bytes, tuple[bytes, bytes]]:
-        return {}
 
 
 @functools.lru_cache(maxsize=4)
