@@ -20,7 +20,7 @@ from commit_t5x.qa_prompts import qa_prompt
 
 Features = Mapping[str, tf.Tensor]
 
-_BATCH = 512  # examples
+_BATCH = 512  # the more examples, the more of their words are repeats, tokenised only once
 _FIELDS = ("instruction", "input", "output")
 _TOKENS = ("targets", "targets_loss_weights")
 
