@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen import partitioning as nn_partitioning
 
-from commit_t5x import layers
+from commit_t5x import attention, layers, rotary
 from commit_t5x.errors import InputError
 from commit_t5x.llama_config import PRESETS, LlamaConfig, RopeScaling, preset
 
@@ -40,12 +40,12 @@ class DecoderLayer(nn.Module):
     attention_dropout_rate: float = 0.0
 
     @nn.compact
-    def __call__(self, x: jax.Array, context: layers.AttentionContext) -> tuple[jax.Array, None]:
+    def __call__(self, x: jax.Array, context: attention.AttentionContext) -> tuple[jax.Array, None]:
         cfg = self.config
         dropout = nn.Dropout(self.residual_dropout_rate, deterministic=context.deterministic)
         x = layers.with_sharding_constraint(x, _RESIDUAL_AXES)
         y = layers.RMSNorm(cfg.norm_eps, self.dtype, name="pre_self_attention_layer_norm")(x)
-        y = layers.Attention(
+        y = attention.Attention(
             num_heads=cfg.num_heads,
             num_kv_heads=cfg.num_kv_heads,
             head_dim=cfg.head_dim,
@@ -70,7 +70,7 @@ class Llama(nn.Module):
       residual_dropout_rate: on what attention and MLP add to the residual stream.
       embedding_dropout_rate: on the embedded tokens.
       attention_dropout_rate: on the attention weights.
-      forgetful_mask_max_ratio: see `layers.forgetful_mask`; 0 turns it off.
+      forgetful_mask_max_ratio: see `attention.forgetful_mask`; 0 turns it off.
       scan_layers: one compiled layer for all; weights and cache then have a leading `layers` axis.
         Otherwise layer i is named `layers_i`.
       remat_policy: what the backward pass recomputes: "none", "minimal" (all but matrix products)
@@ -203,14 +203,14 @@ class Llama(nn.Module):
             positions = jnp.arange(length)[None]
         if prefill and prefill_lengths is None:
             prefill_lengths = jnp.full((batch,), length, jnp.int32)
-        mask = layers.decoder_mask(length, segment_ids, causal_attention)
+        mask = attention.decoder_mask(length, segment_ids, causal_attention)
         if enable_dropout and self.forgetful_mask_max_ratio > 0.0:
-            mask = mask & layers.forgetful_mask(
+            mask = mask & attention.forgetful_mask(
                 self.make_rng("dropout"), batch, length, self.forgetful_mask_max_ratio, segment_ids
             )
-        context = layers.AttentionContext(
+        context = attention.AttentionContext(
             mask=mask,
-            rotary=layers.rotary_table(positions, jnp.float32(_frequencies(self.config))),
+            rotary_table=rotary.table(positions, jnp.float32(_frequencies(self.config))),
             prefill_lengths=prefill_lengths,
             deterministic=not enable_dropout,
             decode=decode,
@@ -231,7 +231,7 @@ class Llama(nn.Module):
 
 
 def _frequencies(cfg: LlamaConfig) -> tuple[float, ...]:
-    return tuple(layers.rotary_frequencies(cfg.head_dim, cfg.rope_theta, cfg.rope_scaling).tolist())
+    return tuple(rotary.frequencies(cfg.head_dim, cfg.rope_theta, cfg.rope_scaling).tolist())
 
 
 def unstack_layers(params: dict[str, Any]) -> dict[str, Any]:

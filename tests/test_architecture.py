@@ -24,7 +24,7 @@ GROUPS = [
     {"preprocessors", "length_policy"},
     {"tasks", "samples"},
     {"feature_converters"},
-    {"llama_config", "layers", "llama", "optim", "partitioning"},
+    {"llama_config", "rotary", "layers", "attention", "llama", "optim", "partitioning"},
     {"engine"},
     {"inspection"},
     {"conversion"},
