@@ -18,6 +18,7 @@ GROUPS = [
     {"dictionaries.files"},  # word pairs, which the lexicon is made of
     {"evaluation.metrics"},  # pure functions, which the tasks score with
     {"lexicon", "suffixes", "word_alignment"},
+    {"sentencepiece_vocabulary"},
     {"segmenters", "templates", "sources", "data_sources", "vocabularies"},
     {"graph_mixer"},
     {"mixer", "mix_schedule"},
