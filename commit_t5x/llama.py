@@ -9,7 +9,8 @@ from flax.linen import partitioning as nn_partitioning
 
 from commit_t5x import attention, layers, rotary
 from commit_t5x.errors import InputError
-from commit_t5x.llama_config import PRESETS, LlamaConfig, RopeScaling, preset
+from commit_t5x.llama_config import LlamaConfig, RopeScaling
+from commit_t5x.llama_presets import PRESETS, preset
 
 __all__ = [
     "PRESETS",

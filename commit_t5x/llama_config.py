@@ -1,10 +1,9 @@
-"""What a model of the LLaMA family is: its sizes, its presets, and its Hugging Face configuration.
+"""What a model of the LLaMA family is: its sizes, and its Hugging Face configuration.
 
 Plain Python, so that a command can read a configuration without loading an accelerator library.
 """
 
 import dataclasses
-import types
 from collections.abc import Mapping
 from typing import Any
 
@@ -165,6 +164,10 @@ class LlamaConfig:
                     f"config.json: {name}={hf[name]!r} can't be expressed; supported: {allowed}"
                 )
         hf = {**hf}
+        for theirs in (_HF_SIZES | _HF_CONSTANTS).values():
+            number = int if theirs in _HF_SIZES.values() else int | float
+            if not isinstance(hf.get(theirs), number | None):
+                raise InputError(f"config.json: {theirs}={hf[theirs]!r} is not a number")
         missing = [name for name in _HF_WITHOUT_DEFAULT if hf.get(name) is None]
         if missing:
             raise InputError(f"config.json: fields {missing} are missing")
@@ -238,48 +241,3 @@ _HF_REQUIRED: dict[str, tuple] = {
     "sliding_window": (None,),
     "partial_rotary_factor": (1.0, None),
 }
-
-
-def _size(emb_dim: int, mlp_dim: int, num_layers: int, num_heads: int, norm_eps: float = 1e-6):
-    return LlamaConfig(
-        vocab_size=32000,
-        emb_dim=emb_dim,
-        mlp_dim=mlp_dim,
-        num_layers=num_layers,
-        num_heads=num_heads,
-        num_kv_heads=num_heads,
-        head_dim=emb_dim // num_heads,
-        norm_eps=norm_eps,
-    )
-
-
-# The sizes of the original code (LLaMA 1's, and three smaller ones).
-PRESETS: Mapping[str, LlamaConfig] = types.MappingProxyType(
-    {
-        "debug": _size(128, 256, 2, 4),
-        "1b": _size(2048, 5504, 22, 16),
-        "3b": _size(3200, 8640, 26, 32),
-        "7b": _size(4096, 11008, 32, 32),
-        "13b": _size(5120, 13824, 40, 40),
-        "30b": _size(6656, 17920, 60, 52),
-        "65b": _size(8192, 22016, 80, 64, norm_eps=1e-5),
-    }
-)
-
-
-def preset(name: str, vocab_size: int | None = None, max_length: int | None = None) -> LlamaConfig:
-    """Returns the preset `name`, with another vocabulary or context length where given.
-
-    Raises:
-      InputError: there is no such preset.
-
-    Example:
-      >>> preset("7b").num_parameters
-      6738415616
-    """
-    if name not in PRESETS:
-        raise InputError(f"preset '{name}': unknown; choose from {', '.join(PRESETS)}")
-    changes = {"vocab_size": vocab_size, "max_length": max_length}
-    return dataclasses.replace(
-        PRESETS[name], **{key: value for key, value in changes.items() if value is not None}
-    )
