@@ -3,6 +3,7 @@
 Softmax is computed in fp32.
 """
 
+import dataclasses
 import math
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from flax import linen as nn
 from flax.linen import partitioning as nn_partitioning
 
-from commit_t5x import layers, rotary
+from commit_t5x import causal_attention, layers, rotary
 
 
 def decoder_mask(
@@ -69,14 +70,19 @@ class AttentionContext:
     Attributes:
       mask: bool [batch or 1, 1, query, key]; True where a query sees a key.
       rotary_table: rotary.table of the positions.
-      prefill_lengths: int32 [batch]; how many positions of each row go into the cache.
+      positions: int32 [batch, 1]; of the tokens of a decoding step, where rows are padded on the
+        left. None: each token stands where the cache ends, and rotary_table isn't used.
+      prefill_lengths: int32 [batch]; how many positions of each row go into the cache; None: all.
+      is_causal: the mask hides all later keys.
       deterministic: no dropout.
       decode, prefill, max_decode_length: see `commit_t5x.llama.Llama`.
     """
 
     mask: jax.Array
     rotary_table: jax.Array
+    positions: jax.Array | None = None
     prefill_lengths: jax.Array | None = None
+    is_causal: bool = flax.struct.field(pytree_node=False, default=True)
     deterministic: bool = flax.struct.field(pytree_node=False, default=True)
     decode: bool = flax.struct.field(pytree_node=False, default=False)
     prefill: bool = flax.struct.field(pytree_node=False, default=False)
@@ -86,9 +92,11 @@ class AttentionContext:
 class Attention(nn.Module):
     """Rotary self-attention with grouped queries and a key-value cache.
 
-    The collection `cache` holds `cached_key` and `cached_value`, [batch, length, kv_heads,
-    head_dim], and `cache_index`, the next position to write: a scalar when new, [batch] once
-    prefilled. Its first call creates the cache and leaves it empty, as T5X expects.
+    The collection `cache` holds `cached_key` and `cached_value`, [batch, kv_heads, length,
+    head_dim], and `cache_index`, the next slot to write: a scalar when new, [batch] once prefilled
+    with rows of given lengths. Its first call creates the cache and leaves it empty, as T5X
+    expects. Heads stand before the length, since a step then multiplies matrices that lie ready:
+    otherwise XLA copies the whole cache into that order in each step.
     """
 
     num_heads: int
@@ -113,11 +121,22 @@ class Attention(nn.Module):
         query = project(self.num_heads, "heads", "query")
         key = project(self.num_kv_heads, kv_heads, "key")
         value = project(self.num_kv_heads, kv_heads, "value")
-        query, key, value, mask = self._rotate_and_cache(query, key, value, context, kv_heads)
-        if self.dropout_rate > 0.0 and not context.deterministic:
-            y = self._attend_with_dropout(query, key, value, mask)
+        is_step = context.decode and self.has_variable("cache", "cached_key")
+        cache = None
+        if context.decode or context.prefill:
+            cache = self._cache(key.shape, context.max_decode_length, kv_heads)
+        if not is_step:
+            query = rotary.rotate(query, context.rotary_table)
+            key = rotary.rotate(key, context.rotary_table)
+        if context.prefill:
+            cache.fill(key, value, context.prefill_lengths)
+        if is_step:
+            y = self._attend_to_cache(query, key, value, context, cache)
         else:
-            y = jax.nn.dot_product_attention(query, key, value, mask=mask)
+            dropout = nn.Dropout(self.dropout_rate, deterministic=context.deterministic)
+            y = causal_attention.attend(
+                query, key, value, context.mask, is_causal=context.is_causal, dropout=dropout
+            )
         y = layers.with_sharding_constraint(y, ("batch", "length", "heads", "kv"))
         y = y.reshape(batch, length, self.num_heads * self.head_dim)
         return self._linear(width, ("joined_kv", "embed"), "out")(y)
@@ -125,52 +144,73 @@ class Attention(nn.Module):
     def _linear(self, features: int, axes: tuple[str, str], name: str) -> layers.Linear:
         return layers.Linear(features, axes, use_bias=self.use_bias, dtype=self.dtype, name=name)
 
-    def _rotate_and_cache(self, query, key, value, context: AttentionContext, kv_heads: str):
-        """Applies positions; returns query, the keys and values to attend to, and the mask."""
-        is_step = context.decode and self.has_variable("cache", "cached_key")
-        table = context.rotary_table
-        if is_step:
-            # Rows may stand at different positions after a ragged prefill.
-            index = jnp.broadcast_to(self.get_variable("cache", "cache_index"), (query.shape[0],))
-            table = rotary.table(index[:, None], np.float32(self.rotary_frequencies))
-        query, key = rotary.rotate(query, table), rotary.rotate(key, table)
-        if not (context.decode or context.prefill):
-            return query, key, value, context.mask
-
-        shape = (key.shape[0], context.max_decode_length or key.shape[1], *key.shape[2:])
-        axes = ("batch", "length", kv_heads, "kv")
-        cached_key, cached_value = (
+    def _cache(self, shape: tuple[int, ...], max_length: int | None, kv_heads: str) -> "_Cache":
+        """Returns the cache for keys of a shape [batch, length, kv_heads, head_dim]."""
+        batch, length, heads, dim = shape
+        key, value = (
             nn_partitioning.variable_with_axes(
-                "cache", name, jnp.zeros, shape, self.dtype, axes=axes, module=self
+                "cache",
+                name,
+                jnp.zeros,
+                (batch, heads, max_length or length, dim),
+                self.dtype,
+                axes=("batch", kv_heads, "length", "kv"),
+                module=self,
             )
             for name in ("cached_key", "cached_value")
         )
-        cache_index = self.variable("cache", "cache_index", jnp.zeros, (), jnp.int32)
-        if context.prefill:
-            start = (0, 0, 0, 0)
-            cached_key.value = jax.lax.dynamic_update_slice(cached_key.value, key, start)
-            cached_value.value = jax.lax.dynamic_update_slice(cached_value.value, value, start)
-            cache_index.value = context.prefill_lengths
-        elif is_step:
-            cached_key.value = key = _write_row(cached_key.value, key, index)
-            cached_value.value = value = _write_row(cached_value.value, value, index)
-            cache_index.value = cache_index.value + 1
-            seen = jnp.arange(key.shape[1]) <= index[:, None]
-            return query, key, value, seen[:, None, None, :]
-        return query, key, value, context.mask
+        return _Cache(key, value, self.variable("cache", "cache_index", jnp.zeros, (), jnp.int32))
 
-    def _attend_with_dropout(self, query, key, value, mask):
-        """Attention whose weights go through dropout, which the fused entry point lacks."""
-        batch, length, heads, dim = query.shape
-        query = query.reshape(batch, length, self.num_kv_heads, -1, dim)
-        scores = jnp.einsum("bqkgd,bskd->bkgqs", query, key, preferred_element_type=jnp.float32)
-        scores = jnp.where(mask[:, :, None], scores / math.sqrt(dim), jnp.finfo(jnp.float32).min)
+    def _attend_to_cache(self, query, key, value, context: AttentionContext, cache: "_Cache"):
+        """Appends one token to the cache and attends to what it then holds."""
+        index = jnp.broadcast_to(cache.index.value, query.shape[:1])[:, None]
+        positions, table = context.positions, context.rotary_table
+        if positions is None:
+            positions, table = index, rotary.table(index, np.float32(self.rotary_frequencies))
+        query, key = rotary.rotate(query, table), rotary.rotate(key, table)
+        keys, values = cache.append(key, value)
+        slots = jnp.arange(keys.shape[2])
+        # A token sees itself and the `positions` slots before; what is further left is padding.
+        seen = (index - positions <= slots) & (slots <= index)
+        batch, _, heads, dim = query.shape
+        query = query.reshape(batch, self.num_kv_heads, -1, dim)
+        scores = jnp.einsum("bkgd,bksd->bkgs", query, keys, preferred_element_type=jnp.float32)
+        scores = jnp.where(seen[:, None, None], scores / math.sqrt(dim), jnp.finfo(jnp.float32).min)
         weights = jax.nn.softmax(scores).astype(self.dtype)
-        weights = nn.Dropout(self.dropout_rate)(weights, deterministic=False)
-        attended = jnp.einsum("bkgqs,bskd->bqkgd", weights, value)
-        return attended.reshape(batch, length, heads, dim)
+        return jnp.einsum("bkgs,bksd->bkgd", weights, values).reshape(batch, 1, heads, dim)
 
 
-def _write_row(cache: jax.Array, row: jax.Array, index: jax.Array) -> jax.Array:
-    """Writes row [batch, 1, heads, dim] at index [batch]; past the end nothing is written."""
-    return jax.vmap(lambda c, r, i: c.at[i].set(r[0], mode="drop"))(cache, row, index)
+@dataclasses.dataclass(frozen=True)
+class _Cache:
+    """The variables of the key-value cache; see `Attention`."""
+
+    key: nn.Variable
+    value: nn.Variable
+    index: nn.Variable
+
+    def fill(self, key: jax.Array, value: jax.Array, lengths: jax.Array | None) -> None:
+        """Writes rows [batch, length, kv_heads, head_dim] from the start; `lengths` of them count.
+
+        Without lengths all rows end in the same slot, and steps write to one slot of all.
+        """
+        for cached, rows in ((self.key, key), (self.value, value)):
+            rows = rows.swapaxes(1, 2)
+            cached.value = jax.lax.dynamic_update_slice(cached.value, rows, (0, 0, 0, 0))
+        self.index.value = jnp.array(key.shape[1], jnp.int32) if lengths is None else lengths
+
+    def append(self, key: jax.Array, value: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Writes one token of each row; returns all keys and values [batch, kv_heads, ...]."""
+        index = self.index.value
+        for cached, row in ((self.key, key), (self.value, value)):
+            row = row.swapaxes(1, 2)
+            if index.ndim == 0:
+                cached.value = jax.lax.dynamic_update_slice(cached.value, row, (0, 0, index, 0))
+            else:
+                cached.value = jax.vmap(_write_slot)(cached.value, row, index)
+        self.index.value = index + 1
+        return self.key.value, self.value.value
+
+
+def _write_slot(cache: jax.Array, row: jax.Array, index: jax.Array) -> jax.Array:
+    """Writes row [heads, 1, dim] at a slot; past the end nothing is written."""
+    return cache.at[:, index].set(row[:, 0], mode="drop")

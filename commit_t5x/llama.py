@@ -168,7 +168,8 @@ class Llama(nn.Module):
           max_decode_length: length of a cache that this call creates; that of the row by default.
           prefill: fills the cache from the row's start, creating it where there is none.
           prefill_lengths: int [batch]; tokens of each row that count, the whole row by default.
-            Decoding goes on behind them.
+            Decoding goes on behind them. Rows padded on the left need none; they have
+            decoder_segment_ids and, here and in each step, decoder_positions.
         """
         hidden = self.hidden(
             decoder_input_tokens,
@@ -200,10 +201,9 @@ class Llama(nn.Module):
         batch, length = tokens.shape
         if prefill and decode:
             raise ValueError("prefill and decode exclude each other")
+        step_positions = positions if decode else None
         if positions is None:
             positions = jnp.arange(length)[None]
-        if prefill and prefill_lengths is None:
-            prefill_lengths = jnp.full((batch,), length, jnp.int32)
         mask = attention.decoder_mask(length, segment_ids, causal_attention)
         if enable_dropout and self.forgetful_mask_max_ratio > 0.0:
             mask = mask & attention.forgetful_mask(
@@ -212,7 +212,9 @@ class Llama(nn.Module):
         context = attention.AttentionContext(
             mask=mask,
             rotary_table=rotary.table(positions, jnp.float32(_frequencies(self.config))),
+            positions=step_positions,
             prefill_lengths=prefill_lengths,
+            is_causal=causal_attention is None,
             deterministic=not enable_dropout,
             decode=decode,
             prefill=prefill,
@@ -230,19 +232,33 @@ class Llama(nn.Module):
         head = self.token_embedder.attend if self.config.tied_embeddings else self.logits_dense
         return head(hidden)
 
+    def output_kernel(self) -> jax.Array:
+        """Returns the head's weights, fp32 [embed, vocab]: `logits` are the product with them."""
+        if self.config.tied_embeddings:
+            return self.token_embedder.embedding.T
+        return self.logits_dense.variables["params"]["kernel"]
+
 
 def _frequencies(cfg: LlamaConfig) -> tuple[float, ...]:
     return tuple(rotary.frequencies(cfg.head_dim, cfg.rope_theta, cfg.rope_scaling).tolist())
 
 
-def unstack_layers(params: dict[str, Any]) -> dict[str, Any]:
-    """Turns weights of a scanned network into those of an unrolled one: layers -> layers_0, ..."""
-    params = dict(params)
-    stacked = params.pop("layers")
-    count = jax.tree.leaves(stacked)[0].shape[0]
-    return params | {
-        f"layers_{i}": jax.tree.map(lambda x, i=i: x[i], stacked) for i in range(count)
-    }
+def unstack_layers(params: dict[str, Any], consume: bool = False) -> dict[str, Any]:
+    """Turns weights of a scanned network into those of an unrolled one: layers -> layers_0, ...
+
+    Args:
+      params: of the scanned network.
+      consume: take the stacked weights out of `params`, so that each is freed once it is sliced,
+        unless someone else holds it.
+    """
+    rest = params if consume else dict(params)
+    leaves, structure = jax.tree.flatten(rest.pop("layers"))
+    slices = []
+    while leaves:
+        stacked = leaves.pop(0)
+        slices.append(jax.block_until_ready([stacked[i] for i in range(len(stacked))]))
+    layers_ = map(structure.unflatten, zip(*slices, strict=True))
+    return rest | {f"layers_{i}": layer for i, layer in enumerate(layers_)}
 
 
 def stack_layers(params: dict[str, Any]) -> dict[str, Any]:

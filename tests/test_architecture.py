@@ -18,7 +18,8 @@ GROUPS = [
     {"dictionaries.files"},  # word pairs, which the lexicon is made of
     {"evaluation.metrics"},  # pure functions, which the tasks score with
     {"lexicon", "suffixes", "word_alignment"},
-    {"sentencepiece_vocabulary"},
+    {"tokenizer_files"},
+    {"sentencepiece_vocabulary", "hf_vocabulary"},
     {"segmenters", "templates", "sources", "data_sources", "vocabularies"},
     {"graph_mixer"},
     {"mixer", "mix_schedule"},
@@ -28,8 +29,10 @@ GROUPS = [
     {
         "llama_config",
         "llama_presets",
+        "config_files",
         "rotary",
         "layers",
+        "causal_attention",
         "attention",
         "llama",
         "optim",

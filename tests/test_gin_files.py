@@ -1,6 +1,8 @@
 """Every gin file is parsed and finalised; what it binds is built, large networks by shape alone."""
 
+import dataclasses
 import functools
+import json
 import re
 
 import gin
@@ -19,7 +21,8 @@ FILES = sorted(str(path.relative_to(ROOT)) for path in ROOT.rglob("*.gin"))
 RUNS = [name for name in FILES if name.split("/")[0] in ("main_results", "table3", "table4")]
 RECIPES = [name for name in FILES if name.startswith("recipes/")] + ["quickstart.gin"]
 EVALUATIONS = [name for name in FILES if name.startswith("evaluation/")]
-SIZES = [name.split("/")[1].removesuffix(".gin") for name in FILES if name.startswith("models/")]
+MODELS = [name.split("/")[1].removesuffix(".gin") for name in FILES if name.startswith("models/")]
+SIZES = [name for name in MODELS if name != "from_checkpoint"]
 
 # What every training file leaves to the user.
 REQUIRED = {
@@ -147,6 +150,18 @@ def test_models_have_their_parameters(size, built):
     shapes = jax.eval_shape(init, jax.random.key(0), tokens, tokens)
     leaves = jax.tree.leaves(shapes["params"])
     assert sum(leaf.size for leaf in leaves) == stated == llama.PRESETS[size].num_parameters
+
+
+def test_every_preset_has_a_file():
+    assert sorted(SIZES) == sorted(llama.PRESETS)
+
+
+def test_the_network_of_a_checkpoint(built, tmp_path):
+    config = dataclasses.replace(llama.PRESETS["debug"], num_layers=3)
+    (tmp_path / "model_config.json").write_text(json.dumps(config.to_json()))
+    macros = {**REQUIRED, "INITIAL_CHECKPOINT_PATH": f"'{tmp_path}'", "NUM_PARTITIONS": "1"}
+    load("recipes/commit.gin", "models/from_checkpoint.gin", **macros)
+    assert built()["model"].module.config == config
 
 
 @pytest.mark.parametrize("name", ["quickstart.gin", "main_results/commit.gin"])

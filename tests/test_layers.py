@@ -1,7 +1,9 @@
 """Each layer against a plain NumPy statement of its formula."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from commit_t5x import layers
 
@@ -33,3 +35,20 @@ def test_mlp_is_swiglu():
     params = {"wi_0": {"kernel": wi_0}, "wi_1": {"kernel": wi_1}, "wo": {"kernel": wo}}
     actual = layers.MLP(mlp_dim=6).apply({"params": params}, x)
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_gradients_of_a_linear_layer(dtype):
+    x, kernel, bias, out = normal(2, 3, 4), normal(4, 6), normal(6), normal(2, 3, 6)
+    module = layers.Linear(6, ("embed", "mlp"), use_bias=True, dtype=jnp.dtype(dtype))
+
+    def loss(params, x):
+        return jnp.sum(out * module.apply({"params": params}, x))
+
+    params = {"kernel": kernel, "bias": bias}
+    grads, x_grad = jax.grad(loss, argnums=(0, 1))(params, x)
+    tolerance = {"rtol": 1e-4, "atol": 1e-5} if dtype == "float32" else {"rtol": 0.05, "atol": 0.1}
+    np.testing.assert_allclose(x_grad, out @ kernel.T, **tolerance)
+    np.testing.assert_allclose(grads["kernel"], np.einsum("bli,blo->io", x, out), **tolerance)
+    np.testing.assert_allclose(grads["bias"], out.sum((0, 1)), **tolerance)
+    assert x_grad.dtype == grads["kernel"].dtype == jnp.float32

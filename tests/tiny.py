@@ -81,7 +81,23 @@ class TinyNetwork(nn.Module):
     config: TinyConfig = TinyConfig()
     dropout_rate: float = 0.0
 
-    @nn.compact
+    def setup(self):
+        config = self.config
+
+        def weight(name, shape, axes):
+            init = nn.initializers.normal(0.3)
+            return nn_partitioning.param_with_axes(
+                name, init, shape, jnp.float32, axes=axes, module=self
+            )
+
+        self.embedding = weight(
+            "embedding", (config.vocab_size, config.emb_dim), ("vocab", "embed")
+        )
+        self.wi = weight("wi", (config.emb_dim, config.mlp_dim), ("embed", "mlp"))
+        self.wo = weight("wo", (config.mlp_dim, config.emb_dim), ("mlp", "embed"))
+        self.head = weight("head", (config.emb_dim, config.vocab_size), ("embed", "vocab"))
+        self.dropout = nn.Dropout(self.dropout_rate)
+
     def __call__(
         self,
         decoder_input_tokens,
@@ -91,22 +107,17 @@ class TinyNetwork(nn.Module):
         *,
         enable_dropout=True,
     ):
-        config = self.config
+        return self.hidden(decoder_input_tokens, enable_dropout=enable_dropout) @ self.head
 
-        def weight(name, shape, axes):
-            init = nn.initializers.normal(0.3)
-            return nn_partitioning.param_with_axes(name, init, shape, jnp.float32, axes=axes)
-
-        embedding = weight("embedding", (config.vocab_size, config.emb_dim), ("vocab", "embed"))
-        wi = weight("wi", (config.emb_dim, config.mlp_dim), ("embed", "mlp"))
-        wo = weight("wo", (config.mlp_dim, config.emb_dim), ("mlp", "embed"))
-        head = weight("head", (config.emb_dim, config.vocab_size), ("embed", "vocab"))
-        x = embedding[decoder_input_tokens]
+    def hidden(self, tokens, segment_ids=None, positions=None, *, enable_dropout):
+        x = self.embedding[tokens]
         counts = jnp.arange(1, x.shape[1] + 1)[:, None]
         x = x + jnp.cumsum(x, axis=1) / counts
         x = nn_partitioning.with_sharding_constraint(x, ("batch", "length", "embed"))
-        x = nn.Dropout(self.dropout_rate)(nn.silu(x @ wi), deterministic=not enable_dropout) @ wo
-        return (x @ head).astype(jnp.float32)
+        return self.dropout(nn.silu(x @ self.wi), deterministic=not enable_dropout) @ self.wo
+
+    def output_kernel(self):
+        return self.head
 
 
 def batch(rows: int = 8, length: int = LENGTH, seed: int = 0) -> dict[str, np.ndarray]:

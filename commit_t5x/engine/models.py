@@ -10,6 +10,7 @@ import seqio
 from flax import linen as nn
 
 from commit_t5x.engine import losses
+from commit_t5x.engine.linear_cross_entropy import linear_cross_entropy
 from commit_t5x.optim import Optimizer
 
 Batch = Mapping[str, jax.Array]
@@ -19,7 +20,8 @@ class DecoderOnlyModel:
     """Wraps a decoder-only network, with T5X's name and arguments.
 
     Args:
-      module: a network with the call signature of `commit_t5x.llama.Llama`.
+      module: a network with the call signature of `commit_t5x.llama.Llama`, and its methods
+        `hidden` and `output_kernel`.
       vocabulary: of the tokens; gives bos_id, eos_id and decoding.
       optimizer_def: e.g. `commit_t5x.optim.adamw(...)`, or any optax transformation. None for
         evaluation and inference.
@@ -27,6 +29,7 @@ class DecoderOnlyModel:
       loss_normalizing_factor: "AVERAGE_PER_SEQUENCE" or "NUM_REAL_TARGET_TOKENS"; see
         `commit_t5x.engine.losses`.
       z_loss: coefficient of the z-loss.
+      loss_chunk_length: positions of each row whose logits exist at a time; None for all of them.
 
     A batch maps feature names to integers [batch, length]: decoder_input_tokens,
     decoder_target_tokens, decoder_loss_weights, and for packed rows decoder_segment_ids and
@@ -44,6 +47,7 @@ class DecoderOnlyModel:
         feature_converter_cls: Callable[..., seqio.FeatureConverter] | None = None,
         loss_normalizing_factor: str = losses.AVERAGE_PER_SEQUENCE,
         z_loss: float = 0.0,
+        loss_chunk_length: int | None = None,
     ):
         losses.check_loss_normalizing_factor(loss_normalizing_factor)
         self.module = module
@@ -52,6 +56,7 @@ class DecoderOnlyModel:
         self.FEATURE_CONVERTER_CLS = feature_converter_cls
         self.loss_normalizing_factor = loss_normalizing_factor
         self.z_loss = z_loss
+        self.loss_chunk_length = loss_chunk_length
 
     @property
     def config(self) -> Any:
@@ -102,19 +107,27 @@ class DecoderOnlyModel:
           tokens (those with the largest logit, among the loss-bearing), of "loss_tokens" and of
           "tokens" (those that aren't padding).
         """
-        logits = self.compute_logits(params, batch, dropout_rng)
-        targets = batch["decoder_target_tokens"]
+        hidden = self.module.apply(
+            {"params": params},
+            batch["decoder_input_tokens"],
+            batch.get("decoder_segment_ids"),
+            batch.get("decoder_positions"),
+            enable_dropout=dropout_rng is not None,
+            rngs=None if dropout_rng is None else {"dropout": dropout_rng},
+            method="hidden",
+        )
+        kernel = self.module.apply({"params": params}, method="output_kernel")
         if denominator is None:
             denominator = self.loss_denominator(batch)
-        token_losses, penalties, likeliest = losses.cross_entropy(logits, targets, self.z_loss)
+        targets, bearing = batch["decoder_target_tokens"], batch["decoder_loss_weights"] > 0
         weights = losses.token_weights(batch["decoder_loss_weights"], self.loss_normalizing_factor)
-        weights = weights / denominator
-        loss = jnp.sum(token_losses * weights)
-        bearing = batch["decoder_loss_weights"] > 0
+        loss, penalty, correct = linear_cross_entropy(
+            hidden, kernel, targets, weights / denominator, self.z_loss, self.loss_chunk_length
+        )
         sums = {
             "loss": loss,
-            "z_loss": jnp.sum(penalties * weights),
-            "correct": jnp.sum(bearing & likeliest),
+            "z_loss": penalty,
+            "correct": correct,
             "loss_tokens": jnp.sum(bearing),
             "tokens": jnp.sum(targets != 0),
         }

@@ -1,0 +1,68 @@
+"""The attention core: softmax of masked scores, in blocks of queries.
+
+Plain operations, since JAX has no fused kernel for CPUs or TPUs behind its own entry point, and
+since weights may go through dropout. A block of queries meets only the keys up to its own end,
+which saves almost half of the work and memory that a causal mask throws away.
+"""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+_MAX_BLOCKS = 8
+_MIN_BLOCK = 64
+
+
+def attend(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    mask: jax.Array,
+    *,
+    is_causal: bool,
+    dropout: Callable[[jax.Array], jax.Array] = lambda weights: weights,
+) -> jax.Array:
+    """Returns the attended values, [batch, queries, heads, head_dim].
+
+    Args:
+      query: [batch, queries, heads, head_dim], in the dtype of the computation.
+      key, value: [batch, keys, kv_heads, head_dim]; heads is a multiple of kv_heads, and
+        neighbouring heads share theirs.
+      mask: bool [batch or 1, 1, queries or 1, keys]; True where a query sees a key. It sees one at
+        least.
+      is_causal: the mask hides, from query i of as many queries as keys, all keys after key i.
+      dropout: applied to the attention weights.
+    """
+    batch, length, heads, dim = query.shape
+    kv_heads = key.shape[2]
+    # Heads go before positions: a matrix product of each head then reads its operands in order.
+    query = query.reshape(batch, length, kv_heads, heads // kv_heads, dim)
+    query = query.transpose(0, 2, 3, 1, 4) * (1.0 / math.sqrt(dim))
+    key, value = key.transpose(0, 2, 1, 3), value.transpose(0, 2, 1, 3)
+    size = max(-(-length // _MAX_BLOCKS), _MIN_BLOCK) if is_causal else length
+    blocks = []
+    for start in range(0, length, size):
+        end = min(start + size, length)
+        seen = end if is_causal else key.shape[2]
+        rows = slice(start, end) if mask.shape[2] > 1 else slice(None)
+        blocks.append(
+            _attend(
+                query[:, :, :, start:end],
+                key[:, :, :seen],
+                value[:, :, :seen],
+                mask[:, :, None, rows, :seen],
+                dropout,
+            )
+        )
+    attended = jnp.concatenate(blocks, axis=3) if len(blocks) > 1 else blocks[0]
+    return attended.transpose(0, 3, 1, 2, 4).reshape(batch, length, heads, dim)
+
+
+def _attend(query, key, value, mask, dropout):
+    """`attend` on [batch, kv_heads, (group,) positions, head_dim]."""
+    scores = jnp.einsum("bkgqd,bksd->bkgqs", query, key, preferred_element_type=jnp.float32)
+    scores = jnp.where(mask, scores, jnp.finfo(jnp.float32).min)
+    weights = dropout(jax.nn.softmax(scores).astype(value.dtype))
+    return jnp.einsum("bkgqs,bksd->bkgqd", weights, value)
