@@ -1,26 +1,35 @@
 """`commit-t5x infer`, or `python -m commit_t5x.infer`: lets a checkpoint answer."""
 
+import argparse
 import sys
 from collections.abc import Sequence
 
 _EXAMPLE = """\
 example:
   commit-t5x infer --gin_file=evaluation/infer.gin --gin_file=models/debug.gin \\
-    --gin.CHECKPOINT_PATH="'out'" --gin.INPUT_PATH="'prompts.txt'" \\
-    --gin.INFER_OUTPUT_DIR="'out/infer'" --gin.TOKENIZER="'tokenizer.model'"
+    --gin.CHECKPOINT_PATH="'out'" --gin.TOKENIZER="'tokenizer.model'" \\
+    --gin.INPUT_PATH="'prompts.txt'" --gin.INFER_OUTPUT_DIR="'out/infer'"
+
+Without INFER_OUTPUT_DIR the answers go to standard output, as JSON lines. INPUT_PATH="'-'" reads
+standard input, a prompt a line. INSTRUCTIONS=True puts each into the prompt of training.
+TEMPERATURE, TOP_K, TOP_P and SEED draw answers instead of taking the likeliest tokens.
 """
+_INTERACTIVE = "--interactive"
 
 
 def main(argv: Sequence[str]) -> None:
     """Runs the command with its arguments; raises InputError on bad input."""
     from commit_t5x.engine import gin_utils, infer  # here: they take seconds to load
 
+    own = argparse.ArgumentParser(add_help=False)
+    own.add_argument(_INTERACTIVE, action="store_true", help="answer what is typed at the terminal")
     gin_utils.run(
-        argv,
+        [*argv, *(["--gin.INTERACTIVE=True"] if _INTERACTIVE in argv else [])],
         infer.infer,
         prog="commit-t5x infer",
-        description="Lets a checkpoint answer the prompts of a task or a file.",
+        description="Lets a checkpoint answer the prompts of a task, a file, or a user.",
         epilog=_EXAMPLE,
+        parents=[own],
     )
 
 

@@ -13,14 +13,16 @@ import dataclasses
 import json
 import pathlib
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+import tensorstore as ts
 from flax import traverse_util
 
-from commit_t5x.engine import data, model_files, train_state, utils
+from commit_t5x.engine import checkpoint_arrays, data, model_files, train_state, utils
 from commit_t5x.errors import InputError
 from commit_t5x.llama_config import LlamaConfig
 
@@ -124,17 +126,62 @@ def save_params(
     Raises:
       InputError: the checkpoint exists.
     """
+    leaves = traverse_util.flatten_dict(params, sep="/")
+    shapes = {path: leaf.shape for path, leaf in leaves.items()}
+    folder, arrays = create_params(model_dir, shapes, step)
+    model_files.write(pathlib.Path(model_dir), config, tokenizer_path)
+    for path, leaf in leaves.items():
+        arrays[path].write(np.asarray(leaf)).result()
+    return folder
+
+
+def create_params(
+    model_dir: str | pathlib.Path, shapes: Mapping[str, tuple[int, ...]], step: int = 0
+) -> tuple[pathlib.Path, dict[str, ts.TensorStore]]:
+    """Makes a checkpoint of weights alone, to be filled in slices.
+
+    Args:
+      model_dir: made if missing.
+      shapes: of the weights by path, joined by slashes.
+      step: names the checkpoint.
+
+    Returns:
+      The checkpoint's folder, and the fp32 arrays to write to; see checkpoint_arrays.create_all.
+
+    Raises:
+      InputError: the checkpoint exists.
+    """
     model_dir = pathlib.Path(model_dir).absolute()
     folder = model_dir / f"{_PREFIX}_{step}"
     if folder.exists():
         raise InputError(f"{folder}: exists; choose another directory")
-    model_files.write(model_dir, config, tokenizer_path)
-    state = {"target": params, "state": {"step": np.asarray(step, np.int32)}}
+    # Orbax writes the tree, with a number in each weight's place: shapes stand in the arrays alone.
+    target = traverse_util.unflatten_dict(dict.fromkeys(shapes, np.zeros((), np.float32)), sep="/")
+    state = {"target": target, "state": {"step": np.asarray(step, np.int32)}}
     options = ocp.CheckpointManagerOptions(step_prefix=_PREFIX, save_root_metadata=False)
     handlers = {_STATE: ocp.PyTreeCheckpointHandler()}
     with ocp.CheckpointManager(model_dir, options=options, item_handlers=handlers) as manager:
         manager.save(step, args=ocp.args.Composite(**{_STATE: ocp.args.PyTreeSave(state)}))
-    return folder
+    return folder, checkpoint_arrays.create_all(folder / _STATE, shapes)
+
+
+def open_params(
+    path: str | pathlib.Path,
+) -> tuple[pathlib.Path, dict[str, ts.TensorStore]]:
+    """Opens the weights of a checkpoint, to be read in slices.
+
+    Args:
+      path: a model directory (latest checkpoint) or a checkpoint_N folder.
+
+    Returns:
+      The checkpoint's folder, and its weights by path, joined by slashes.
+
+    Raises:
+      InputError: there is no checkpoint, or it is damaged.
+    """
+    folder = find(path)
+    paths = traverse_util.flatten_dict(_param_shapes(folder), sep="/")
+    return folder, checkpoint_arrays.open_all(folder / _STATE, paths)
 
 
 class CheckpointManager:
@@ -173,8 +220,10 @@ class CheckpointManager:
 
     def save(self, step: int, state: train_state.TrainState, iterator: data.TrainIterator) -> None:
         """Copies the state and starts writing it; waits for a save that is still under way."""
+        item = state.state_dict()
+        save_args = checkpoint_arrays.save_args(item)
         args = {
-            _STATE: ocp.args.PyTreeSave(state.state_dict()),
+            _STATE: ocp.args.PyTreeSave(item, save_args=save_args),
             _DATASET: _PositionArgs(iterator),
         }
         self._manager.save(step, args=ocp.args.Composite(**args), force=True)

@@ -1,7 +1,7 @@
-"""Greedy decoding: one pass over the prompts, then single-token steps over a key-value cache."""
+"""Decoding: one pass over the prompts, then single-token steps over a key-value cache."""
 
 import functools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import flax
@@ -9,63 +9,87 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from commit_t5x import llama
+from commit_t5x.engine.sampling import Sampling, next_tokens
 from commit_t5x.errors import InputError
-from commit_t5x.llama import Llama
 
 _SMALLEST_BUCKET = 16
 
 
-def greedy_decode(
-    module: Llama,
+def decode(
+    module: llama.Llama,
     params: Mapping[str, Any],
     prompts: Sequence[Sequence[int]],
     max_new_tokens: int,
     eos_id: int,
     stop_ids: Collection[int] = (),
+    *,
+    sampling: Sampling = Sampling(),  # noqa: B008, frozen
+    seed: int = 0,
+    streams: Sequence[int] | None = None,
+    check: Callable[[list[list[int]]], Sequence[bool]] | None = None,
+    check_period: int = 8,
 ) -> list[list[int]]:
-    """Continues each prompt with the likeliest token, step by step.
+    """Continues each prompt token by token.
 
-    The tokens are those that full passes over prompt and continuation would give. Prompts may have
+    The logits are those that full passes over prompt and continuation would give. Prompts may have
     different lengths. Lengths are rounded up to a few sizes, so that a program is compiled for each
     of those and each number of prompts, not for each prompt. Under a mesh, weights that are
     partitioned stay so, and so does the cache by its logical axes.
 
     Args:
-      module: the network; its dropout is off. On CPUs an unrolled one steps about twice as fast as
-        a scanned one, which slices its weights anew in each step: see `llama.unstack_layers`.
+      module: the network; its dropout is off. On CPUs see `unrolled`.
       params: its weights.
       prompts: token ids, BOS included where the model is to see one.
       max_new_tokens: of each continuation.
       eos_id: ends a continuation.
       stop_ids: further tokens that end one, e.g. those with a newline in them.
+      sampling: how tokens are chosen; the likeliest by default.
+      seed: of the random choices.
+      streams: a number for each prompt, by default its place in `prompts`. What is drawn for a
+        prompt follows from seed and number, not from the prompts beside it.
+      check: called every `check_period` steps with the tokens so far; says which rows are done.
+      check_period: steps between two checks.
 
     Returns:
       The new tokens of each prompt, with the one that ended it, if any.
 
     Raises:
-      InputError: a prompt has no token, or max_new_tokens is not positive.
+      InputError: a prompt has no token, max_new_tokens is not positive, or the seed out of range.
 
     Example:
-      >>> greedy_decode(module, params, [[1, 5, 6], [1, 7]], max_new_tokens=3, eos_id=2)
+      >>> decode(module, params, [[1, 5, 6], [1, 7]], max_new_tokens=3, eos_id=2)
       [[9, 9, 2], [11, 4, 30]]
     """
     if max_new_tokens < 1:
         raise InputError(f"max_new_tokens: {max_new_tokens} is not a positive number")
+    if not 0 <= seed < 2**32:
+        raise InputError(f"SEED: {seed} is not a number of 32 bits; use one from 0 on")
     if not all(len(prompt) for prompt in prompts):
         raise InputError("prompts: one is empty; begin it with BOS")
     if not prompts:
         return []
     lengths = np.array([len(prompt) for prompt in prompts], np.int32)
     tokens = np.zeros((len(prompts), bucket(int(lengths.max()))), np.int32)
-    for row, prompt in zip(tokens, prompts, strict=True):
-        row[: len(prompt)] = prompt
+    # On the left, so that all rows end in one column: each step then writes one slot of the cache.
+    padding = tokens.shape[1] - lengths
+    for row, prompt, start in zip(tokens, prompts, padding, strict=True):
+        row[start:] = prompt
     # A table over the vocabulary has one shape, whatever the number of stop ids.
     is_stop = np.zeros(module.config.vocab_size, bool)
     is_stop[[eos_id, *stop_ids]] = True
-    generated, counts = jax.device_get(
-        _decode(module, params, tokens, lengths, is_stop, max_new_tokens, bucket(max_new_tokens))
-    )
-    return [row[:count].tolist() for row, count in zip(generated, counts, strict=True)]
+    streams = np.arange(len(prompts)) if streams is None else np.asarray(streams)
+    keys = _stream_keys(np.uint32(seed), streams.astype(np.uint32))
+    run = functools.partial(_advance, module, sampling, params)
+    state = _begin(module, sampling, params, tokens, padding, is_stop, keys, bucket(max_new_tokens))
+    step, is_done = 1, np.asarray(state.is_done)
+    while step < max_new_tokens and not is_done.all():
+        until = min(step + check_period, max_new_tokens) if check else max_new_tokens
+        state = run(state, is_done, is_stop, keys, until)
+        step, is_done = until, np.asarray(state.is_done)
+        if check:
+            is_done = is_done | np.asarray(check(_generated(state)), bool)
+    return _generated(state)
 
 
 def bucket(length: int) -> int:
@@ -77,79 +101,123 @@ def bucket(length: int) -> int:
     return between if size > _SMALLEST_BUCKET and length <= between else size
 
 
+def unrolled(module: llama.Llama, params: dict[str, Any]) -> tuple[llama.Llama, dict[str, Any]]:
+    """Returns the network and its weights in the form that decodes faster on this machine.
+
+    On CPUs that is the unrolled one, since a scanned one copies each layer's weights in each step.
+    The layers' weights are taken out of `params`, so that no more than one of them is in memory
+    twice. Elsewhere nothing changes.
+    """
+    if not getattr(module, "scan_layers", False) or jax.default_backend() != "cpu":
+        return module, params
+    return module.clone(scan_layers=False), llama.unstack_layers(params, consume=True)
+
+
 @flax.struct.dataclass
 class _State:
     """Of the loop: step is scalar, what follows is [batch, ...]."""
 
     step: jax.Array
     token: jax.Array  # [batch], the last one chosen
+    position: jax.Array  # [batch], of that token
     generated: jax.Array  # [batch, capacity]
     counts: jax.Array  # [batch], tokens generated so far
     is_done: jax.Array  # [batch]
     cache: Any
 
 
-@functools.partial(jax.jit, static_argnums=(0, 6))
-def _decode(
-    module: Llama,
+def _generated(state: _State) -> list[list[int]]:
+    rows, counts = jax.device_get((state.generated, state.counts))
+    return [row[:count].tolist() for row, count in zip(rows, counts, strict=True)]
+
+
+@jax.jit
+def _stream_keys(seed: jax.Array, streams: jax.Array) -> jax.Array:
+    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(jax.random.key(seed), streams)
+
+
+def _append(
+    state: _State, logits: jax.Array, cache: Any, sampling: Sampling, is_stop, keys
+) -> _State:
+    """Chooses the tokens that follow, by logits [batch, vocab]."""
+    step_keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, state.step)
+    token = next_tokens(logits, step_keys, sampling)
+    column = jnp.where(state.is_done, 0, token)[:, None]
+    return _State(
+        step=state.step + 1,
+        token=token,
+        position=state.position + 1,
+        generated=jax.lax.dynamic_update_slice(state.generated, column, (0, state.step)),
+        counts=state.counts + ~state.is_done,
+        is_done=state.is_done | is_stop[token],
+        cache=cache,
+    )
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 7))
+def _begin(
+    module: llama.Llama,
+    sampling: Sampling,
     params: Mapping[str, Any],
-    tokens: jax.Array,  # [batch, prompt_bucket], padded on the right
-    lengths: jax.Array,  # [batch]
+    tokens: jax.Array,  # [batch, prompt_bucket], padded on the left
+    padding: jax.Array,  # [batch]
     is_stop: jax.Array,  # [vocab]
-    max_new_tokens: jax.Array,  # scalar, at most capacity
+    keys: jax.Array,  # [batch]
     capacity: int,
-) -> tuple[jax.Array, jax.Array]:
-    """Returns the generated tokens [batch, capacity] and how many of each row count [batch]."""
+) -> _State:
+    """Returns the state after the first new token."""
     batch, length = tokens.shape
+    positions = jnp.arange(length) - padding[:, None]
     hidden, variables = module.apply(
         {"params": params},
         tokens,
+        (positions >= 0).astype(jnp.int32),  # padding is a segment of its own
+        jnp.maximum(positions, 0),
         enable_dropout=False,
         prefill=True,
-        prefill_lengths=lengths,
         max_decode_length=length + capacity,
         mutable=["cache"],
         method="hidden",
     )
     # Only the last token of each prompt goes through the head.
-    last = jnp.take_along_axis(hidden, lengths[:, None, None] - 1, axis=1)[:, 0]
-    logits = module.apply({"params": params}, last, method="logits")
-
-    def append(state: _State, logits: jax.Array, cache: Any) -> _State:
-        token = jnp.argmax(logits, axis=-1).astype(jnp.int32)
-        column = jnp.where(state.is_done, 0, token)[:, None]
-        return _State(
-            step=state.step + 1,
-            token=token,
-            generated=jax.lax.dynamic_update_slice(state.generated, column, (0, state.step)),
-            counts=state.counts + ~state.is_done,
-            is_done=state.is_done | is_stop[token],
-            cache=cache,
-        )
-
-    def proceed(state: _State) -> jax.Array:
-        return (state.step < max_new_tokens) & ~jnp.all(state.is_done)
-
-    def advance(state: _State) -> _State:
-        token = state.token[:, None]
-        logits, variables = module.apply(
-            {"params": params, "cache": state.cache},
-            token,
-            token,
-            enable_dropout=False,
-            decode=True,
-            mutable=["cache"],
-        )
-        return append(state, logits[:, 0], variables["cache"])
-
+    logits = module.apply({"params": params}, hidden[:, -1], method="logits")
     empty = _State(
         step=jnp.zeros((), jnp.int32),
-        token=jnp.zeros((batch,), jnp.int32),
+        token=tokens[:, -1],
+        position=positions[:, -1],
         generated=jnp.zeros((batch, capacity), jnp.int32),
         counts=jnp.zeros((batch,), jnp.int32),
         is_done=jnp.zeros((batch,), bool),
         cache=None,
     )
-    state = append(empty, logits, variables["cache"])
-    state = jax.lax.while_loop(proceed, advance, state)
-    return state.generated, state.counts
+    return _append(empty, logits, variables["cache"], sampling, is_stop, keys)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=3)
+def _advance(
+    module: llama.Llama,
+    sampling: Sampling,
+    params: Mapping[str, Any],
+    state: _State,
+    is_done: jax.Array,  # [batch], which rows need no more tokens
+    is_stop: jax.Array,  # [vocab]
+    keys: jax.Array,  # [batch]
+    until: jax.Array,  # scalar, at most capacity
+) -> _State:
+    """Returns the state when each row has `until` tokens or is done."""
+
+    def proceed(state: _State) -> jax.Array:
+        return (state.step < until) & ~jnp.all(state.is_done)
+
+    def advance(state: _State) -> _State:
+        logits, variables = module.apply(
+            {"params": params, "cache": state.cache},
+            state.token[:, None],
+            decoder_positions=state.position[:, None],
+            enable_dropout=False,
+            decode=True,
+            mutable=["cache"],
+        )
+        return _append(state, logits[:, 0], variables["cache"], sampling, is_stop, keys)
+
+    return jax.lax.while_loop(proceed, advance, state.replace(is_done=is_done))

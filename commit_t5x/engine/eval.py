@@ -205,6 +205,7 @@ def evaluate(
     evaluator = TrainingEvaluator(dataset_cfg, model, partitioner, eval_steps)
     results[provider.name] = evaluator.evaluate(params)
     if all(can_generate(task) for task in seqio.get_subtasks(provider)):
+        model, params = generation.unrolled(model, params)
         answering = inference_evaluator_cls(dataset_cfg, model, partitioner)
         with rich.progress.Progress(console=rich.console.Console(stderr=True)) as bar:
             shown = bar.add_task("answers", total=None)

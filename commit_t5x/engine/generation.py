@@ -1,12 +1,185 @@
-"""Greedy answers to many prompts, in batches of like length."""
+"""Answers to prompts as text: many in batches of like length, or one as it comes."""
 
+import copy
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import seqio
 
 from commit_t5x.engine import decoding, models, partitioning
+from commit_t5x.engine.sampling import Sampling
 from commit_t5x.errors import InputError
+
+
+class StopStrings:
+    """Strings that end an answer and don't belong to it.
+
+    Args:
+      vocabulary: of the tokens.
+      strings: any of them ends an answer.
+    """
+
+    def __init__(self, vocabulary: seqio.Vocabulary, strings: Sequence[str]):
+        self._vocabulary = vocabulary
+        self.strings = tuple(strings)
+
+    def __bool__(self) -> bool:
+        return bool(self.strings)
+
+    @functools.cached_property
+    def ids(self) -> list[int]:
+        """The tokens whose own text holds one of the strings, so that decoding can end there."""
+        if not self.strings:
+            return []
+        vocabulary = self._vocabulary
+        texts = ((index, vocabulary.decode([index])) for index in range(vocabulary.vocab_size))
+        return [index for index, text in texts if self.found(text)]
+
+    def found(self, text: str) -> bool:
+        """Returns whether an answer ends within a text."""
+        return any(string in text for string in self.strings)
+
+    def cut(self, text: str) -> str:
+        """Returns what stands before the first of the strings."""
+        ends = [text.find(string) for string in self.strings]
+        return text[: min((end for end in ends if end >= 0), default=len(text))]
+
+    def certain(self, text: str) -> str:
+        """Returns the part of an unfinished answer that no later token can take back.
+
+        The end of a text may be the beginning of a stop string, or of a character whose other bytes
+        are yet to come.
+        """
+        text = self.cut(text).rstrip("\ufffd")
+        longest = max(map(len, self.strings), default=1)
+        return text[: max(len(text) - longest + 1, 0)]
+
+
+class Generator:
+    """Continues prompts until EOS, a stop string, or max_new_tokens.
+
+    Args:
+      model: network and vocabulary.
+      partitioner: of the parameters.
+      params: of the network.
+      max_new_tokens: of each answer.
+      add_bos: put BOS before each prompt, as in training.
+      stop: strings that end an answer, and don't belong to it.
+      sampling: how tokens are chosen; the likeliest by default.
+      seed: of the random choices.
+
+    Raises:
+      InputError: max_new_tokens leaves no room for a prompt.
+    """
+
+    def __init__(
+        self,
+        model: models.DecoderOnlyModel,
+        partitioner: partitioning.PjitPartitioner,
+        params: Any,
+        *,
+        max_new_tokens: int = 256,
+        add_bos: bool = True,
+        stop: Sequence[str] = (),
+        sampling: Sampling = Sampling(),  # noqa: B008, frozen
+        seed: int = 0,
+    ):
+        self._room = model.config.max_length - max_new_tokens - add_bos
+        if self._room < 1:
+            raise InputError(
+                f"max_new_tokens: {max_new_tokens} leaves no room for a prompt in the network's "
+                f"{model.config.max_length} tokens"
+            )
+        self._vocabulary = model.vocabulary
+        self._bos = [model.vocabulary.bos_id] if add_bos else []
+        self._stop = StopStrings(model.vocabulary, stop)
+        self._scope = partitioner.scope
+        self._decode = functools.partial(
+            decoding.decode,
+            model.module,
+            params,
+            max_new_tokens=max_new_tokens,
+            eos_id=model.vocabulary.eos_id,
+            sampling=sampling,
+            seed=seed,
+        )
+
+    def answers(
+        self,
+        prompts: Sequence[Sequence[int]],
+        batch_size: int,
+        on_batch: Callable[[int], None] = lambda done: None,
+    ) -> list[str]:
+        """Answers prompts in batches; what is drawn for one doesn't depend on the others.
+
+        Args:
+          prompts: token ids without BOS. What doesn't fit the network's length together with
+            max_new_tokens is cut from the left.
+          batch_size: prompts decoded together.
+          on_batch: called with the number of prompts after each batch.
+        """
+        cut = list(map(self._cut, prompts))
+        answers = [""] * len(prompts)
+        longest_first = sorted(range(len(cut)), key=lambda index: -len(cut[index]))
+        for start in range(0, len(cut), batch_size):
+            batch = longest_first[start : start + batch_size]
+            # Filled up to one size, so that one program serves; a repeated prompt costs no step.
+            filled = batch + batch[-1:] * (batch_size - len(batch))
+            with self._scope():
+                generated = self._decode(
+                    prompts=[cut[index] for index in filled],
+                    stop_ids=self._stop.ids,
+                    streams=filled,
+                    check=self._ended if self._stop else None,
+                )
+            for index, tokens in zip(batch, generated, strict=False):
+                answers[index] = self._stop.cut(self._text(tokens))
+            on_batch(len(batch))
+        return answers
+
+    def stream(
+        self, prompt: Sequence[int], on_text: Callable[[str], None], number: int = 0
+    ) -> None:
+        """Answers one prompt, and calls `on_text` with each part of the answer as it comes.
+
+        Args:
+          prompt: token ids without BOS, cut as in `answers`.
+          on_text: called with text that is final.
+          number: of the prompt; with the seed it fixes what is drawn.
+        """
+        shown = 0
+
+        def show(text: str) -> None:
+            nonlocal shown
+            if len(text) > shown:
+                on_text(text[shown:])
+                shown = len(text)
+
+        def check(rows: list[list[int]]) -> list[bool]:
+            show(self._stop.certain(self._text(rows[0])))
+            return self._ended(rows)
+
+        with self._scope():
+            [tokens] = self._decode(
+                prompts=[self._cut(prompt)],
+                stop_ids=self._stop.ids,
+                streams=[number],
+                check=check,
+                check_period=1,
+            )
+        show(self._stop.cut(self._text(tokens)))
+
+    def _cut(self, prompt: Sequence[int]) -> list[int]:
+        return [*self._bos, *map(int, prompt[-self._room :])]
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        if self._vocabulary.eos_id in tokens:
+            tokens = tokens[: tokens.index(self._vocabulary.eos_id)]
+        return self._vocabulary.decode(tokens)
+
+    def _ended(self, rows: Sequence[Sequence[int]]) -> list[bool]:
+        return [self._stop.found(self._text(tokens)) for tokens in rows]
 
 
 def generate(
@@ -16,70 +189,15 @@ def generate(
     prompts: Sequence[Sequence[int]],
     *,
     batch_size: int,
-    max_new_tokens: int = 256,
-    add_bos: bool = True,
-    stop: Sequence[str] = (),
     on_batch: Callable[[int], None] = lambda done: None,
+    **options: Any,
 ) -> list[str]:
-    """Continues each prompt greedily until EOS, a stop string, or max_new_tokens.
-
-    Args:
-      model: network and vocabulary.
-      partitioner: of the parameters.
-      params: of the network.
-      prompts: token ids without BOS. What doesn't fit the network's length together with
-        max_new_tokens is cut from the left.
-      batch_size: prompts decoded together.
-      max_new_tokens: of each answer.
-      add_bos: put BOS before each prompt, as in training.
-      stop: strings that end an answer, and don't belong to it.
-      on_batch: called with the number of prompts after each batch.
-
-    Returns:
-      The answers as text.
-
-    Raises:
-      InputError: max_new_tokens leaves no room for a prompt.
-    """
-    bos = [model.vocabulary.bos_id] if add_bos else []
-    room = model.config.max_length - max_new_tokens - len(bos)
-    if room < 1:
-        raise InputError(
-            f"max_new_tokens: {max_new_tokens} leaves no room for a prompt in the network's "
-            f"{model.config.max_length} tokens"
-        )
-    cut = [[*bos, *map(int, prompt[-room:])] for prompt in prompts]
-    stop_ids = _stop_ids(model.vocabulary, stop)
-    answers = [""] * len(prompts)
-    longest_first = sorted(range(len(cut)), key=lambda index: -len(cut[index]))
-    for start in range(0, len(cut), batch_size):
-        batch = longest_first[start : start + batch_size]
-        # Filled up to one size, so that one program serves; a repeated prompt costs no extra step.
-        rows = [cut[index] for index in batch + batch[-1:] * (batch_size - len(batch))]
-        with partitioner.scope():
-            generated = decoding.greedy_decode(
-                model.module, params, rows, max_new_tokens, model.vocabulary.eos_id, stop_ids
-            )
-        for index, tokens in zip(batch, generated, strict=False):
-            answers[index] = _text(model.vocabulary, tokens, stop)
-        on_batch(len(batch))
-    return answers
+    """Answers prompts once: `Generator(model, ..., **options).answers(prompts, ...)`."""
+    return Generator(model, partitioner, params, **options).answers(prompts, batch_size, on_batch)
 
 
-def _text(vocabulary: seqio.Vocabulary, tokens: Sequence[int], stop: Sequence[str]) -> str:
-    if vocabulary.eos_id in tokens:
-        tokens = tokens[: tokens.index(vocabulary.eos_id)]
-    text = vocabulary.decode(tokens)
-    ends = [text.find(string) for string in stop]
-    return text[: min((end for end in ends if end >= 0), default=len(text))]
-
-
-def _stop_ids(vocabulary: seqio.Vocabulary, stop: Sequence[str]) -> list[int]:
-    """Returns the ids of the tokens that hold a stop string, after which nothing is needed.
-
-    A stop string made of several tokens isn't among them; it is cut off afterwards.
-    """
-    if not stop:
-        return []
-    texts = ((index, vocabulary.decode([index])) for index in range(vocabulary.vocab_size))
-    return [index for index, text in texts if any(string in text for string in stop)]
+def unrolled(model: models.DecoderOnlyModel, params: Any) -> tuple[models.DecoderOnlyModel, Any]:
+    """Does for a model what `decoding.unrolled` does; its layers leave `params`."""
+    model = copy.copy(model)
+    model.module, params = decoding.unrolled(model.module, params)
+    return model, params

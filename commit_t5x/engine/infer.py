@@ -1,19 +1,32 @@
-"""Greedy continuations of a task's inputs, or of the prompts in a file, as JSON lines."""
+"""Answers to a task's inputs, to the prompts of a file, or to those typed at the terminal."""
 
 import itertools
+import json
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import rich.console
 import rich.progress
 import seqio
 
-from commit_t5x import records
-from commit_t5x.engine import data, eval, generation, gin_utils, models, partitioning, utils
+from commit_t5x import records, templates
+from commit_t5x.engine import (
+    data,
+    eval,
+    generation,
+    gin_utils,
+    interactive,
+    models,
+    partitioning,
+    utils,
+)
+from commit_t5x.engine.sampling import Sampling
 from commit_t5x.errors import InputError
 
-_PROMPT_FIELDS = ("prompt", "inputs", "text")
+_PROMPT_FIELDS = ("prompt", "instruction", "inputs", "text")
+_STANDARD_INPUT = "-"
 
 
 def infer(
@@ -22,79 +35,125 @@ def infer(
     dataset_cfg: utils.DatasetConfig,
     restore_checkpoint_cfg: utils.RestoreCheckpointConfig,
     partitioner: partitioning.PjitPartitioner,
-    output_dir: str,
+    output_dir: str | None = None,
     input_path: str | None = None,
+    converse: bool = False,
+    instructions: bool = False,
     num_examples: int | None = None,
     max_new_tokens: int = 256,
     add_bos: bool = True,
     stop: Sequence[str] = (),
+    sampling: Sampling = Sampling(),  # noqa: B008, frozen
+    seed: int = 0,
     summarize_config_fn: Callable = gin_utils.summarize_gin_config,
 ) -> list[dict[str, Any]]:
-    """Continues prompts greedily and writes OUTPUT_DIR/{task or file name}.jsonl.
+    """Continues prompts and writes a JSON line for each.
 
     A line is `{"prompt": ..., "prediction": ...}`; for prompts of a JSON file with the other fields
-    of the record, too.
+    of the record, too. The lines are those of OUTPUT_DIR/{task, file name or stdin}.jsonl, or of
+    standard output, in the order of the prompts.
 
     Args:
       model: network and vocabulary.
       dataset_cfg: whose inputs to continue if there is no file; its batch_size counts either way.
       restore_checkpoint_cfg: whose weights.
       partitioner: mesh and rules.
-      output_dir: made if missing.
-      input_path: a JSON, JSONL or Parquet file with a field prompt, inputs or text, or a text file
-        with prompts between blank lines.
+      output_dir: made if missing; None for standard output.
+      input_path: a JSON, JSONL or Parquet file with a field prompt, instruction, inputs or text, a
+        text file with prompts between blank lines, or "-": standard input, a prompt a line.
+      converse: answer what is typed at the terminal instead; see `interactive.converse`.
+      instructions: what is read or typed are instructions, to be put into the prompt that the
+        network was trained on, with the record's field `input` where there is one.
       num_examples: prompts to stop after; None for all.
       max_new_tokens: of each continuation.
       add_bos: put BOS before each prompt, as in training.
       stop: strings that end a continuation.
-      summarize_config_fn: writes the gin configuration.
+      sampling: how tokens are chosen; the likeliest by default.
+      seed: of the random choices; each prompt draws by its place, whatever the batch_size.
+      summarize_config_fn: writes the gin configuration into output_dir.
 
     Returns:
       What the lines hold.
 
     Raises:
-      InputError: neither or both of file and task, no such file, task, split or checkpoint.
+      InputError: not one of file, task and terminal, no such file, task, split or checkpoint.
     """
-    if dataset_cfg.enabled == (input_path is not None):
-        raise InputError("INPUT_PATH, MIXTURE_OR_TASK_NAME: set one of the two")
+    if dataset_cfg.enabled + (input_path is not None) + converse != 1:
+        raise InputError(
+            "INPUT_PATH, MIXTURE_OR_TASK_NAME: set one of the two, or give --interactive"
+        )
+    encode = model.vocabulary.encode
+    fill = _filled if instructions else lambda text, record: text
     if input_path is not None:
-        name, found = pathlib.Path(input_path).stem, _prompts_of_file(input_path, model.vocabulary)
-    else:
+        name = "stdin" if input_path == _STANDARD_INPUT else pathlib.Path(input_path).stem
+        found = ((line, encode(fill(*text))) for line, text in _texts(input_path))
+    elif dataset_cfg.enabled:
         name, found = dataset_cfg.mixture_or_task_name, _prompts_of_task(dataset_cfg, model)
+    else:
+        found = ()
     found = list(itertools.islice(found, num_examples))
-    prompts = [tokens for _, tokens in found]
     params, _ = eval.restore_weights(model, partitioner, restore_checkpoint_cfg)
+    model, params = generation.unrolled(model, params)
+    generator = generation.Generator(
+        model,
+        partitioner,
+        params,
+        max_new_tokens=max_new_tokens,
+        add_bos=add_bos,
+        stop=stop,
+        sampling=sampling,
+        seed=seed,
+    )
+    if converse:
+        interactive.converse(generator, lambda line: encode(fill(line, {})))
+        return []
     with rich.progress.Progress(console=rich.console.Console(stderr=True)) as bar:
-        shown = bar.add_task("prompts", total=len(prompts))
-        answers = generation.generate(
-            model,
-            partitioner,
-            params,
-            prompts,
-            batch_size=dataset_cfg.batch_size,
-            max_new_tokens=max_new_tokens,
-            add_bos=add_bos,
-            stop=stop,
-            on_batch=lambda done: bar.advance(shown, done),
+        shown = bar.add_task("prompts", total=len(found))
+        answers = generator.answers(
+            [tokens for _, tokens in found],
+            dataset_cfg.batch_size,
+            lambda done: bar.advance(shown, done),
         )
     lines = [
         {**record, "prediction": answer} for (record, _), answer in zip(found, answers, strict=True)
     ]
-    output_path = pathlib.Path(output_dir)
-    summarize_config_fn(output_path, None, 0)
-    eval.write_jsonl(output_path / f"{name}.jsonl", lines)
+    if output_dir is None:
+        for line in lines:
+            print(json.dumps(line, ensure_ascii=False))
+    else:
+        output_path = pathlib.Path(output_dir)
+        summarize_config_fn(output_path, None, 0)
+        eval.write_jsonl(output_path / f"{name}.jsonl", lines)
     return lines
 
 
-def _prompts_of_file(
-    path: str, vocabulary: seqio.Vocabulary
-) -> Iterator[tuple[dict[str, Any], list[int]]]:
-    for position, record in records.read_records(path):
+def _texts(path: str) -> Iterator[tuple[dict[str, Any], tuple[str, Mapping[str, Any]]]]:
+    """Yields what an output line begins with, and a prompt's text with its record."""
+    for position, record in _lines() if path == _STANDARD_INPUT else records.read_records(path):
         field = next((field for field in _PROMPT_FIELDS if field in record), None)
         if field is None or not isinstance(record[field], str):
-            raise InputError(f"{position}: no text in a field prompt, inputs or text; add one")
+            fields = f"{', '.join(_PROMPT_FIELDS[:-1])} or {_PROMPT_FIELDS[-1]}"
+            raise InputError(f"{position}: no text in a field {fields}; add one")
         others = {name: value for name, value in record.items() if name != field}
-        yield {"prompt": record[field], **others}, list(vocabulary.encode(record[field]))
+        yield {"prompt": record[field], **others}, (record[field], record)
+
+
+def _lines() -> Iterator[tuple[str, dict[str, str]]]:
+    """Yields (position, record) of the lines of standard input; blank ones are no prompts."""
+    for number, line in enumerate(sys.stdin.buffer, start=1):
+        position = f"standard input:{number}"
+        try:
+            text = line.decode("utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{position}: not UTF-8; convert it to UTF-8") from error
+        if text.strip():
+            yield position, {"prompt": text}
+
+
+def _filled(instruction: str, record: Mapping[str, Any]) -> str:
+    """Returns the prompt of training, in PROMPT_LANGUAGE, for an instruction."""
+    values = {"instruction": instruction, "input": str(record.get("input") or "")}
+    return templates.get_prompts().choose(values).render(values).text
 
 
 def _prompts_of_task(

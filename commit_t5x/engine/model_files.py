@@ -5,10 +5,11 @@ import os
 import pathlib
 from typing import Any
 
+from commit_t5x import tokenizer_files
 from commit_t5x.errors import InputError
 from commit_t5x.llama_config import LlamaConfig
 
-_CONFIG_FILE = "model_config.json"
+CONFIG_FILE = "model_config.json"
 # A network may be run on longer or shorter rows than its weights were made for.
 _MAY_DIFFER = ("max_length",)
 
@@ -19,17 +20,15 @@ def write(model_dir: pathlib.Path, config: Any, tokenizer_path: str | pathlib.Pa
     Args:
       model_dir: made if missing.
       config: of the network, with a `to_json`; None for none.
-      tokenizer_path: a SentencePiece .model or a Hugging Face .json file; None for none.
+      tokenizer_path: a SentencePiece .model or a Hugging Face tokenizer.json; None for none.
     """
     model_dir.mkdir(parents=True, exist_ok=True)
     if config is not None:
         text = json.dumps(config.to_json(), indent=2) + "\n"
-        _replace(model_dir / _CONFIG_FILE, text.encode())
+        _replace(model_dir / CONFIG_FILE, text.encode())
     if tokenizer_path is not None:
-        tokenizer_path = pathlib.Path(tokenizer_path)
-        target = model_dir / f"tokenizer{tokenizer_path.suffix}"
-        if not (target.exists() and target.samefile(tokenizer_path)):
-            _replace(target, tokenizer_path.read_bytes())
+        for name, content in tokenizer_files.read(tokenizer_path).items():
+            _replace(model_dir / name, content)
 
 
 def _replace(path: pathlib.Path, content: bytes) -> None:
@@ -44,7 +43,7 @@ def read_config(model_dir: pathlib.Path) -> LlamaConfig:
     Raises:
       InputError: the file is missing or broken.
     """
-    path = model_dir / _CONFIG_FILE
+    path = model_dir / CONFIG_FILE
     try:
         return LlamaConfig.from_json(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
@@ -59,7 +58,7 @@ def check_config(model_dir: pathlib.Path, config: Any) -> None:
     Equal shapes aren't enough: with another rope_theta or norm_eps the same weights compute
     something else.
     """
-    path = model_dir / _CONFIG_FILE
+    path = model_dir / CONFIG_FILE
     if config is None or not path.is_file():
         return
     saved = json.loads(path.read_text(encoding="utf-8"))
@@ -73,5 +72,4 @@ def check_config(model_dir: pathlib.Path, config: Any) -> None:
 
 def tokenizer(model_dir: pathlib.Path) -> pathlib.Path | None:
     """Returns the tokenizer file in a model directory, or None."""
-    files = [path for path in sorted(model_dir.glob("tokenizer.*")) if path.suffix != ".tmp"]
-    return files[0] if files else None
+    return tokenizer_files.find(model_dir)

@@ -17,6 +17,7 @@ from flax.linen import partitioning as nn_partitioning
 from small_llama import CONFIG, init, random_tokens
 
 from commit_t5x.engine import decoding, partitioning
+from commit_t5x.engine.sampling import Sampling
 from commit_t5x.llama import Llama
 
 
@@ -25,8 +26,10 @@ def main():
     params = init(module)
     prompts = [[1, 5, 6], [1], [1, 7, 8, 9], [1, 2]]
 
-    def decode(params):
-        return decoding.greedy_decode(module, params, prompts, max_new_tokens=12, eos_id=0)
+    def decode(module, params):
+        greedy = decoding.decode(module, params, prompts, max_new_tokens=12, eos_id=0)
+        options = {"sampling": Sampling(0.8, top_k=9, top_p=0.9), "seed": 1}
+        return greedy, decoding.decode(module, params, prompts, 12, eos_id=0, **options)
 
     partitioner = partitioning.PjitPartitioner(num_partitions=2)
     tokens = random_tokens(0)
@@ -41,11 +44,12 @@ def main():
         is_leaf=lambda x: isinstance(x, jax.sharding.PartitionSpec),
     )
     sharded = jax.device_put(params, shardings)
-    kernel = sharded["layers"]["mlp"]["wi_0"]["kernel"]
+    unrolled, sharded = decoding.unrolled(module, sharded)
+    kernel = sharded["layers_0"]["mlp"]["wi_0"]["kernel"]
     with partitioner.scope():
-        on_mesh = decode(sharded)
+        on_mesh = decode(unrolled, sharded)
     share = kernel.addressable_shards[0].data.size / kernel.size
-    print(json.dumps({"single": decode(params), "mesh": on_mesh, "share": share}))
+    print(json.dumps({"single": decode(module, params), "mesh": on_mesh, "share": share}))
 
 
 if __name__ == "__main__":

@@ -3,17 +3,21 @@ import json
 import pathlib
 import subprocess
 import sys
+import weakref
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
+import transformers
 from small_llama import CONFIG, apply, init, random_tokens
 
-from commit_t5x import llama
+from commit_t5x.conversion import hf
 from commit_t5x.engine import decoding
+from commit_t5x.engine.sampling import Sampling
 from commit_t5x.errors import InputError
-from commit_t5x.llama import Llama
+from commit_t5x.llama import Llama, RopeScaling
 
 MODULE = Llama(CONFIG)
 PARAMS = init(MODULE)
@@ -41,12 +45,85 @@ EXPECTED = [naive(prompt, [], 20) for prompt in PROMPTS]
 def test_ragged_prompts_decode_as_by_full_passes():
     assert NO_EOS not in sum(EXPECTED, [])
     assert len({tuple(row) for row in EXPECTED}) == 3
-    assert decoding.greedy_decode(MODULE, PARAMS, PROMPTS, 20, NO_EOS) == EXPECTED
+    assert decoding.decode(MODULE, PARAMS, PROMPTS, 20, NO_EOS) == EXPECTED
 
 
-def test_unrolled_network_decodes_alike():
-    module, params = Llama(CONFIG, scan_layers=False), llama.unstack_layers(PARAMS)
-    assert decoding.greedy_decode(module, params, PROMPTS, 20, NO_EOS) == EXPECTED
+def test_unrolled_network_decodes_alike_and_frees_the_weights():
+    given = jax.tree.map(jnp.copy, PARAMS)
+    stacked = list(map(weakref.ref, jax.tree.leaves(given["layers"])))
+    module, params = decoding.unrolled(MODULE, given)
+    assert not module.scan_layers
+    assert {"layers_0", "layers_1", "layers_2"} < set(params)
+    assert "layers" not in given and not any(leaf() is not None for leaf in stacked)
+    assert decoding.decode(module, params, PROMPTS, 20, NO_EOS) == EXPECTED
+    assert decoding.unrolled(module, params)[1] is params
+
+
+VARIETIES = {
+    "multi-head": dataclasses.replace(CONFIG, num_kv_heads=CONFIG.num_heads),
+    "grouped": CONFIG,
+    "tied": dataclasses.replace(CONFIG, tied_embeddings=True),
+    "biased": dataclasses.replace(CONFIG, attention_bias=True, mlp_bias=True, head_dim=12),
+    "llama3": dataclasses.replace(
+        CONFIG,
+        rope_theta=500000.0,
+        rope_scaling=RopeScaling("llama3", 8.0, original_max_length=32),
+    ),
+}
+
+
+@pytest.mark.parametrize("config", VARIETIES.values(), ids=VARIETIES)
+def test_continuations_are_those_of_hugging_face(tmp_path, config):
+    module = Llama(config, scan_layers=False)
+    params = init(module, seed=3)
+    hf.export_hf(params, config, tmp_path / "hf")
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf")
+    theirs.generation_config.eos_token_id = None
+    longest = max(map(len, PROMPTS))
+    rows = torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt in PROMPTS])
+    lengths = torch.tensor([[len(prompt)] for prompt in PROMPTS])
+    generated = theirs.generate(
+        rows,
+        attention_mask=(torch.arange(longest) >= longest - lengths).long(),
+        max_new_tokens=20,
+        do_sample=False,
+        pad_token_id=0,
+    )
+    expected = generated[:, longest:].tolist()
+    assert NO_EOS not in sum(expected, [])
+    assert len(set(sum(expected, []))) > 5
+    assert decoding.decode(module, params, PROMPTS, 20, NO_EOS) == expected
+
+
+def test_what_is_drawn_depends_on_seed_and_number_alone():
+    def draw(prompts, **options):
+        return decoding.decode(
+            MODULE, PARAMS, prompts, 12, NO_EOS, sampling=Sampling(1.5, top_p=0.99), **options
+        )
+
+    together = draw(PROMPTS)
+    assert draw(PROMPTS) == together
+    assert all(a != b for a, b in zip(together, draw(PROMPTS, seed=1), strict=True))
+    # Alone, in another place, and beside a prompt that needs more padding.
+    assert draw(PROMPTS[1:2], streams=[1]) == together[1:2]
+    assert draw([[1] * 20, PROMPTS[1]], streams=[9, 1])[1] == together[1]
+    first, second = draw([PROMPTS[0], PROMPTS[0]])
+    assert first != second
+
+
+def test_check_ends_rows():
+    seen = []
+
+    def check(rows):
+        seen.append([len(row) for row in rows])
+        return [len(row) >= limit for row, limit in zip(rows, (4, 100, 9), strict=True)]
+
+    decoded = decoding.decode(
+        MODULE, PARAMS, PROMPTS, 20, NO_EOS, check=check, check_period=4
+    )
+    assert seen == [[5, 5, 5], [5, 9, 9], [5, 13, 9], [5, 17, 9], [5, 20, 9]]
+    expected = zip(EXPECTED, (5, 20, 9), strict=True)
+    assert decoded == [row[:count] for row, count in expected]
 
 
 def test_stops_at_eos_and_stop_tokens():
@@ -54,35 +131,41 @@ def test_stops_at_eos_and_stop_tokens():
     expected = [naive(prompt, [eos, stop], 20) for prompt in PROMPTS]
     assert expected != EXPECTED
     assert len({len(row) for row in expected}) > 1
-    decoded = decoding.greedy_decode(MODULE, PARAMS, PROMPTS, 20, eos, stop_ids=[stop])
+    decoded = decoding.decode(MODULE, PARAMS, PROMPTS, 20, eos, stop_ids=[stop])
     assert decoded == expected
     assert decoded[0][-1] in (eos, stop)
 
 
 def test_number_of_new_tokens_is_exact_within_a_bucket():
     for steps in (1, 2, 13):
-        decoded = decoding.greedy_decode(MODULE, PARAMS, PROMPTS[:1], steps, NO_EOS)
+        decoded = decoding.decode(MODULE, PARAMS, PROMPTS[:1], steps, NO_EOS)
         assert decoded == [EXPECTED[0][:steps]]
 
 
 def test_lengths_of_one_bucket_share_a_program():
     def programs():
-        return decoding._decode._cache_size()
+        return decoding._begin._cache_size(), decoding._advance._cache_size()
 
-    decoding.greedy_decode(MODULE, PARAMS, [[1, 2], [1, 3]], 9, NO_EOS)
+    decoding.decode(MODULE, PARAMS, [[1, 2], [1, 3]], 9, NO_EOS)
     before = programs()
     for length, steps in ((1, 3), (7, 16), (16, 1)):
         prompts = [[1] * length, [1, 3]]
-        decoding.greedy_decode(MODULE, PARAMS, prompts, steps, 5, stop_ids=range(steps))
+        decoding.decode(MODULE, PARAMS, prompts, steps, 5, stop_ids=range(steps))
     assert programs() == before
-    decoding.greedy_decode(MODULE, PARAMS, [[1] * 17, [1, 3]], 9, NO_EOS)
-    assert programs() == before + 1
+    decoding.decode(MODULE, PARAMS, [[1] * 17, [1, 3]], 9, NO_EOS)
+    assert programs() == (before[0] + 1, before[1] + 1)
+    # Neither does a seed, or a check, ask for another program.
+    for seed in (1, 2):
+        decoding.decode(
+            MODULE, PARAMS, [[1, 2], [1, 3]], 9, NO_EOS, seed=seed, check=lambda rows: [False] * 2
+        )
+    assert programs() == (before[0] + 1, before[1] + 1)
 
 
 def test_ends_when_all_rows_are_done():
     # The steps that are allowed would take minutes.
     stops = [EXPECTED[0][0], EXPECTED[1][0]]
-    decoded = decoding.greedy_decode(MODULE, PARAMS, PROMPTS[:2], 20_000, NO_EOS, stop_ids=stops)
+    decoded = decoding.decode(MODULE, PARAMS, PROMPTS[:2], 20_000, NO_EOS, stop_ids=stops)
     assert decoded == [[stops[0]], [stops[1]]]
 
 
@@ -96,10 +179,12 @@ def test_bucket():
 
 def test_bad_arguments():
     with pytest.raises(InputError, match="begin it with BOS"):
-        decoding.greedy_decode(MODULE, PARAMS, [[1], []], 3, NO_EOS)
+        decoding.decode(MODULE, PARAMS, [[1], []], 3, NO_EOS)
     with pytest.raises(InputError, match="max_new_tokens: 0"):
-        decoding.greedy_decode(MODULE, PARAMS, [[1]], 0, NO_EOS)
-    assert decoding.greedy_decode(MODULE, PARAMS, [], 3, NO_EOS) == []
+        decoding.decode(MODULE, PARAMS, [[1]], 0, NO_EOS)
+    with pytest.raises(InputError, match="SEED: -1 is not a number of 32 bits"):
+        decoding.decode(MODULE, PARAMS, [[1]], 3, NO_EOS, seed=-1)
+    assert decoding.decode(MODULE, PARAMS, [], 3, NO_EOS) == []
 
 
 @pytest.mark.parametrize("scan_layers", [True, False])
@@ -153,7 +238,7 @@ def test_cache_by_t5x_contract_gives_the_logits_of_a_full_pass(scan_layers):
     for path, leaf in jax.tree_util.tree_flatten_with_path(cache)[0]:
         assert not leaf.any()
         if path[-1].key != "cache_index":
-            assert leaf.shape[batch_axis : batch_axis + 2] == (2, length)
+            assert (leaf.shape[batch_axis], leaf.shape[batch_axis + 2]) == (2, length)
     logits, cache = prefill(cache)
     for row, prompt_length in enumerate(prompt_lengths):
         np.testing.assert_allclose(
@@ -179,4 +264,6 @@ def test_decodes_alike_on_a_mesh():
     found = json.loads(output.splitlines()[-1])
     assert found["share"] == 0.5
     assert found["mesh"] == found["single"]
-    assert len(found["single"][0]) == 12
+    greedy, drawn = found["single"]
+    assert len(greedy[0]) == len(drawn[0]) == 12
+    assert greedy != drawn

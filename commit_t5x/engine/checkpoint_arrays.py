@@ -1,0 +1,120 @@
+"""The weights in a checkpoint's state/ folder as arrays that are read and written in slices.
+
+Orbax reads and writes whole trees. Below them lies tensorstore, which also knows slices, so that a
+model larger than the memory can be converted.
+"""
+
+import math
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import tensorstore as ts
+
+from commit_t5x.errors import InputError
+
+_MAX_CHUNK_BYTES = 2**24
+# As Orbax configures its stores: array metadata within the index, and an index of one node.
+_OCDBT_CONFIG = {"max_inline_value_bytes": 1024, "max_decoded_node_bytes": 10**8}
+
+
+def open_all(state: pathlib.Path, paths: Iterable[str]) -> dict[str, ts.TensorStore]:
+    """Opens weights for reading.
+
+    Args:
+      state: the folder.
+      paths: of the weights, below `target`, joined by slashes.
+
+    Raises:
+      InputError: an array is missing or broken.
+
+    Example:
+      >>> kernels = open_all(state, ["layers/mlp/wo/kernel"])["layers/mlp/wo/kernel"]
+      >>> kernels.shape, kernels[21].read().result().shape
+      ((22, 5632, 2048), (5632, 2048))
+    """
+    context = ts.Context({"cache_pool": {"total_bytes_limit": 0}})
+    specs = {
+        path: {"driver": "auto", "kvstore": _kvstore(state, path, exists=True)} for path in paths
+    }
+    futures = {path: ts.open(spec, read=True, context=context) for path, spec in specs.items()}
+    try:
+        return {path: future.result() for path, future in futures.items()}
+    except ValueError as error:
+        raise InputError(f"{state}: not a readable checkpoint ({_first_line(error)})") from error
+
+
+def create_all(
+    state: pathlib.Path, shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, ts.TensorStore]:
+    """Puts empty fp32 arrays in place of whatever Orbax saved under these names.
+
+    They are chunked by layer, and not compressed: weights hardly shrink, and this is several times
+    faster.
+
+    Args:
+      state: the folder, of a finished checkpoint.
+      shapes: of the weights by path; those below layers/ have the layers as their first axis.
+    """
+    # A checkpoint appears under its name when it is complete; waiting for the disk after each chunk
+    # would take several times as long.
+    context = ts.Context({"file_io_sync": False})
+    return {
+        path: ts.open(
+            {
+                "driver": "zarr",
+                "kvstore": _kvstore(state, path),
+                "metadata": {
+                    "shape": shape,
+                    "chunks": _chunks(shape, stacked=path.startswith("layers/")),
+                    "dtype": "<f4",
+                    "compressor": None,
+                },
+                "store_data_equal_to_fill_value": True,
+            },
+            create=True,
+            delete_existing=True,
+            context=context,
+        ).result()
+        for path, shape in shapes.items()
+    }
+
+
+def save_args(state: Any) -> Any:
+    """Returns Orbax's arguments that chunk a state's arrays as create_all does."""
+
+    def of(path: tuple, leaf: Any) -> ocp.SaveArgs:
+        stacked = np.ndim(leaf) > 0 and any(getattr(key, "key", None) == "layers" for key in path)
+        return ocp.SaveArgs(chunk_byte_size=_MAX_CHUNK_BYTES, shard_axes=(0,) if stacked else ())
+
+    return jax.tree_util.tree_map_with_path(of, state)
+
+
+def _kvstore(state: pathlib.Path, path: str, exists: bool = False) -> dict:
+    name = ".".join(["target", *path.split("/")]) + "/"
+    state = state.absolute()
+    if ocp.type_handlers.is_ocdbt_checkpoint(state):
+        base = {"driver": "file", "path": f"{state}/"}
+        config = {} if exists else {"config": _OCDBT_CONFIG}
+        return {"driver": "ocdbt", "base": base, "path": name, **config}
+    return {"driver": "file", "path": f"{state}/{name}"}
+
+
+def _chunks(shape: tuple[int, ...], stacked: bool) -> list[int]:
+    """Returns a chunk's shape: of one layer, and of 16 MiB at most, so that shards read their own.
+
+    >>> _chunks((22, 2048, 5632), stacked=True)
+    [1, 2048, 1408]
+    """
+    chunk = [1, *shape[1:]] if stacked else [*shape]
+    while 4 * math.prod(chunk) > _MAX_CHUNK_BYTES:
+        widest = chunk.index(max(chunk))
+        chunk[widest] = -(-chunk[widest] // 2)
+    return chunk
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

@@ -1,0 +1,112 @@
+import functools
+
+import jax
+import pytest
+import tiny
+from small_llama import init
+
+from commit_t5x import llama
+from commit_t5x.engine import decoding, generation
+from commit_t5x.engine.sampling import Sampling
+from commit_t5x.errors import InputError
+
+CONFIG = llama.LlamaConfig(
+    vocab_size=tiny.VOCAB_SIZE, emb_dim=16, mlp_dim=24, num_layers=1, num_heads=2, num_kv_heads=1,
+    head_dim=8, max_length=64,
+)  # fmt: skip
+MODEL = tiny.model(llama.Llama(CONFIG), optimizer_def=None)
+PARAMS = init(MODEL.module, seed=4)
+PROMPTS = [tiny.VOCABULARY.encode(text) for text in ("red", "blue green", "a", "pink and cyan")]
+
+
+def generator(**options):
+    options = {"max_new_tokens": 24, **options}
+    return generation.Generator(MODEL, tiny.partitioner(), PARAMS, **options)
+
+
+ANSWERS = generator().answers(PROMPTS, 4)
+
+
+def test_batches_change_nothing():
+    drawn = {"sampling": Sampling(2.0), "seed": 5}
+    expected = generator(**drawn).answers(PROMPTS, 4)
+    assert expected != ANSWERS
+    assert expected != generator(**{**drawn, "seed": 6}).answers(PROMPTS, 4)
+    for size in (1, 3):
+        done = []
+        assert generator().answers(PROMPTS, size, done.append) == ANSWERS
+        assert sum(done) == len(PROMPTS)
+        assert generator(**drawn).answers(PROMPTS, size) == expected
+
+
+def test_a_stop_string_of_several_tokens_ends_decoding_early(monkeypatch):
+    steps = []
+    decode = decoding.decode
+
+    def spy(*args, **kwargs):
+        generated = decode(*args, **kwargs)
+        steps.append(max(map(len, generated)))
+        return generated
+
+    monkeypatch.setattr(decoding, "decode", spy)
+    longest = max(ANSWERS, key=len)
+    stop = longest[2:5]
+    [answer] = generator(stop=[stop]).answers([PROMPTS[ANSWERS.index(longest)]], 1)
+    assert answer == longest.partition(stop)[0]
+    assert len(longest) == 24
+    assert steps[0] < 16
+
+
+@pytest.mark.parametrize("stop", [(), ("a",), ("qz",)])
+def test_streamed_parts_make_the_answer(stop):
+    for number, prompt in enumerate(PROMPTS):
+        parts = []
+        drawn = generator(stop=stop, sampling=Sampling(1.5), seed=2)
+        drawn.stream(prompt, parts.append, number)
+        assert "".join(parts) == drawn.answers(PROMPTS, 4)[number]
+        assert all(parts)
+        assert len(parts) > 3 or stop
+
+
+class Bytes:
+    """A vocabulary whose tokens are bytes."""
+
+    vocab_size = 256
+    eos_id = 0
+
+    def decode(self, ids):
+        return bytes(ids).decode("utf-8", errors="replace")
+
+
+def test_what_may_still_change_is_held_back():
+    stop = generation.StopStrings(Bytes(), ["###", "\n\n"])
+    assert stop.certain("abcdef#") == "abcde"
+    assert stop.certain("abc\n\nd") == "a"  # no more than needed: the rest comes at the end
+    text = "नम"
+    for end in range(1, 7):
+        assert text.startswith(
+            generation.StopStrings(Bytes(), []).certain(Bytes().decode(text.encode()[:end]))
+        )
+    assert generation.StopStrings(Bytes(), []).certain("ab\ufffd") == "ab"
+
+
+def test_cut_and_ids():
+    stop = generation.StopStrings(Bytes(), ["b", "cd"])
+    assert stop.ids == [ord("b")]
+    assert stop.cut("acdb") == "a"
+    assert stop.cut("xyz") == "xyz"
+    assert not generation.StopStrings(Bytes(), []) and stop
+    assert generation.StopStrings(Bytes(), []).ids == []
+
+
+def test_no_room_for_a_prompt():
+    with pytest.raises(InputError, match="max_new_tokens: 64 leaves no room for a prompt"):
+        generator(max_new_tokens=64)
+
+
+def test_unrolled_model_answers_alike():
+    params = jax.tree.map(jax.numpy.copy, PARAMS)
+    model, params = generation.unrolled(MODEL, params)
+    assert MODEL.module.scan_layers and not model.module.scan_layers
+    answer = functools.partial(generation.generate, batch_size=4, max_new_tokens=24)
+    assert answer(model, tiny.partitioner(), params, PROMPTS) == ANSWERS

@@ -1,0 +1,174 @@
+"""`infer` as users run it, with random weights."""
+
+import io
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import pytest
+import tiny
+from small_llama import init
+
+from commit_t5x import llama, resources, templates, vocabularies
+from commit_t5x.engine import checkpoints, infer, partitioning, utils
+from commit_t5x.engine.sampling import Sampling
+from commit_t5x.errors import InputError
+
+CONFIG = llama.preset("debug", vocab_size=3072)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A model directory of the size of models/debug.gin, for the sample tokenizer."""
+    model_dir = tmp_path_factory.mktemp("weights")
+    params = jax.device_get(init(llama.Llama(CONFIG)))
+    checkpoints.save_params(model_dir, params, CONFIG, None)
+    return model_dir
+
+
+def arguments(checkpoint, *flags):
+    return [
+        "infer",
+        "--gin_file=evaluation/infer.gin",
+        "--gin_file=models/debug.gin",
+        "--gin.VOCAB_SIZE=3072",
+        "--gin.TOKENIZER='samples'",
+        f"--gin.CHECKPOINT_PATH='{checkpoint}'",
+        *flags,
+    ]
+
+
+def command(checkpoint, *flags):
+    return [sys.executable, "-m", "commit_t5x.cli", *arguments(checkpoint, *flags)]
+
+
+def call(checkpoint, **options):
+    vocabulary = vocabularies.load(resources.path("samples") / "tokenizer.model")
+    model = tiny.model(llama.Llama(CONFIG), optimizer_def=None)
+    model.vocabulary = vocabulary
+    return infer.infer(
+        model=model,
+        dataset_cfg=tiny.dataset_config(None),
+        restore_checkpoint_cfg=utils.RestoreCheckpointConfig(str(checkpoint)),
+        partitioner=partitioning.PjitPartitioner(devices=jax.devices()[:1]),
+        **{"max_new_tokens": 8, **options},
+    )
+
+
+def test_standard_input_to_standard_output_by_the_real_command(tmp_path, checkpoint):
+    flags = ["--gin.INPUT_PATH='-'", "--gin.MAX_NEW_TOKENS=8", "--gin.BATCH_SIZE=2"]
+    drawn = ["--gin.TEMPERATURE=0.8", "--gin.TOP_K=40", "--gin.TOP_P=0.95", "--gin.SEED=3"]
+    result = subprocess.run(
+        command(checkpoint, *flags, *drawn),
+        input="What is tea?\n\nपानी क्या है?\r\nA third one.".encode(),
+        capture_output=True,
+        cwd=tmp_path,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr.decode()
+    lines = [json.loads(line) for line in result.stdout.decode().splitlines()]
+    assert [line["prompt"] for line in lines] == ["What is tea?", "पानी क्या है?", "A third one."]
+    assert len({line["prediction"] for line in lines}) == 3
+    assert list(tmp_path.iterdir()) == []  # nothing but the answers is written
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text("".join(json.dumps({"prompt": line["prompt"]}) + "\n" for line in lines))
+    again = call(checkpoint, input_path=str(prompts), sampling=Sampling(0.8, 40, 0.95), seed=3)
+    assert again == lines
+
+
+def test_instructions_are_put_into_the_prompt_of_training(tmp_path, checkpoint, capsys):
+    records = [
+        {"instruction": "Translate.", "input": "tea", "id": 7},
+        {"instruction": "Name a colour.", "input": ""},
+    ]
+    path = tmp_path / "instructions.json"
+    path.write_text(json.dumps(records))
+    lines = call(checkpoint, input_path=str(path), instructions=True)
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert printed == lines
+    assert lines[0]["id"] == 7 and lines[0]["prompt"] == "Translate."
+    prompts = [templates.get_prompts().choose(record).render(record).text for record in records]
+    path.write_text(json.dumps([{"prompt": prompt} for prompt in prompts]))
+    as_prompts = call(checkpoint, input_path=str(path))
+    assert [line["prediction"] for line in as_prompts] == [line["prediction"] for line in lines]
+    assert "tea" in prompts[0]
+
+
+def test_standard_input_that_is_not_utf8(checkpoint, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"good\n\xff\xfe\n")))
+    with pytest.raises(InputError, match="standard input:2: not UTF-8"):
+        call(checkpoint, input_path="-")
+
+
+def test_standard_input_into_a_file(tmp_path, checkpoint, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"one\ntwo\n")))
+    options = {"output_dir": str(tmp_path), "summarize_config_fn": lambda *_: None}
+    lines = call(checkpoint, input_path="-", num_examples=1, **options)
+    assert [json.loads(line) for line in (tmp_path / "stdin.jsonl").open()] == lines
+    assert len(lines) == 1
+
+
+def test_a_terminal_is_one_kind_of_prompts(checkpoint):
+    with pytest.raises(InputError, match="set one of the two, or give --interactive"):
+        call(checkpoint, input_path="prompts.txt", converse=True)
+
+
+class Terminal:
+    """A command on a terminal of its own."""
+
+    def __init__(self, arguments, cwd):
+        self._master, slave = pty.openpty()
+        self.process = subprocess.Popen(
+            arguments,
+            stdin=slave,
+            stdout=slave,
+            stderr=subprocess.DEVNULL,
+            cwd=cwd,
+            env={**os.environ, "TERM": "dumb"},
+            start_new_session=True,
+        )
+        os.close(slave)
+        self._text = ""
+
+    def type(self, text):
+        os.write(self._master, text.encode())
+
+    def interrupt(self):
+        """What a terminal does on Ctrl-C; this one is not the session's controlling one."""
+        self.process.send_signal(signal.SIGINT)
+
+    def wait_for(self, pattern, seconds=120):
+        """Returns the text up to the end of the pattern's first match, once it is there."""
+        end = time.monotonic() + seconds
+        while (found := re.search(pattern, self._text, re.DOTALL)) is None:
+            assert time.monotonic() < end, f"no {pattern!r} in {self._text!r}"
+            self._text += os.read(self._master, 4096).decode("utf-8", errors="replace")
+        text, self._text = self._text[: found.end()], self._text[found.end() :]
+        return text
+
+
+def test_conversation_on_a_terminal(tmp_path, checkpoint):
+    flags = ["--interactive", "--gin.MAX_NEW_TOKENS=1500"]
+    terminal = Terminal(command(checkpoint, *flags), tmp_path)
+    assert "Ctrl-D leaves" in terminal.wait_for("> ")
+    terminal.type("What is tea?\n")
+    # The answer comes in parts, and ends where it is interrupted: uninterrupted it takes longer.
+    terminal.wait_for(r"tea\?\r\n.{20}")
+    terminal.interrupt()
+    assert len(terminal.wait_for("\n> ")) < 1000
+    terminal.type("\n")
+    terminal.wait_for("> ")
+    terminal.interrupt()
+    terminal.wait_for("> ")
+    terminal.type("And coffee?\n")
+    terminal.wait_for(r"coffee\?\r\n.{20}")
+    terminal.interrupt()
+    terminal.wait_for("\n> ")
+    terminal.type("\x04")
+    assert terminal.process.wait(timeout=60) == 0
