@@ -40,6 +40,8 @@ setuptools.setup(
         "jinja2>=3.1",  # the page of `inspect`
         "jax>=0.10.2,<0.11",  # the network, the optimizer and the mesh
         "lm-eval>=0.4.13,<0.5",  # the scores
+        "ml-dtypes>=0.5",  # bfloat16 in NumPy: weight files
+        "msgpack>=1.0",  # EasyLM's checkpoints, and T5X's older ones
         "matplotlib>=3.9",  # the report's plot
         "numpy>=2.0",  # host arrays
         "optax>=0.2.8,<0.3",  # AdamW, clipping, schedules
@@ -53,18 +55,22 @@ setuptools.setup(
         "tensorboard>=2.20",  # clu's writers for TensorBoard import it
         "tensorflow>=2.21,<2.22",  # tf.data below SeqIO
         "tensorflow-text>=2.21,<2.22",  # SentencePiece with byte offsets inside the graph
+        "tensorstore>=0.1.86",  # slices of a checkpoint's arrays, below Orbax
+        "tokenizers>=0.22",  # Hugging Face's tokenizer.json
         "transformers>=5.0,<6",  # tokenizer files of an export; the hf model of lm-eval
     ],
     extras_require={
         # apache-beam: seqio_cache_tasks. It holds protobuf below 7, for which the generated code in
         # sentencepiece 0.2.3 is too new.
         "cache": ["apache-beam>=2.77", "google-crc32c>=1.5", "sentencepiece<0.2.3"],
+        "convert": ["torch>=2.13"],  # reads PyTorch's and Meta's weight files
+        "gguf": ["gguf>=0.19"],  # reads llama.cpp's weight files
         "thai": ["pythainlp>=5.0"],  # a segmenter with a Thai dictionary of its own
         # torch: the reference that parity tests compare with, and lm-eval's hf model.
         "torch": ["torch>=2.13", "accelerate>=1.0"],
         "test": [
             *("hypothesis>=6.100", "pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.9"),
-            *("apache-beam>=2.77", "google-crc32c>=1.5", "pythainlp>=5.0"),
+            *("apache-beam>=2.77", "gguf>=0.19", "google-crc32c>=1.5", "pythainlp>=5.0"),
             *("accelerate>=1.0", "torch>=2.13"),
         ],
     },

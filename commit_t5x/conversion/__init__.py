@@ -1,67 +1,140 @@
 """Checkpoints from and to other formats: one table of rules a format, which serves both ways."""
 
+import errno
+import os
 import pathlib
+import re
+import shutil
 
-from commit_t5x.conversion import directories, hf
+from commit_t5x import config_files, tokenizer_files
+from commit_t5x.conversion import companions, directories, formats, plan_table, rules, stream
+from commit_t5x.conversion.formats import FORMATS, Header, Source
 from commit_t5x.errors import InputError
 
-FORMATS = ("hf", "native")
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def convert(
-    source_format: str,
+    source_format: str | None,
     target_format: str,
     src: str | pathlib.Path,
     dst: str | pathlib.Path,
     *,
+    config: str | pathlib.Path | None = None,
     tokenizer: str | pathlib.Path | None = None,
     dtype: str = "float32",
     max_shard_size: int | str = "5GB",
     overwrite: bool = False,
+    dry_run: bool = False,
+    verify: bool = False,
 ) -> None:
-    """Converts a checkpoint.
+    """Converts a checkpoint, one tensor at a time.
 
     Args:
-      source_format, target_format: "hf" (a Hugging Face model directory) or "native" (a model
-        directory of ours, whose last checkpoint is meant, or one of its checkpoints).
-      src: what to read.
+      source_format: a key of FORMATS; None finds it out.
+      target_format: one that can be written.
+      src: file or directory to read.
       dst: directory to write; a native one becomes a model directory with weights only.
-      tokenizer: SentencePiece model to carry along; by default the one that lies with `src`.
+      config: of the model, where the source has none: a preset's name, or a config.json of
+        Hugging Face's, or a model_config.json of ours.
+      tokenizer: file to carry along, a SentencePiece model or a tokenizer.json; by default the one
+        that lies with `src`.
       dtype: of exported weights; native ones are always fp32.
       max_shard_size: of an exported weight file, in bytes or as "5GB".
-      overwrite: replace `dst`.
+      overwrite: replace `dst`, once the new one is complete.
+      dry_run: print what would be done, and write nothing.
+      verify: compare the logits with transformers', print the largest difference, and leave
+        nothing behind if it is too large.
 
     Raises:
-      InputError: see `hf.export_hf` and `hf.import_hf`.
+      InputError: an option or the source is bad, the disk is full, or the logits differ.
 
     Example:
       >>> convert("native", "hf", "runs/commit_hi", "exports/commit_hi", dtype="bfloat16")
     """
-    for name in (source_format, target_format):
-        if name not in FORMATS:
-            raise InputError(f"format '{name}': unknown; choose from {', '.join(FORMATS)}")
+    src, dst = pathlib.Path(src), pathlib.Path(dst)
+    target = formats.module(target_format)
+    if not FORMATS[target_format].writable:
+        raise InputError(
+            f"format '{target_format}': can't be written; choose from {', '.join(formats.WRITABLE)}"
+        )
+    if source_format is None:
+        source_format = formats.detect(src)
     if source_format == target_format:
         raise InputError(f"{source_format} to {target_format}: nothing to convert; copy {src}")
-    src, dst = pathlib.Path(src), pathlib.Path(dst)
-    if not src.exists():
-        raise InputError(f"{src}: no such directory; name a checkpoint to convert")
-    if tokenizer is not None and not pathlib.Path(tokenizer).is_file():
-        raise InputError(f"{tokenizer}: no such tokenizer; name a SentencePiece .model file")
-    directories.check_free(dst, overwrite)
-    # Orbax loads slowly, and only from here on is it needed.
-    from commit_t5x.engine import checkpoints
+    if not dry_run:
+        directories.check_free(dst, overwrite)
+    if dtype != "float32" and not FORMATS[target_format].half:
+        raise InputError(f"dtype '{dtype}': {target_format} weights are always float32")
+    if verify:
+        from commit_t5x.conversion import verification
 
-    if target_format == "hf":
-        params, config, found = checkpoints.restore_params(src)
-        hf.export_hf(params, config, dst, tokenizer or found, dtype, max_shard_size, overwrite)
-    else:
-        params, config = hf.import_hf(src)
+        verification.require()
+    source = open_source(source_format, src, config)
+    files = source.files if tokenizer is None else _tokenizer(pathlib.Path(tokenizer), source)
+    header = Header.checked(source.config, files, dtype, max_shard_size)
+    transfers = stream.plan(source, target.RULES)
+    if dry_run:
+        print(plan_table.render(source, transfers, dtype))
+        return
+    _check_space(dst, transfers, dtype)
+    try:
         with directories.finished(dst, overwrite) as directory:
-            checkpoints.save_params(
-                directory, params, config, tokenizer or _sentencepiece_model(src)
-            )
+            shapes = rules.shapes(target.RULES, source.config)
+            with target.write(directory, shapes, header) as put:
+                stream.copy(source, transfers, put, dtype)
+            if verify:
+                verification.run(source, target_format, directory, header)
+    except (OSError, ValueError) as error:
+        if (code := _os_error(error)) not in _DISK_FULL:
+            raise
+        raise InputError(
+            f"{dst}: {os.strerror(code)}; free some space, or choose another place"
+        ) from error
+    for note in source.notes:
+        print(f"note: {note}")
 
 
-def _sentencepiece_model(directory: pathlib.Path) -> pathlib.Path | None:
-    path = directory / "tokenizer.model"
-    return path if path.is_file() else None
+def open_source(
+    name: str, src: str | pathlib.Path, config: str | pathlib.Path | None = None
+) -> Source:
+    """Opens a checkpoint for reading; arguments as of `convert`.
+
+    Raises:
+      InputError: there is no such format or file, or it isn't of this format.
+    """
+    module, src = formats.module(name), pathlib.Path(src)
+    formats.check_exists(src)
+    if config is None:
+        return module.read(src)
+    if not FORMATS[name].takes_config:
+        raise InputError(f"--config: {name} checkpoints carry their own; leave it out")
+    return module.read(src, config_files.load(config))
+
+
+def _tokenizer(path: pathlib.Path, source: Source) -> dict[str, bytes]:
+    if not path.is_file():
+        raise InputError(
+            f"{path}: no such tokenizer; name a SentencePiece .model file or a tokenizer.json"
+        )
+    kept = {n: c for n, c in source.files.items() if n == companions.GENERATION}
+    return {**tokenizer_files.read(path), **kept}
+
+
+def _os_error(error: OSError | ValueError) -> int | None:
+    """Returns the operating system's number of an error, which tensorstore puts in its text."""
+    if isinstance(error, OSError):
+        return error.errno
+    found = re.search(r"os_error_code='(\d+)'", str(error))
+    return int(found[1]) if found else None
+
+
+def _check_space(dst: pathlib.Path, transfers: list[stream.Transfer], dtype: str) -> None:
+    """Raises InputError where the weights won't fit on the disk, before any work is done."""
+    place = next(parent for parent in dst.absolute().parents if parent.exists())
+    needed, free = stream.total_bytes(transfers, dtype), shutil.disk_usage(place).free
+    if needed > free:
+        raise InputError(
+            f"{dst}: the weights take {needed / 1e9:.1f} GB and {place} has {free / 1e9:.1f} GB "
+            "left; free some space, or choose another place"
+        )

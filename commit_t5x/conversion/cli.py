@@ -1,40 +1,76 @@
 """`commit-t5x convert`: checkpoints from one format to another."""
 
 import argparse
+import signal
+import sys
 
-_DESCRIPTION = "Convert a checkpoint between the native format and Hugging Face's."
-_EXAMPLE = """example:
-  commit-t5x convert --from native --to hf out export
-  commit-t5x convert --from hf --to native llama7b_hf llama7b"""
+_DESCRIPTION = """Convert a checkpoint between the native format, which is T5X's, and others.
+It moves one tensor at a time: a model larger than the memory is no problem."""
+_EXAMPLE = """formats:
+  hf      Hugging Face model directory (safetensors; .bin files with the extra `convert`)
+  native  our model directory, or one of its checkpoint_N: Orbax, as T5X writes it
+  easylm  EasyLM's streaming msgpack, params::FILE
+  meta    Meta's consolidated.*.pth and params.json (extra `convert`); read only
+  gguf    llama.cpp's file; read only
+  t5x     T5X's old checkpoints, msgpack and zarr; read only, as T5X reads native ones
+
+examples:
+  commit-t5x convert --to native llama7b_hf llama7b
+  commit-t5x convert --to hf --dtype bfloat16 --verify out export
+  commit-t5x convert --from easylm --config 7b --to native params::llama.easylm llama7b"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags."""
-    from commit_t5x import conversion
+    from commit_t5x.conversion import arrays, formats
 
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLE
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    formats = ("--from", "source_format"), ("--to", "target_format")
-    for flag, destination in formats:
-        parser.add_argument(flag, dest=destination, required=True, choices=conversion.FORMATS)
-    parser.add_argument("src", metavar="SRC", help="directory to read")
+    parser.add_argument(
+        "--from",
+        dest="source_format",
+        choices=formats.READABLE,
+        help="format of SRC (default: what SRC looks like)",
+    )
+    parser.add_argument("--to", dest="target_format", required=True, choices=formats.WRITABLE)
+    parser.add_argument("src", metavar="SRC", help="file or directory to read")
     parser.add_argument("dst", metavar="DST", help="directory to write")
     parser.add_argument(
-        "--tokenizer", metavar="FILE", help="SentencePiece model to carry along (default: SRC's)"
+        "--config",
+        metavar="NAME|FILE",
+        help="the model, where SRC doesn't say: a preset such as 7b, or a config.json",
+    )
+    parser.add_argument(
+        "--tokenizer",
+        metavar="FILE",
+        help="SentencePiece model or tokenizer.json to carry along (default: SRC's)",
     )
     parser.add_argument(
         "--dtype",
         default="float32",
-        choices=("float32", "bfloat16", "float16"),
-        help="of exported weights; native ones are fp32",
+        choices=arrays.DTYPES,
+        help="of exported weights; native ones are float32",
     )
-    parser.add_argument("--max-shard-size", default="5GB", help="of an exported weight file")
+    parser.add_argument(
+        "--max-shard-size", metavar="SIZE", default="5GB", help="of an exported weight file"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace DST")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print what becomes of each tensor, write nothing"
+    )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="compare the logits with transformers' (extra `convert`)",
+    )
 
 
 def main(args: argparse.Namespace) -> None:
     """Runs the command; raises InputError on bad input."""
     from commit_t5x import conversion
 
+    # What is half written is then removed, as it is on an interrupt from the keyboard.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     conversion.convert(**vars(args))
-    print(f"Wrote {args.dst}")
+    if not args.dry_run:
+        print(f"Wrote {args.dst}")

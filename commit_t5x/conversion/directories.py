@@ -29,9 +29,14 @@ def finished(target: pathlib.Path, overwrite: bool = False) -> Iterator[pathlib.
         written = aside / "new"
         written.mkdir()
         yield written
+        old = aside / "old"
         if target.exists():
-            os.replace(target, aside / "old")
-        os.replace(written, target)
+            os.replace(target, old)
+        try:
+            os.replace(written, target)
+        finally:
+            if old.exists() and not target.exists():
+                os.replace(old, target)
     finally:
         shutil.rmtree(aside)
 

@@ -1,13 +1,25 @@
 """Hugging Face model directories: safetensors weights, config.json and tokenizer files."""
 
+import contextlib
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from commit_t5x.conversion import directories, hf_tokenizer, rules, safetensors_files
+from commit_t5x import config_files, tokenizer_files
+from commit_t5x.conversion import (
+    companions,
+    directories,
+    hf_tokenizer,
+    memory,
+    pytorch_files,
+    rules,
+    safetensors_files,
+    stream,
+)
+from commit_t5x.conversion.formats import Header, Put, Source
 from commit_t5x.conversion.rules import Rule
 from commit_t5x.errors import InputError
 from commit_t5x.llama_config import LlamaConfig
@@ -23,7 +35,7 @@ def _projection(native: str, foreign: str) -> list[Rule]:
     ]
 
 
-# Both keep rotary pairs as halves, so that query and key need no permutation.
+# Both keep rotary pairs as halves, so that query and key need no reordering.
 RULES: tuple[Rule, ...] = (
     Rule("token_embedder/embedding", "model.embed_tokens.weight"),
     Rule("layers/pre_self_attention_layer_norm/scale", f"{_LAYER}.input_layernorm.weight"),
@@ -41,7 +53,94 @@ RULES: tuple[Rule, ...] = (
 _EMBEDDING, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
 # Old exports store this table of rotary frequencies, which follows from the configuration.
 _IGNORED_SUFFIX = ".rotary_emb.inv_freq"
-_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
+_CONFIG = "config.json"
+_TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
+
+
+def recognises(path: pathlib.Path) -> bool:
+    """Returns whether `path` is a directory with Hugging Face's config.json."""
+    return (path / _CONFIG).is_file()
+
+
+def read(path: pathlib.Path, config: None = None) -> Source:
+    """Opens a Hugging Face model directory of the LLaMA family.
+
+    Args:
+      path: of a directory with safetensors, or with PyTorch's .bin files (extra `convert`).
+      config: is always read from config.json.
+
+    Raises:
+      InputError: a file is missing or unreadable, the configuration can't be expressed, or weights
+        are .bin files and torch is not installed.
+    """
+    config = _read_config(path / _CONFIG)
+    reader = _open_weights(path)
+    shapes = {n: s for n, s in reader.shapes.items() if not n.endswith(_IGNORED_SUFFIX)}
+    if config.tied_embeddings and _HEAD in shapes:
+        # Some exports of tied models write the head all the same.
+        if not np.array_equal(reader.get(_HEAD), reader.get(_EMBEDDING)):
+            raise InputError(
+                f"{path}: tie_word_embeddings is true, but {_HEAD} differs from {_EMBEDDING}; "
+                "set it to false in config.json if the head is meant"
+            )
+        del shapes[_HEAD]
+    return Source(
+        name=str(path),
+        config=config,
+        rules=RULES,
+        shapes=shapes,
+        get=reader.get,
+        dtypes=reader.dtypes,
+        files=companions.read(path),
+    )
+
+
+def _open_weights(path: pathlib.Path) -> safetensors_files.Reader | pytorch_files.Reader:
+    old = safetensors_files.weight_files(path, "pytorch_model.bin.index.json", "*.bin")
+    if old and not list(path.glob("*.safetensors")):
+        return pytorch_files.Reader(old)
+    return safetensors_files.Reader(path)
+
+
+@contextlib.contextmanager
+def write(
+    dst: pathlib.Path, shapes: Mapping[str, tuple[int, ...]], header: Header
+) -> Iterator[Put]:
+    """Writes a directory that transformers' Auto classes load.
+
+    Args:
+      dst: the directory; exists.
+      shapes: of the tensors by name, as RULES has them, in the order of writing.
+      header: see Header.
+
+    Raises:
+      InputError: the tokenizer can't be exported, or has more tokens than the model.
+    """
+    for name, content in header.files.items():
+        (dst / name).write_bytes(content)
+    ids = _token_ids(dst, header.config)
+    _write_json(dst / _CONFIG, {**header.config.to_hf(), **ids, "torch_dtype": header.dtype})
+    if companions.GENERATION not in header.files:
+        _write_json(dst / companions.GENERATION, {"_from_model_config": True, **ids})
+    with safetensors_files.write(dst, shapes, header.dtype, header.max_shard_bytes) as put:
+        yield put
+
+
+def _token_ids(dst: pathlib.Path, config: LlamaConfig) -> dict[str, int]:
+    """Completes the tokenizer's files; returns the special tokens' ids by config.json's names."""
+    ids = {"bos_token_id": 1, "eos_token_id": 2}  # LLaMA's
+    found = tokenizer_files.find(dst)
+    if found is not None:
+        ids = hf_tokenizer.export(found, dst, config.max_length)
+        if (size := ids.pop("vocab_size")) > config.vocab_size:
+            raise InputError(
+                f"{found.name}: has {size} tokens, the model has {config.vocab_size}; "
+                "use the tokenizer that the model was trained with"
+            )
+    if (dst / companions.GENERATION).is_file():
+        generation = config_files.read_json(dst / companions.GENERATION)
+        ids |= {name: generation[name] for name in _TOKEN_IDS if name in generation}
+    return ids
 
 
 def export_hf(
@@ -53,14 +152,14 @@ def export_hf(
     max_shard_size: int | str = "5GB",
     overwrite: bool = False,
 ) -> None:
-    """Writes a directory that transformers' Auto classes load.
+    """Writes weights in memory as a directory that transformers' Auto classes load.
 
     Args:
       params: the network's weights, stacked over layers or not; arrays of NumPy or JAX. One tensor
         at a time is brought to the host.
       config: of the network.
       out_dir: is written aside and moved into place.
-      tokenizer_path: a SentencePiece model, to be exported along; None leaves the tokenizer out.
+      tokenizer_path: a tokenizer's file, to be exported along; None leaves the tokenizer out.
       dtype: of the file: "float32", "bfloat16" or "float16".
       max_shard_size: of a weight file, in bytes or as "5GB".
       overwrite: replace an existing directory.
@@ -69,86 +168,39 @@ def export_hf(
       InputError: the weights don't fit the configuration, the directory exists, the tokenizer has
         more tokens than the model, or an argument is out of range.
     """
-    if dtype not in safetensors_files.DTYPES:
-        raise InputError(f"dtype '{dtype}': unknown; use {', '.join(safetensors_files.DTYPES)}")
-    max_shard_bytes = _parse_size(max_shard_size)
-    scanned = "layers" in params
-    rules.check_native(params, config, scanned)
-    leaves = rules.flatten(params)
-    entries = {entry.foreign: entry for entry in rules.plan(RULES, config, scanned)}
+    files = {} if tokenizer_path is None else tokenizer_files.read(tokenizer_path)
+    header = Header.checked(config, files, dtype, max_shard_size)
+    source = memory.source(params, config)
+    transfers = stream.plan(source, RULES)
     with directories.finished(pathlib.Path(out_dir), overwrite) as directory:
-        ids = {"bos_token_id": 1, "eos_token_id": 2}
-        if tokenizer_path is not None:
-            ids = hf_tokenizer.export(pathlib.Path(tokenizer_path), directory, config.max_length)
-            if (size := ids.pop("vocab_size")) > config.vocab_size:
-                raise InputError(
-                    f"{tokenizer_path}: has {size} tokens, the model has {config.vocab_size}; "
-                    "use the tokenizer that the model was trained with"
-                )
-        _write_json(directory / "config.json", {**config.to_hf(), **ids, "torch_dtype": dtype})
-        _write_json(directory / "generation_config.json", {"_from_model_config": True, **ids})
-        safetensors_files.write(
-            directory,
-            {name: entry.shape for name, entry in entries.items()},
-            lambda name: entries[name].read(leaves),
-            dtype,
-            max_shard_bytes,
-        )
+        with write(directory, rules.shapes(RULES, config), header) as put:
+            for name, tensor in stream.tensors(source, transfers):
+                put(name, tensor)
 
 
 def import_hf(src_dir: str | pathlib.Path) -> tuple[dict[str, Any], LlamaConfig]:
-    """Reads a Hugging Face model directory of the LLaMA family.
+    """Reads a Hugging Face model directory of the LLaMA family into memory.
 
     Returns:
       params: fp32 NumPy arrays, stacked over layers.
       config: of the network.
 
     Raises:
-      InputError: a file is missing or unreadable, the configuration can't be expressed, or tensors
-        are missing, left over or of another shape.
+      InputError: see `read`; or tensors are missing, left over or of another shape.
     """
-    directory = pathlib.Path(src_dir)
-    config = _read_config(directory / "config.json")
-    reader = safetensors_files.Reader(directory)
-    entries = rules.plan(RULES, config)
-    found = {n: s for n, s in reader.shapes.items() if not n.endswith(_IGNORED_SUFFIX)}
-    if config.tied_embeddings and _HEAD in found:
-        # Some exports of tied models write the head all the same.
-        if not np.array_equal(reader.get(_HEAD), reader.get(_EMBEDDING)):
-            raise InputError(
-                f"{directory}: tie_word_embeddings is true, but {_HEAD} differs from {_EMBEDDING}; "
-                "set it to false in config.json if the head is meant"
-            )
-        del found[_HEAD]
-    rules.check_foreign(str(directory), entries, found)
-    shapes = rules.native_shapes(config)
-    leaves = {path: np.empty(shape, np.float32) for path, shape in shapes.items()}
-    for entry in entries:
-        entry.write(leaves, reader.get(entry.foreign))
-    return rules.unflatten(leaves), config
+    source = read(pathlib.Path(src_dir))
+    return memory.load(source), source.config
 
 
 def _read_config(path: pathlib.Path) -> LlamaConfig:
     if not path.is_file():
         raise InputError(f"{path}: no such file; is {path.parent} a Hugging Face model directory?")
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: not valid JSON ({error}); fetch it again") from error
-    try:
-        return LlamaConfig.from_hf(fields)
+        return LlamaConfig.from_hf(config_files.read_json(path))
     except InputError as error:
-        raise InputError(f"{path.parent}: {error}") from error
+        place = "" if str(error).startswith(str(path)) else f"{path.parent}: "
+        raise InputError(f"{place}{error}") from error
 
 
 def _write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def _parse_size(size: int | str) -> int:
-    text = str(size).strip().upper()
-    unit = text[-2:] if text[-2:] in _UNITS else ""
-    number = text.removesuffix(unit)
-    if not number.isdigit() or int(number) == 0:
-        raise InputError(f"max_shard_size '{size}': not a size; write bytes, or 500MB, or 5GB")
-    return int(number) * _UNITS.get(unit, 1)

@@ -1,14 +1,14 @@
-"""Hugging Face tokenizer files that encode as a SentencePiece model does."""
+"""The tokenizer files of a Hugging Face directory, from a tokenizer of either kind."""
 
 import json
 import pathlib
-import shutil
 
 import sentencepiece
 import tokenizers
 from sentencepiece import sentencepiece_model_pb2 as model_pb2
 from tokenizers import decoders, models, normalizers, processors
 
+from commit_t5x import tokenizer_files
 from commit_t5x.errors import InputError
 
 _SPACE = "▁"  # SentencePiece writes a space as this character.
@@ -16,23 +16,42 @@ _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 2, 3, 4  # piece types of its pr
 _BPE = 2  # model type of its protocol buffer
 
 
-def export(model_path: pathlib.Path, out_dir: pathlib.Path, max_length: int) -> dict[str, int]:
-    """Writes tokenizer.json, tokenizer_config.json and a copy of the model as tokenizer.model.
+def export(path: pathlib.Path, out_dir: pathlib.Path, max_length: int) -> dict[str, int]:
+    """Writes tokenizer.json and tokenizer_config.json, which transformers' AutoTokenizer loads.
 
-    The tokenizer puts BOS first by default, as LLaMA's does.
+    A tokenizer.json is written as it is. A SentencePiece model is expressed as one that puts BOS
+    first by default, as LLaMA's does, and is written as tokenizer.model, too.
 
     Args:
-      model_path: a SentencePiece BPE model.
+      path: a tokenizer.json, with what names its BOS and EOS beside it, or a SentencePiece BPE
+        model; may lie in out_dir.
       out_dir: exists.
       max_length: of the model's context, in tokens.
 
     Returns:
-      vocab_size, bos_token_id, eos_token_id and pad_token_id (the unknown token, as in training).
+      vocab_size, bos_token_id, eos_token_id and, if there is one, pad_token_id (of a SentencePiece
+      model the unknown token, as in training).
 
     Raises:
-      InputError: the file isn't a SentencePiece BPE model, or has a normalisation or
+      InputError: the file is no such tokenizer, or a SentencePiece model with a normalisation or
         symbols that can't be expressed exactly.
     """
+    if path.suffix != ".json":
+        return _export_sentencepiece(path, out_dir, max_length)
+    tokenizer = tokenizer_files.HuggingFaceTokenizer.read(path)
+    for name, content in tokenizer_files.read(path).items():
+        (out_dir / name).write_bytes(content)
+    ids = {
+        "vocab_size": tokenizer.size,
+        "bos_token_id": tokenizer.bos_id,
+        "eos_token_id": tokenizer.eos_id,
+    }
+    return ids if tokenizer.pad_id is None else {**ids, "pad_token_id": tokenizer.pad_id}
+
+
+def _export_sentencepiece(
+    model_path: pathlib.Path, out_dir: pathlib.Path, max_length: int
+) -> dict[str, int]:
     proto, processor = _load(model_path)
     unk, bos, eos = (
         processor.id_to_piece(i)
@@ -56,7 +75,7 @@ def export(model_path: pathlib.Path, out_dir: pathlib.Path, max_length: int) -> 
     }
     text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
     (out_dir / "tokenizer_config.json").write_text(text, encoding="utf-8")
-    shutil.copyfile(model_path, out_dir / "tokenizer.model")
+    (out_dir / "tokenizer.model").write_bytes(model_path.read_bytes())
     return {
         "vocab_size": processor.get_piece_size(),
         "bos_token_id": processor.bos_id(),

@@ -21,11 +21,14 @@ class Rule:
       native: path in the scanned network's weights; below "layers/" each layer has its own.
       foreign: the other format's name; "{layer}" stands for the layer's number.
       transposed: the other format keeps the matrix as [output, input].
+      interleaved: the other format keeps the two members of a rotary pair as neighbours in a head;
+        ours, like Hugging Face's, as its two halves.
     """
 
     native: str
     foreign: str
     transposed: bool = False
+    interleaved: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Entry:
       index: the layer within a stacked leaf, or None.
       foreign: the other format's name.
       transposed: see Rule.
+      head_dim: width of a head whose rotary pairs are interleaved, or None.
       shape: in the other format.
     """
 
@@ -44,19 +48,27 @@ class Entry:
     index: int | None
     foreign: str
     transposed: bool
+    head_dim: int | None
     shape: tuple[int, ...]
 
-    def read(self, leaves: Mapping[str, Any]) -> np.ndarray:
-        """Returns the tensor in the other format's layout; only it leaves the device."""
-        leaf = leaves[self.path]
-        array = np.asarray(leaf if self.index is None else leaf[self.index])
+    def to_native(self, tensor: np.ndarray) -> np.ndarray:
+        """Returns the other format's tensor in our layout, in its own dtype; a view where it can.
+
+        With interleaved pairs, a head's columns a0 b0 a1 b1 become a0 a1 b0 b1.
+        """
+        array = tensor.T if self.transposed else tensor
+        return array if self.head_dim is None else self._swap_pairs(array, self.head_dim // 2, 2)
+
+    def to_foreign(self, array: np.ndarray) -> np.ndarray:
+        """Inverse of to_native."""
+        if self.head_dim is not None:
+            array = self._swap_pairs(array, 2, self.head_dim // 2)
         return array.T if self.transposed else array
 
-    def write(self, leaves: Mapping[str, np.ndarray], tensor: np.ndarray) -> None:
-        """Writes the other format's tensor to its place in ours, in our dtype."""
-        leaf = leaves[self.path]
-        target = leaf if self.index is None else leaf[self.index]
-        target[...] = tensor.T if self.transposed else tensor
+    def _swap_pairs(self, array: np.ndarray, rows: int, columns: int) -> np.ndarray:
+        # The last axis of a kernel, and the only one of a bias, is [heads, head_dim].
+        heads = array.reshape(*array.shape[:-1], -1, rows, columns)
+        return heads.swapaxes(-1, -2).reshape(array.shape)
 
 
 def native_shapes(config: llama.LlamaConfig, scanned: bool = True) -> dict[str, tuple[int, ...]]:
@@ -107,7 +119,8 @@ def plan(rules: Sequence[Rule], config: llama.LlamaConfig, scanned: bool = True)
             if path in shapes:
                 shape = shapes[path][0 if index is None else 1 :]
                 shape = shape[::-1] if rule.transposed else shape
-                entries.append(Entry(path, index, foreign, rule.transposed, shape))
+                head_dim = config.head_dim if rule.interleaved else None
+                entries.append(Entry(path, index, foreign, rule.transposed, head_dim, shape))
     places = [(entry.path, entry.index) for entry in entries]
     unmatched = sorted(set(shapes) - {path for path, _ in places})
     doubled = sorted({path for path, index in places if places.count((path, index)) > 1})
@@ -117,6 +130,11 @@ def plan(rules: Sequence[Rule], config: llama.LlamaConfig, scanned: bool = True)
             f"weights with two: {listed(doubled)}; extend the table"
         )
     return entries
+
+
+def shapes(rules: Sequence[Rule], config: llama.LlamaConfig) -> dict[str, tuple[int, ...]]:
+    """Returns the shape of each tensor of the other format, by name, in the order of the table."""
+    return {entry.foreign: entry.shape for entry in plan(rules, config)}
 
 
 def check_native(params: Mapping[str, Any], config: llama.LlamaConfig, scanned: bool) -> None:

@@ -1,29 +1,31 @@
 """Reads and writes safetensors directories one tensor at a time."""
 
+import contextlib
 import json
+import math
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-import ml_dtypes
 import numpy as np
 import safetensors
 
+from commit_t5x.conversion import arrays
+from commit_t5x.conversion.formats import Put
 from commit_t5x.errors import InputError
 
 INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"
 
-DTYPES: Mapping[str, np.dtype] = {
-    "float32": np.dtype(np.float32),
-    "bfloat16": np.dtype(ml_dtypes.bfloat16),
-    "float16": np.dtype(np.float16),
-}
 _CODES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
-_READABLE = set(_CODES.values()) | {"F64"}
+_NAMES = {code: name for name, code in _CODES.items()} | {"F64": "float64"}
 
 
 class Reader:
     """The tensors of a directory's safetensors files; each is read when asked for.
+
+    Attributes:
+      shapes: by name, in the files' order.
+      dtypes: by name, in NumPy's terms.
 
     Example:
       >>> reader = Reader(pathlib.Path("llama"))
@@ -39,26 +41,34 @@ class Reader:
             integer (quantised) tensors.
         """
         self.shapes: dict[str, tuple[int, ...]] = {}
+        self.dtypes: dict[str, str] = {}
         self._files: dict[str, safetensors.safe_open] = {}
-        for path in _weight_files(directory):
+        paths = weight_files(directory, INDEX_NAME, "*.safetensors")
+        if not paths:
+            raise InputError(
+                f"{directory}: holds no .safetensors weights; is it a model directory?"
+            )
+        for path in paths:
             try:
-                file = safetensors.safe_open(path, framework="numpy")
+                # Pages of a mapped file would count as our memory for as long as it is open.
+                file = safetensors.safe_open(path, framework="numpy", backend="pread")
             except (safetensors.SafetensorError, OSError) as error:
                 raise InputError(
                     f"{path}: not a readable safetensors file ({error}); fetch it again"
                 ) from error
-            for name in file.keys():
+            for name in file.offset_keys():
                 if name in self.shapes:
                     raise InputError(
                         f"{path}: {name} also stands in another file of the directory; remove one"
                     )
                 part = file.get_slice(name)
-                if part.get_dtype() not in _READABLE:
+                if part.get_dtype() not in _NAMES:
                     raise InputError(
                         f"{path}: {name} is of type {part.get_dtype()}; "
                         "only unquantised weights can be converted"
                     )
                 self.shapes[name] = tuple(part.get_shape())
+                self.dtypes[name] = _NAMES[part.get_dtype()]
                 self._files[name] = file
 
     def get(self, name: str) -> np.ndarray:
@@ -66,8 +76,13 @@ class Reader:
         return self._files[name].get_tensor(name)
 
 
-def _weight_files(directory: pathlib.Path) -> list[pathlib.Path]:
-    index = directory / INDEX_NAME
+def weight_files(directory: pathlib.Path, index_name: str, pattern: str) -> list[pathlib.Path]:
+    """Returns the files that an index names, or without one those that fit a pattern.
+
+    Raises:
+      InputError: the index is broken, or names files that aren't there.
+    """
+    index = directory / index_name
     if index.is_file():
         try:
             content = json.loads(index.read_text(encoding="utf-8"))
@@ -78,64 +93,73 @@ def _weight_files(directory: pathlib.Path) -> list[pathlib.Path]:
         if missing:
             raise InputError(f"{index}: names {', '.join(missing)}, not found; fetch them")
         return [directory / name for name in names]
-    files = sorted(directory.glob("*.safetensors"))
-    if files:
-        return files
-    if list(directory.glob("*.bin")):
-        raise InputError(
-            f"{directory}: holds PyTorch .bin weights only; load it with transformers and save it "
-            "again with save_pretrained, which writes safetensors"
-        )
-    raise InputError(f"{directory}: holds no .safetensors weights; is it a model directory?")
+    return sorted(directory.glob(pattern))
 
 
+@contextlib.contextmanager
 def write(
     directory: pathlib.Path,
     shapes: Mapping[str, tuple[int, ...]],
-    get: Callable[[str], np.ndarray],
     dtype: str,
     max_shard_bytes: int,
-) -> None:
+) -> Iterator[Put]:
     """Writes tensors to one file, or to several and an index.
+
+    The package's own writer wants all tensors at once. The format is a length (8 bytes), a JSON
+    header and the tensors' bytes, which so can come in any order.
 
     Args:
       directory: exists.
-      shapes: of each tensor, in the order of writing.
-      get: returns a tensor by name; called once for each.
-      dtype: a key of DTYPES.
+      shapes: of each tensor, in the order in which they stand in the files.
+      dtype: a key of arrays.DTYPES.
       max_shard_bytes: a file is closed before it outgrows this; a larger tensor has its own.
 
-    Raises:
-      InputError: a value is out of the range of float16.
+    Example:
+      >>> with write(directory, {"a": (2, 3)}, "float32", 10**9) as put:
+      ...     put("a", np.zeros((2, 3), np.float32))
     """
-    sizes = {name: int(np.prod(shape)) * DTYPES[dtype].itemsize for name, shape in shapes.items()}
+    itemsize = arrays.DTYPES[dtype].itemsize
+    sizes = {name: math.prod(shape) * itemsize for name, shape in shapes.items()}
     shards: list[list[str]] = [[]]
     for name in shapes:
         if shards[-1] and sum(sizes[n] for n in shards[-1]) + sizes[name] > max_shard_bytes:
             shards.append([])
         shards[-1].append(name)
     if len(shards) == 1:
-        _write_file(directory / SINGLE_NAME, shards[0], shapes, sizes, get, dtype)
-        return
-    weight_map = {}
-    for number, names in enumerate(shards, start=1):
-        file_name = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-        _write_file(directory / file_name, names, shapes, sizes, get, dtype)
-        weight_map |= dict.fromkeys(names, file_name)
-    index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": weight_map}
-    (directory / INDEX_NAME).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+        names = [SINGLE_NAME]
+    else:
+        names = [f"model-{i:05d}-of-{len(shards):05d}.safetensors" for i, _ in enumerate(shards, 1)]
+        weight_map = {
+            tensor: name for name, shard in zip(names, shards, strict=True) for tensor in shard
+        }
+        index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": weight_map}
+        (directory / INDEX_NAME).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+
+    places = {}
+    with contextlib.ExitStack() as stack:
+        for name, shard in zip(names, shards, strict=True):
+            file = stack.enter_context((directory / name).open("wb"))
+            offset = file.write(_header(shard, shapes, sizes, dtype))
+            for tensor in shard:
+                places[tensor] = file, offset
+                offset += sizes[tensor]
+
+        def put(name: str, tensor: np.ndarray) -> None:
+            file, offset = places[name]
+            file.seek(offset)
+            for piece in arrays.rows(tensor, dtype, name):
+                file.write(piece.reshape(-1).view(np.uint8))  # Python has no buffers of bfloat16
+
+        yield put
 
 
-def _write_file(
-    path: pathlib.Path,
+def _header(
     names: Sequence[str],
     shapes: Mapping[str, tuple[int, ...]],
     sizes: Mapping[str, int],
-    get: Callable[[str], np.ndarray],
     dtype: str,
-) -> None:
-    # The package's own writer wants all tensors at once; the format is a length (8 bytes), a JSON
-    # header and the tensors' bytes. transformers asks for the "format" entry.
+) -> bytes:
+    # transformers asks for the "format" entry.
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     offset = 0
     for name in names:
@@ -147,16 +171,4 @@ def _write_file(
         offset += sizes[name]
     encoded = json.dumps(header, separators=(",", ":")).encode("utf-8")
     encoded += b" " * (-len(encoded) % 8)
-    with path.open("wb") as file:
-        file.write(len(encoded).to_bytes(8, "little"))
-        file.write(encoded)
-        for name in names:
-            file.write(_cast(name, get(name), dtype).tobytes())
-
-
-def _cast(name: str, tensor: np.ndarray, dtype: str) -> np.ndarray:
-    with np.errstate(over="ignore"):
-        cast = tensor.astype(DTYPES[dtype])
-    if dtype == "float16" and not np.array_equal(np.isfinite(cast), np.isfinite(tensor)):
-        raise InputError(f"{name}: holds values beyond float16's range; use bfloat16 or float32")
-    return cast
+    return len(encoded).to_bytes(8, "little") + encoded

@@ -1,12 +1,19 @@
 import dataclasses
+import json
+import re
+import resource
 
 import jax
 import numpy as np
 import pytest
+import safetensors.torch
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from small_llama import CONFIG, init
 
 from commit_t5x import conversion, llama, resources
-from commit_t5x.conversion import hf
+from commit_t5x.conversion import directories, formats, hf, rules, stream
 from commit_t5x.engine import checkpoints
 from commit_t5x.errors import InputError
 
@@ -51,11 +58,11 @@ def test_options_reach_the_export(native, tmp_path):
 def test_existing_target_and_missing_source(native, tmp_path):
     directory, _, _ = native
     (tmp_path / "there").mkdir()
-    for formats in (("native", "hf"), ("hf", "native")):
+    for pair in (("native", "hf"), ("hf", "native")):
         with pytest.raises(InputError, match="there: exists already"):
-            conversion.convert(*formats, directory, tmp_path / "there")
-        with pytest.raises(InputError, match="nowhere: no such directory"):
-            conversion.convert(*formats, tmp_path / "nowhere", tmp_path / "new")
+            conversion.convert(*pair, directory, tmp_path / "there")
+        with pytest.raises(InputError, match="nowhere: no such file or directory"):
+            conversion.convert(*pair, tmp_path / "nowhere", tmp_path / "new")
     with pytest.raises(InputError, match="gone.model: no such tokenizer"):
         conversion.convert(
             "native", "hf", directory, tmp_path / "new", tokenizer=tmp_path / "gone.model"
@@ -72,7 +79,161 @@ def test_failed_import_leaves_nothing(tmp_path):
 
 
 def test_formats(tmp_path):
-    with pytest.raises(InputError, match="format 'onnx': unknown; choose from hf, native"):
+    with pytest.raises(InputError, match="format 'onnx': unknown; choose from easylm, gguf, hf"):
         conversion.convert("onnx", "hf", tmp_path, tmp_path / "out")
     with pytest.raises(InputError, match="hf to hf: nothing to convert"):
         conversion.convert("hf", "hf", tmp_path, tmp_path / "out")
+
+
+def test_source_format_is_found_out(native, tmp_path):
+    directory, _, _ = native
+    conversion.convert(None, "hf", directory, tmp_path / "hf")
+    conversion.convert(None, "native", tmp_path / "hf", tmp_path / "native")
+    conversion.convert(None, "hf", tmp_path / "native" / "checkpoint_0", tmp_path / "again")
+    first, second = (tmp_path / name / "model.safetensors" for name in ("hf", "again"))
+    assert first.read_bytes() == second.read_bytes()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="empty: not a checkpoint of a known format; name it"):
+        conversion.convert(None, "hf", tmp_path / "empty", tmp_path / "x")
+
+
+def test_generation_settings_travel(native, tmp_path):
+    directory, _, _ = native
+    conversion.convert("native", "hf", directory, tmp_path / "a")
+    settings = {"bos_token_id": 1, "eos_token_id": [2, 7], "temperature": 0.6}
+    (tmp_path / "a" / "generation_config.json").write_text(json.dumps(settings))
+    conversion.convert("hf", "native", tmp_path / "a", tmp_path / "b")
+    conversion.convert("native", "hf", tmp_path / "b", tmp_path / "c")
+    assert json.loads((tmp_path / "c" / "generation_config.json").read_text()) == settings
+    assert json.loads((tmp_path / "c" / "config.json").read_text())["eos_token_id"] == [2, 7]
+
+
+def test_old_torch_weights(native, tmp_path):
+    directory, params, _ = native
+    conversion.convert("native", "hf", directory, tmp_path / "hf")
+    path = tmp_path / "hf" / "model.safetensors"
+    torch.save(safetensors.torch.load_file(path), tmp_path / "hf" / "pytorch_model.bin")
+    path.unlink()
+    conversion.convert("hf", "native", tmp_path / "hf", tmp_path / "back")
+    back = checkpoints.restore_params(tmp_path / "back")[0]
+    jax.tree.map(np.testing.assert_array_equal, back, params)
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(native, tmp_path, capsys):
+    directory, _, config = native
+    conversion.convert(
+        "native", "easylm", directory, tmp_path / "out", dtype="float16", dry_run=True
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["from", "to", "shape", "dtype", "change"]
+    query = next(line for line in lines if "query" in line)
+    assert re.split("  +", query) == [
+        "layers_0/self_attention/query/kernel",
+        "transformer/h/0/attention/wq/kernel",
+        "32 x 32",
+        "float32 -> float16",
+        "rotary pairs reordered",
+    ]
+    assert f"12 tensors, {config.num_parameters:,} weights" in lines[-1]
+    assert "tokenizer.model" in lines[-1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_options_that_do_not_fit(native, tmp_path):
+    directory, _, _ = native
+    conversion.convert("native", "hf", directory, tmp_path / "hf")
+    with pytest.raises(InputError, match="native weights are always float32"):
+        conversion.convert("hf", "native", tmp_path / "hf", tmp_path / "x", dtype="bfloat16")
+    with pytest.raises(InputError, match="format 'meta': can't be written; choose from easylm"):
+        conversion.convert("hf", "meta", tmp_path / "hf", tmp_path / "x")
+    with pytest.raises(InputError, match="--config: hf checkpoints carry their own"):
+        conversion.convert("hf", "native", tmp_path / "hf", tmp_path / "x", config="debug")
+
+
+@pytest.mark.parametrize("target", ["hf", "native", "easylm"])
+def test_interrupted_conversion_leaves_the_old(target, native, tmp_path):
+    """The source ends in the midst, after the first tensors are written."""
+    directory, _, config = native
+    source = "hf" if target == "native" else "native"
+    src = directory
+    if source == "hf":
+        src = tmp_path / "hf"
+        conversion.convert("native", "hf", directory, src)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").write_text("old")
+    before = sorted(tmp_path.iterdir())
+    opened = conversion.open_source(source, src)
+    last = list(opened.shapes)[-1]
+
+    def get(name):
+        if name == last:
+            raise ConnectionError
+        return opened.get(name)
+
+    module = formats.module(target)
+    broken = dataclasses.replace(opened, get=get)
+    with pytest.raises(ConnectionError):
+        with directories.finished(tmp_path / "out", overwrite=True) as written:
+            shapes = rules.shapes(module.RULES, config)
+            with module.write(written, shapes, formats.Header(config)) as put:
+                stream.copy(broken, stream.plan(broken, module.RULES), put, "float32")
+    assert sorted(tmp_path.iterdir()) == before
+    assert (tmp_path / "out" / "old").read_text() == "old"
+
+
+@pytest.fixture
+def file_size_limit():
+    """Returns a function that keeps this process's files below a size."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("target", ["hf", "native"])
+def test_no_room_for_a_file(target, tmp_path, file_size_limit):
+    """Files may not outgrow a limit here; a full disk gives the same kind of error."""
+    config = dataclasses.replace(CONFIG, vocab_size=100_000, num_layers=1)  # 12.8 MB an embedding
+    hf.export_hf(jax.device_get(init(llama.Llama(config))), config, tmp_path / "hf")
+    src, source = tmp_path / "hf", "hf"
+    if target == "hf":
+        src, source = tmp_path / "easylm", "easylm"
+        conversion.convert("hf", "easylm", tmp_path / "hf", src)
+    before = sorted(tmp_path.iterdir())
+    file_size_limit(5_000_000)
+    with pytest.raises(InputError, match="File too large.*; free some space") as caught:
+        conversion.convert(source, target, src, tmp_path / "out")
+    assert "\n" not in str(caught.value)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@st.composite
+def configs(draw):
+    groups, kv_heads = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    return llama.LlamaConfig(
+        vocab_size=draw(st.integers(1, 40)),
+        emb_dim=draw(st.integers(1, 12)),
+        mlp_dim=draw(st.integers(1, 12)),
+        num_layers=draw(st.integers(1, 3)),
+        num_heads=groups * kv_heads,
+        num_kv_heads=kv_heads,
+        head_dim=2 * draw(st.integers(1, 3)),
+        tied_embeddings=draw(st.booleans()),
+        attention_bias=draw(st.booleans()),
+        mlp_bias=draw(st.booleans()),
+    )
+
+
+@settings(max_examples=8, deadline=None)
+@given(config=configs(), data=st.data())
+def test_round_trips_are_exact(config, data, tmp_path_factory):
+    """Hugging Face to native to Hugging Face, and by EasyLM where it can express the model."""
+    folder = tmp_path_factory.mktemp("trip")
+    params = jax.device_get(init(llama.Llama(config)))
+    hf.export_hf(params, config, folder / "a", max_shard_size=data.draw(st.integers(500, 9000)))
+    plain = not (config.tied_embeddings or config.attention_bias or config.mlp_bias)
+    middle = data.draw(st.sampled_from(["native", "easylm"] if plain else ["native"]))
+    conversion.convert("hf", middle, folder / "a", folder / "b")
+    conversion.convert(middle, "hf", folder / "b", folder / "c")
+    back, back_config = hf.import_hf(folder / "c")
+    assert back_config == config
+    jax.tree.map(np.testing.assert_array_equal, back, params)

@@ -1,50 +1,16 @@
+import json
 import pathlib
-import random
 import shutil
 
+import byte_level
 import pytest
 import sentencepiece
 import transformers
+from tokenizer_texts import TEXTS, random_texts, sample_texts
 
 from commit_t5x import resources
 from commit_t5x.conversion import hf_tokenizer
 from commit_t5x.errors import InputError
-
-LANGUAGES = ("hi", "el", "th")
-TEXTS = [
-    "",
-    " ",
-    "hello world",
-    "  two leading spaces, trailing  ",
-    "a\nb\n\nc\t tab\r\n",
-    "### Response:",
-    "सवाल: पृष्ठभूमि।",
-    "Ερώτηση: τι;",
-    "พื้นหลัง: คำถาม",
-    "mixed हिंदी and English, ελληνικά",
-    "😀👩‍👩‍👧 e\u0301 \u00a0nbsp ﬁ Ａ \x00",
-    "▁ a▁b",
-    *(" " * n + "x" for n in range(2, 40)),
-]
-
-
-def random_texts(count, seed=0):
-    """Strings of characters from many scripts, most of them unknown to a small tokenizer."""
-    rng = random.Random(seed)
-    ranges = [(32, 127), (0x900, 0x980), (0x370, 0x400), (0xE00, 0xE5C), (0x4E00, 0x4E20)]
-    extra = [" ", " ", "\n", "😀", "e"]
-
-    def character():
-        start, end = rng.choice(ranges)
-        return rng.choice([chr(rng.randrange(start, end)), rng.choice(extra)])
-
-    return ["".join(character() for _ in range(rng.randrange(60))) for _ in range(count)]
-
-
-def sample_texts():
-    for language in LANGUAGES:
-        path = resources.path("samples") / f"wikipedia.{language}.txt"
-        yield from path.read_text(encoding="utf-8").splitlines()
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +95,31 @@ def test_special_tokens_and_files(tmp_path):
     assert special == (1, 2, 0)
     assert exported("a", add_special_tokens=False).input_ids == exported("a").input_ids[1:]
     assert exported.decode([1, *exported("a b").input_ids, 2], skip_special_tokens=True) == "a b"
+
+
+def test_a_hugging_face_tokenizer_goes_through_unchanged(tmp_path):
+    path = byte_level.llama3(tmp_path / "first")
+    first = transformers.AutoTokenizer.from_pretrained(path.parent)
+    second = tmp_path / "second"
+    second.mkdir()
+    ids = hf_tokenizer.export(path, second, max_length=64)
+    assert ids == {
+        "vocab_size": len(first),
+        "bos_token_id": first.bos_token_id,
+        "eos_token_id": first.eos_token_id,
+    }
+    exported = transformers.AutoTokenizer.from_pretrained(second)
+    for text in [*TEXTS, *random_texts(100), *sample_texts()]:
+        assert exported(text).input_ids == first(text).input_ids
+    assert exported("a").input_ids[0] == first.bos_token_id
+    assert hf_tokenizer.export(second / "tokenizer.json", second, max_length=64) == ids
+
+
+def test_a_named_pad_token_is_reported(tmp_path):
+    path = byte_level.smollm(tmp_path)
+    config = path.with_name("tokenizer_config.json")
+    config.write_text(json.dumps({**json.loads(config.read_text()), "pad_token": "<|im_end|>"}))
+    assert hf_tokenizer.export(path, tmp_path, max_length=64)["pad_token_id"] == 2
 
 
 @pytest.mark.parametrize(

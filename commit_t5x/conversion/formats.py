@@ -1,0 +1,172 @@
+"""The table of checkpoint formats, and what a format's module offers to the converter.
+
+A format is a module of this package with
+
+    RULES: Sequence[Rule]                      pairs its tensors with ours, see rules.Rule
+    recognises(path) -> bool                   whether `path` looks like one; reads no weights
+    read(path, config=None) -> Source          opens one; reads no weights either
+    write(dst, shapes, header)                 where it can be written: a context manager that
+                                               gives the function `put(name, tensor)`
+
+The converter knows nothing else of a format. It goes through a source's tensors in the order of
+`Source.shapes`, one at a time, and hands each to `put`, so that one tensor is in memory at a time.
+"""
+
+import dataclasses
+import importlib
+import pathlib
+import types
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from commit_t5x.conversion import arrays
+from commit_t5x.conversion.rules import Rule
+from commit_t5x.errors import InputError
+from commit_t5x.llama_config import LlamaConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A checkpoint that is open for reading, in its own names and layout.
+
+    Attributes:
+      name: for error messages: the file or directory.
+      config: of the model. What a format can't say and the caller didn't give is an InputError
+        of `read`.
+      rules: the format's RULES.
+      shapes: of each tensor by its foreign name, in the order that reads fastest. Tensors that are
+        no weights (tables of rotary frequencies, a copy of the tied embedding) are left out by
+        `read`; any other that has no rule is an error.
+      get: returns one tensor, in any floating dtype, C order or not. A file that is mapped into
+        memory must be let go of with the array, since its pages count as memory till then.
+      dtypes: of each tensor as the file stores it, e.g. "bfloat16" or "Q4_K"; for --dry-run.
+      files: what travels along, by file name: the tokenizer's files and generation_config.json.
+      notes: lines for the user, about what was left out or assumed.
+
+    Raises (by `get`):
+      InputError: the file ends too early, or isn't what its header says.
+
+    Example:
+      >>> source = hf.read(pathlib.Path("llama7b_hf"))
+      >>> source.shapes["model.norm.weight"], source.get("model.norm.weight").dtype
+      ((4096,), dtype('float32'))
+    """
+
+    name: str
+    config: LlamaConfig
+    rules: Sequence[Rule]
+    shapes: Mapping[str, tuple[int, ...]]
+    get: Callable[[str], np.ndarray]
+    dtypes: Mapping[str, str]
+    files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """What a written checkpoint holds beside its tensors.
+
+    Attributes:
+      config: of the model.
+      files: see Source.
+      dtype: "float32", "bfloat16" or "float16".
+      max_shard_bytes: a weight file is closed before it outgrows this.
+    """
+
+    config: LlamaConfig
+    files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+    dtype: str = "float32"
+    max_shard_bytes: int = 5 * 10**9
+
+    @classmethod
+    def checked(
+        cls, config: LlamaConfig, files: Mapping[str, bytes], dtype: str, max_shard_size: int | str
+    ) -> "Header":
+        """Makes a header of a user's options.
+
+        Args:
+          config, files, dtype: see above.
+          max_shard_size: in bytes, or as "500MB" or "5GB".
+
+        Raises:
+          InputError: naming the option that is out of range.
+        """
+        if dtype not in arrays.DTYPES:
+            raise InputError(f"dtype '{dtype}': unknown; use {', '.join(arrays.DTYPES)}")
+        text = str(max_shard_size).strip().upper()
+        unit = text[-2:] if text[-2:] in _UNITS else ""
+        number = text.removesuffix(unit)
+        if not number.isdigit() or int(number) == 0:
+            raise InputError(
+                f"max_shard_size '{max_shard_size}': not a size; write bytes, or 500MB, or 5GB"
+            )
+        return cls(config, files, dtype, int(number) * _UNITS.get(unit, 1))
+
+
+_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
+
+Put = Callable[[str, np.ndarray], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """A line of the table.
+
+    Attributes:
+      module: within this package; imported when the format is used.
+      writable: it has `write`.
+      half: it can be written as bfloat16 and float16.
+      takes_config: its files may lack a configuration, which `--config` then gives.
+    """
+
+    module: str
+    writable: bool = False
+    half: bool = False
+    takes_config: bool = False
+
+
+# In the order in which `detect` asks them.
+FORMATS: Mapping[str, Format] = types.MappingProxyType(
+    {
+        "gguf": Format("gguf"),
+        "meta": Format("meta"),
+        "hf": Format("hf", writable=True, half=True),
+        "t5x": Format("t5x", takes_config=True),
+        "native": Format("native", writable=True, takes_config=True),
+        "easylm": Format("easylm", writable=True, half=True, takes_config=True),
+    }
+)
+READABLE = tuple(sorted(FORMATS))
+WRITABLE = tuple(sorted(name for name, entry in FORMATS.items() if entry.writable))
+
+
+def module(name: str) -> types.ModuleType:
+    """Imports a format's module.
+
+    Raises:
+      InputError: there is no such format.
+    """
+    if name not in FORMATS:
+        raise InputError(f"format '{name}': unknown; choose from {', '.join(READABLE)}")
+    return importlib.import_module(f"commit_t5x.conversion.{FORMATS[name].module}")
+
+
+def detect(path: pathlib.Path) -> str:
+    """Returns the format that `path` looks like.
+
+    Raises:
+      InputError: none, or there is no such path.
+    """
+    check_exists(path)
+    for name in FORMATS:
+        if module(name).recognises(path):
+            return name
+    raise InputError(f"{path}: not a checkpoint of a known format; name it with --from")
+
+
+def check_exists(path: pathlib.Path) -> None:
+    """Raises InputError if there is no such file or directory."""
+    # EasyLM's users write what a file holds before its name.
+    if not pathlib.Path(str(path).removeprefix("params::")).exists():
+        raise InputError(f"{path}: no such file or directory; name a checkpoint")

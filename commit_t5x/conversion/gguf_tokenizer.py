@@ -1,0 +1,144 @@
+"""The tokenizer inside a GGUF file, as the files that other tools know."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import tokenizers
+from sentencepiece import sentencepiece_model_pb2 as model_pb2
+from tokenizers import decoders, models, pre_tokenizers, processors
+
+from commit_t5x.errors import InputError
+
+_CONTROL, _USER_DEFINED, _BYTE = 3, 4, 6  # token types, the same as SentencePiece's
+_LLAMA3_WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+# How text is cut before merging, by llama.cpp's name for it.
+_CUTS = {
+    "gpt-2": lambda: [pre_tokenizers.ByteLevel(add_prefix_space=False)],
+    "smollm": lambda: [
+        pre_tokenizers.Digits(individual_digits=True),
+        pre_tokenizers.ByteLevel(add_prefix_space=False),
+    ],
+    "llama-bpe": lambda: [
+        pre_tokenizers.Split(tokenizers.Regex(_LLAMA3_WORDS), behavior="isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+    ],
+}
+_CUTS |= {"llama3": _CUTS["llama-bpe"], "llama-v3": _CUTS["llama-bpe"]}
+# LLaMA 3 takes a word that is a token as that token, whatever the merges make of it, and puts BOS
+# first.
+_LLAMA3 = ("llama-bpe", "llama3", "llama-v3")
+
+
+def files(metadata: Mapping[str, Any], max_length: int) -> dict[str, bytes]:
+    """Returns the tokenizer's files by name; none if the GGUF holds no tokenizer.
+
+    Byte-level BPE ("gpt2") becomes tokenizer.json and tokenizer_config.json, a SentencePiece model
+    ("llama") becomes tokenizer.model.
+
+    Args:
+      metadata: the GGUF's values by key.
+      max_length: of the model's context, in tokens.
+
+    Raises:
+      InputError: the tokenizer is of another kind, or cuts text in a way that isn't known here.
+    """
+    fields = {
+        key.removeprefix("tokenizer.ggml."): value
+        for key, value in metadata.items()
+        if key.startswith("tokenizer.ggml.")
+    }
+    kind = fields.get("model")
+    if kind is None:
+        return {}
+    try:
+        if kind == "llama":
+            return {"tokenizer.model": _sentencepiece(fields)}
+        if kind == "gpt2":
+            config = _config(fields, metadata.get("tokenizer.chat_template"), max_length)
+            return {
+                "tokenizer.json": _byte_level(fields).to_str().encode(),
+                "tokenizer_config.json": json.dumps(config, indent=2, ensure_ascii=False).encode(),
+            }
+    except KeyError as error:
+        raise InputError(f"tokenizer.ggml.{error.args[0]} is missing; {_REMEDY}") from error
+    raise InputError(f"tokenizer.ggml.model '{kind}' can't be read; {_REMEDY}")
+
+
+_REMEDY = "pass the tokenizer of the original model, --tokenizer=DIR/tokenizer.json"
+
+
+def _sentencepiece(fields: Mapping[str, Any]) -> bytes:
+    tokens, types = fields["tokens"], fields["token_type"]
+    model = model_pb2.ModelProto()
+    for token, score, kind in zip(tokens, fields["scores"], types, strict=True):
+        model.pieces.add(piece=token, score=score, type=kind)
+    trainer, normalizer = model.trainer_spec, model.normalizer_spec
+    trainer.model_type = trainer.BPE
+    trainer.vocab_size = len(tokens)
+    trainer.byte_fallback = _BYTE in types
+    for name, default in (("unk", 0), ("bos", 1), ("eos", 2)):
+        key = "unknown_token_id" if name == "unk" else f"{name}_token_id"
+        id_ = fields.get(key, default)
+        setattr(trainer, f"{name}_id", id_)
+        setattr(trainer, f"{name}_piece", tokens[id_])
+    trainer.pad_id = -1
+    normalizer.name = "identity"
+    normalizer.add_dummy_prefix = fields.get("add_space_prefix", True)
+    normalizer.remove_extra_whitespaces = fields.get("remove_extra_whitespaces", False)
+    normalizer.escape_whitespaces = True
+    return model.SerializeToString()
+
+
+def _byte_level(fields: Mapping[str, Any]) -> tokenizers.Tokenizer:
+    cut = fields.get("pre")
+    if cut not in _CUTS:
+        raise InputError(
+            f"tokenizer.ggml.pre '{cut}' is not among {', '.join(_CUTS)}; {_REMEDY}"
+        )
+    tokens = fields["tokens"]
+    tokenizer = tokenizers.Tokenizer(
+        models.BPE(
+            vocab={token: index for index, token in enumerate(tokens)},
+            merges=[tuple(merge.split(" ")) for merge in fields["merges"]],
+            ignore_merges=cut in _LLAMA3,
+        )
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(_CUTS[cut]())
+    tokenizer.decoder = decoders.ByteLevel()
+    typed = list(zip(tokens, fields["token_type"], strict=True))
+    for kind, is_special in ((_CONTROL, True), (_USER_DEFINED, False)):
+        added = [token for token, its in typed if its == kind]
+        tokenizer.add_tokens(
+            [tokenizers.AddedToken(t, special=is_special, normalized=False) for t in added]
+        )
+    if _adds_bos(fields):
+        bos = tokens[fields["bos_token_id"]]
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{bos} $A",
+            pair=f"{bos} $A {bos}:1 $B:1",
+            special_tokens=[(bos, fields["bos_token_id"])],
+        )
+    return tokenizer
+
+
+def _adds_bos(fields: Mapping[str, Any]) -> bool:
+    return fields.get("add_bos_token", fields.get("pre") in _LLAMA3)
+
+
+def _config(fields: Mapping[str, Any], template: str | None, max_length: int) -> dict[str, Any]:
+    tokens = fields["tokens"]
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": tokens[fields["bos_token_id"]],
+        "eos_token": tokens[fields["eos_token_id"]],
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": max_length,
+    }
+    for name, key in (("unk_token", "unknown_token_id"), ("pad_token", "padding_token_id")):
+        if key in fields:
+            config[name] = tokens[fields[key]]
+    return config | ({"chat_template": template} if template else {})

@@ -1,0 +1,78 @@
+"""Our own checkpoints, which are T5X's: Orbax, with the weights below state/target."""
+
+import collections
+import contextlib
+import pathlib
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from commit_t5x.conversion import arrays, companions, native_names, rules
+from commit_t5x.conversion.formats import Header, Put, Source
+from commit_t5x.conversion.stored_leaves import LayerReader, StoredLeaf
+from commit_t5x.engine import checkpoints, model_files
+from commit_t5x.llama_config import LlamaConfig
+
+RULES = native_names.RULES
+_CONCURRENT_CHUNKS = 4  # of 16 MiB
+
+
+def recognises(path: pathlib.Path) -> bool:
+    """Returns whether `path` is a model directory with checkpoints, or a checkpoint_N folder."""
+    return (path / "state").is_dir() or bool(checkpoints.all_steps(path))
+
+
+def read(path: pathlib.Path, config: LlamaConfig | None = None) -> Source:
+    """Opens a model directory, for its latest checkpoint, or a checkpoint_N folder.
+
+    Args:
+      path: of the directory.
+      config: of the model; by default what model_config.json beside the checkpoint says.
+
+    Raises:
+      InputError: there is no checkpoint, it is damaged, or its configuration is missing.
+    """
+    folder, stores = checkpoints.open_params(path)
+    return native_names.source(
+        name=str(folder),
+        leaves={name: StoredLeaf(store) for name, store in stores.items()},
+        config=config or model_files.read_config(folder.parent),
+        files=companions.read(folder.parent),
+        read=LayerReader(str(folder)),
+    )
+
+
+@contextlib.contextmanager
+def write(
+    dst: pathlib.Path, shapes: Mapping[str, tuple[int, ...]], header: Header
+) -> Iterator[Put]:
+    """Writes a model directory with weights only, as checkpoint_0.
+
+    Args:
+      dst: the directory.
+      shapes: of the tensors by name, as RULES has them.
+      header: see Header.
+    """
+    places = {
+        entry.foreign: (entry.path, entry.index) for entry in rules.plan(RULES, header.config)
+    }
+    _, stores = checkpoints.create_params(dst, rules.native_shapes(header.config))
+    model_files.write(dst, header.config, None)
+    for name, content in header.files.items():
+        (dst / name).write_bytes(content)
+
+    def put(name: str, tensor: np.ndarray) -> None:
+        path, index = places[name]
+        store = stores[path] if index is None else stores[path][index]
+        chunk = store.chunk_layout.write_chunk.shape
+        pending = collections.deque()
+        for tile in arrays.tiles(store.shape, chunk):
+            piece = arrays.converted(tensor[tile], "float32", name)
+            if len(pending) == _CONCURRENT_CHUNKS:
+                pending.popleft().result()
+            # The default is to copy it first.
+            pending.append(store[tile].write(piece, can_reference_source_data_indefinitely=True))
+        for future in pending:
+            future.result()
+
+    yield put

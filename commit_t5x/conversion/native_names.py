@@ -1,0 +1,76 @@
+"""The network's own weights, layer by layer, under the names that they have in an unrolled network.
+
+So a scanned and an unrolled checkpoint look alike, and a stacked weight moves in slices.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from commit_t5x.conversion.formats import Source
+from commit_t5x.conversion.rules import Rule
+from commit_t5x.llama_config import LlamaConfig
+
+
+def _linear(path: str) -> list[str]:
+    return [f"{path}/kernel", f"{path}/bias"]
+
+
+RULES: tuple[Rule, ...] = tuple(
+    Rule(path, path.replace("layers/", "layers_{layer}/"))
+    for path in (
+        "token_embedder/embedding",
+        "layers/pre_self_attention_layer_norm/scale",
+        *_linear("layers/self_attention/query"),
+        *_linear("layers/self_attention/key"),
+        *_linear("layers/self_attention/value"),
+        *_linear("layers/self_attention/out"),
+        "layers/pre_mlp_layer_norm/scale",
+        *_linear("layers/mlp/wi_0"),
+        *_linear("layers/mlp/wi_1"),
+        *_linear("layers/mlp/wo"),
+        "decoder_norm/scale",
+        "logits_dense/kernel",
+    )
+)
+
+
+def source(
+    name: str,
+    leaves: Mapping[str, Any],
+    config: LlamaConfig,
+    files: Mapping[str, bytes],
+    read: Callable[[Any, int | None], np.ndarray] | None = None,
+) -> Source:
+    """Returns a source of leaves by path, of a scanned or an unrolled network.
+
+    Args:
+      name, config, files: see Source.
+      leaves: with `shape` and `dtype`; they come leaf by leaf, as stacked ones may be kept whole.
+      read: returns a leaf, or one layer of a stacked one; by default by indexing.
+    """
+    places = {}
+    for path, leaf in leaves.items():
+        if path.startswith("layers/"):
+            inner = path.removeprefix("layers/")
+            places |= {f"layers_{i}/{inner}": (leaf, i) for i in range(leaf.shape[0])}
+        else:
+            places[path] = (leaf, None)
+    read = read or _index
+    return Source(
+        name=name,
+        config=config,
+        rules=RULES,
+        shapes={
+            name: tuple(leaf.shape[0 if index is None else 1 :])
+            for name, (leaf, index) in places.items()
+        },
+        get=lambda name: read(*places[name]),
+        dtypes={name: np.dtype(leaf.dtype).name for name, (leaf, _) in places.items()},
+        files=files,
+    )
+
+
+def _index(leaf: Any, index: int | None) -> np.ndarray:
+    return np.asarray(leaf if index is None else leaf[index])

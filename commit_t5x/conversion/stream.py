@@ -1,0 +1,107 @@
+"""Moves a checkpoint's tensors from one format to another, one at a time."""
+
+import concurrent.futures
+import dataclasses
+import itertools
+import math
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import rich.console
+import rich.progress
+
+from commit_t5x.conversion import arrays, rules
+from commit_t5x.conversion.formats import Put, Source
+from commit_t5x.conversion.rules import Entry, Rule
+
+
+@dataclasses.dataclass(frozen=True)
+class Transfer:
+    """One tensor: what it is in the source, and what it becomes."""
+
+    source: Entry
+    target: Entry
+
+    @property
+    def size(self) -> int:
+        """Number of weights."""
+        return math.prod(self.source.shape)
+
+    @property
+    def changes(self) -> str:
+        """What happens to the tensor on its way, e.g. "transposed, rotary pairs reordered"."""
+        transposed = self.source.transposed != self.target.transposed
+        reordered = self.source.head_dim != self.target.head_dim
+        names = {"transposed": transposed, "rotary pairs reordered": reordered}
+        return ", ".join(name for name, applies in names.items() if applies)
+
+
+def plan(source: Source, target_rules: Sequence[Rule]) -> list[Transfer]:
+    """Returns the transfers in the source's order.
+
+    Raises:
+      InputError: a tensor of the source is missing, left over or of another shape, or a table
+        doesn't cover the network.
+    """
+    theirs = {entry.foreign: entry for entry in rules.plan(source.rules, source.config)}
+    rules.check_foreign(source.name, theirs.values(), source.shapes)
+    targets = {(e.path, e.index): e for e in rules.plan(target_rules, source.config)}
+    entries = [theirs[name] for name in source.shapes]
+    return [Transfer(entry, targets[entry.path, entry.index]) for entry in entries]
+
+
+def tensors(source: Source, transfers: Sequence[Transfer]) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields the target's tensors by name, in its layout and the source's dtype.
+
+    The next one is read meanwhile, unless the two together are larger than the largest one is.
+    """
+    largest = max(transfer.size for transfer in transfers)
+
+    def read(transfer: Transfer) -> tuple[str, np.ndarray]:
+        array = transfer.source.to_native(source.get(transfer.source.foreign))
+        return transfer.target.foreign, transfer.target.to_foreign(array)
+
+    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as reader:
+        pending = None
+        for transfer, following in itertools.zip_longest(transfers, transfers[1:]):
+            current = read(transfer) if pending is None else pending.result()
+            pending = None
+            if following is not None and transfer.size + following.size <= largest:
+                pending = reader.submit(read, following)
+            yield current
+            del current
+
+
+def copy(source: Source, transfers: Sequence[Transfer], put: Put, dtype: str) -> None:
+    """Hands each tensor to `put`; shows a bar on a terminal.
+
+    Args:
+      source, transfers: see plan.
+      put: writes a tensor by name.
+      dtype: that it is written in, for the bar's bytes.
+
+    Raises:
+      InputError: a tensor can't be read, or not be written in this dtype.
+    """
+    itemsize = arrays.DTYPES[dtype].itemsize
+    progress = rich.progress.Progress(
+        rich.progress.TextColumn("{task.description}"),
+        rich.progress.BarColumn(),
+        rich.progress.DownloadColumn(),
+        rich.progress.TransferSpeedColumn(),
+        rich.progress.TimeRemainingColumn(),
+        console=rich.console.Console(file=sys.stderr),
+        disable=not sys.stderr.isatty(),
+    )
+    with progress:
+        task = progress.add_task("converting", total=total_bytes(transfers, dtype))
+        for name, tensor in tensors(source, transfers):
+            put(name, tensor)
+            progress.advance(task, itemsize * tensor.size)
+            del tensor  # before the next one is read
+
+
+def total_bytes(transfers: Iterable[Transfer], dtype: str) -> int:
+    """Returns the size of the weights as they are written."""
+    return arrays.DTYPES[dtype].itemsize * sum(transfer.size for transfer in transfers)

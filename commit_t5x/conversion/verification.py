@@ -1,0 +1,107 @@
+"""`convert --verify`: our network's logits beside those of transformers on the same weights."""
+
+import dataclasses
+import pathlib
+import tempfile
+from typing import Any
+
+import jax
+import numpy as np
+
+from commit_t5x import llama
+from commit_t5x.conversion import arrays, formats, hf, memory, pytorch_files, rules, stream
+from commit_t5x.conversion.formats import Header, Source
+from commit_t5x.errors import InputError
+
+TOLERANCE = 1e-3  # absolute, in fp32
+_LENGTHS = (1, 16, 64, 64)
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Logits of both on the same prompts.
+
+    Attributes:
+      difference: the largest one, absolute.
+      largest: logit, absolute.
+    """
+
+    difference: float
+    largest: float
+
+
+def require() -> None:
+    """Raises InputError where torch isn't installed, before any work is done."""
+    pytorch_files.require_torch("--verify")
+
+
+def run(source: Source, target_format: str, written: pathlib.Path, header: Header) -> None:
+    """Compares, and prints the largest difference.
+
+    Our network takes what was written, or the source if that is transformers' side.
+
+    Args:
+      source: what was converted.
+      target_format: a key of FORMATS.
+      written: the directory with the result.
+      header: of the result.
+
+    Raises:
+      InputError: the difference is beyond TOLERANCE.
+    """
+    if target_format == "hf":
+        params = _rounded(memory.load(source), header.dtype)
+        found = compare(params, source.config, written)
+    else:
+        params = memory.load(formats.module(target_format).read(written))
+        with tempfile.TemporaryDirectory(dir=written.parent) as folder:
+            exported = pathlib.Path(folder)
+            plain = dataclasses.replace(header, files={})
+            with hf.write(exported, rules.shapes(hf.RULES, source.config), plain) as put:
+                stream.copy(source, stream.plan(source, hf.RULES), put, header.dtype)
+            found = compare(params, source.config, exported)
+    print(
+        f"verify: the logits differ by at most {found.difference:.1e} from transformers' "
+        f"(tolerance {TOLERANCE:.0e}; the largest logit is {found.largest:.1f})"
+    )
+    if not found.difference <= TOLERANCE:
+        raise InputError(
+            f"--verify: the logits differ by {found.difference:.1e} from transformers', more than "
+            f"{TOLERANCE:.0e}; nothing was written"
+        )
+
+
+def compare(params: Any, config: llama.LlamaConfig, directory: pathlib.Path) -> Comparison:
+    """Compares logits on a few prompts of random tokens, in fp32.
+
+    Args:
+      params: our network's weights.
+      config: of the network.
+      directory: a Hugging Face model.
+    """
+    torch = pytorch_files.require_torch("--verify")
+    import transformers
+
+    prompts = _prompts(config)
+    model = transformers.AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32)
+    with torch.no_grad():
+        theirs = [model(torch.tensor(prompt)).logits.numpy() for prompt in prompts]
+    del model  # two sets of weights in memory are enough
+    network = jax.jit(llama.Llama(config).apply, static_argnames="enable_dropout")
+    differences, largest = [], []
+    for prompt, expected in zip(prompts, theirs, strict=True):
+        ours = network({"params": params}, prompt, enable_dropout=False)
+        differences.append(np.max(np.abs(np.asarray(ours) - expected)))
+        largest.append(np.max(np.abs(expected)))
+    return Comparison(float(np.max(differences)), float(np.max(largest)))
+
+
+def _prompts(config: llama.LlamaConfig) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    lengths = [min(length, config.max_length) for length in _LENGTHS]
+    return [rng.integers(0, config.vocab_size, (1, length)) for length in lengths]
+
+
+def _rounded(params: Any, dtype: str) -> Any:
+    """Returns the weights as they are after a stay in a file of this dtype."""
+    return jax.tree.map(lambda leaf: leaf.astype(arrays.DTYPES[dtype]).astype(np.float32), params)

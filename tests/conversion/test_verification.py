@@ -1,0 +1,59 @@
+import dataclasses
+import sys
+
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy
+from small_llama import CONFIG, init
+
+from commit_t5x import conversion, llama
+from commit_t5x.conversion import hf, verification
+from commit_t5x.engine import checkpoints
+from commit_t5x.errors import InputError
+
+SMALL = dataclasses.replace(CONFIG, num_layers=1, max_length=32)
+
+
+@pytest.fixture(scope="module")
+def native(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("verification") / "native"
+    checkpoints.save_params(directory, jax.device_get(init(llama.Llama(SMALL))), SMALL, None)
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("target", "dtype"), [("hf", "float32"), ("hf", "bfloat16"), ("easylm", "float32")]
+)
+def test_right_conversions_pass(target, dtype, native, tmp_path, capsys):
+    conversion.convert("native", target, native, tmp_path / "out", dtype=dtype, verify=True)
+    assert "verify: the logits differ by at most" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_finds_a_difference(native, tmp_path):
+    conversion.convert("native", "hf", native, tmp_path / "hf")
+    path = tmp_path / "hf" / "model.safetensors"
+    tensors = safetensors.numpy.load_file(path)
+    name = "model.layers.0.self_attn.q_proj.weight"
+    tensors[name] = np.ascontiguousarray(tensors[name][::-1])
+    safetensors.numpy.save_file(tensors, path, metadata={"format": "pt"})
+    params, _, _ = checkpoints.restore_params(native)
+    found = verification.compare(params, SMALL, tmp_path / "hf")
+    assert found.difference > verification.TOLERANCE
+    right = verification.compare(hf.import_hf(tmp_path / "hf")[0], SMALL, tmp_path / "hf")
+    assert right.difference < 1e-4 < 0.1 < right.largest
+
+
+def test_a_wrong_conversion_leaves_nothing(native, tmp_path, monkeypatch):
+    monkeypatch.setattr(verification, "TOLERANCE", -1.0)  # which no conversion meets
+    with pytest.raises(InputError, match="--verify: the logits differ by .*nothing was written"):
+        conversion.convert("native", "hf", native, tmp_path / "out", verify=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_torch(native, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)  # as Python marks what can't be imported
+    with pytest.raises(InputError, match=r"--verify: needs torch.*pip install"):
+        conversion.convert("native", "hf", native, tmp_path / "out", verify=True)
+    assert list(tmp_path.iterdir()) == []
