@@ -1,14 +1,21 @@
 """SentencePiece models as seqio vocabularies, with the place of each token in the text."""
 
+import array
 import functools
 import pathlib
 import re
+from collections.abc import Callable
 
+import numpy as np
 import seqio
 import tensorflow as tf
-from sentencepiece import sentencepiece_model_pb2
+from sentencepiece import SentencePieceProcessor, sentencepiece_model_pb2
 
 _SPACE = "\u2581"  # SentencePiece's sign for a space
+
+# Words whose tokens are kept, some 300 bytes each, and the longest of them in bytes.
+_MAX_KNOWN_WORDS = 200_000
+_LONGEST_KNOWN_WORD = 60
 
 
 class SentencePieceVocabulary(seqio.SentencePieceVocabulary):
@@ -37,7 +44,7 @@ class SentencePieceVocabulary(seqio.SentencePieceVocabulary):
             byte tokens of one character all begin where it begins.
         """
         if self._words_are_independent:
-            return self._encode_distinct_words_tf(texts)
+            return self._encode_words_tf(texts)
         ids, starts, _ = self.tf_tokenizer.tokenize_with_offsets(texts)
         return ids, starts
 
@@ -60,37 +67,80 @@ class SentencePieceVocabulary(seqio.SentencePieceVocabulary):
             and not any(re.search(f"[^{_SPACE}]{_SPACE}", piece.piece) for piece in model.pieces)
         )
 
-    def _encode_distinct_words_tf(
-        self, texts: tf.Tensor
-    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
-        """`encode_with_offsets_tf`, tokenizing each distinct word of the batch once."""
-        # SentencePiece puts a space before a text. Words are cut off before their spaces, and lose
-        # the first one, as it is put there again. The run ahead of the first word, which is empty
-        # but for a text of spaces, has no tokens or is one word.
+    def _encode_words_tf(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+        """`encode_with_offsets_tf` by way of words, most of which have been met before."""
+        # SentencePiece puts a space before a text. Words are cut off before their spaces. The run
+        # ahead of the first word, which is empty but for a text of spaces, has no tokens or is one.
         spaced = tf.strings.join([" ", texts])
         cut = tf.strings.regex_replace(spaced, f"[ {_SPACE}]+[^ {_SPACE}]", b"\xff\\0")
         words = tf.strings.split(cut, b"\xff")
         distinct, which = tf.unique(words.flat_values, tf.int64)
-        bare = tf.strings.regex_replace(distinct, f"^[ {_SPACE}]", "")
-        ids, starts, _ = self.tf_tokenizer.tokenize_with_offsets(bare)
-        # Where each token begins in its word: the first at the space, the others after it.
-        space = tf.cast(tf.strings.length(distinct) - tf.strings.length(bare), starts.dtype)
-        rows = ids.value_rowids()
-        places = tf.range(tf.size(rows, tf.int64))
-        is_first = places == tf.gather(ids.row_starts(), rows)
-        starts = starts.flat_values + tf.gather(space, rows)
-        starts = tf.where(is_first, tf.zeros_like(starts), starts)
-
-        tokens = tf.gather(ids.with_flat_values(places), which)  # [words, (tokens)]
-        lengths = tf.strings.length(words.flat_values)
-        begins = tf.cumsum(tf.cast(lengths, starts.dtype), exclusive=True)
-        begins -= tf.gather(begins, tf.repeat(words.row_starts(), words.row_lengths()))
-        starts = tf.gather(starts, tokens.flat_values) + tf.gather(begins, tokens.value_rowids())
-        splits = tf.gather(tokens.row_splits, words.row_splits)
-        return (
-            tf.RaggedTensor.from_row_splits(
-                tf.gather(ids.flat_values, tokens.flat_values), splits, validate=False
-            ),
-            # The space before the text isn't part of it.
-            tf.RaggedTensor.from_row_splits(tf.nn.relu(starts - 1), splits, validate=False),
+        widths = tf.strings.length(words.flat_values)
+        ids, starts, splits = (
+            tf.ensure_shape(output, [None])
+            for output in tf.numpy_function(
+                self._encode_words,
+                [distinct, which, widths, words.row_splits],
+                [tf.int32, tf.int64, tf.int64],
+                stateful=False,
+            )
         )
+        return (
+            tf.RaggedTensor.from_row_splits(ids, splits, validate=False),
+            tf.RaggedTensor.from_row_splits(starts, splits, validate=False),
+        )
+
+    def _encode_words(
+        self, distinct: np.ndarray, which: np.ndarray, widths: np.ndarray, splits: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Tokenizes texts that are given as words.
+
+        Args:
+          distinct: bytes [distinct words].
+          which: int64 [words], the distinct word that each word is.
+          widths: int32 [words], bytes of each word.
+          splits: int64 [n + 1], where the words of each text begin, and the number of all.
+
+        Returns:
+          ids: int32 [tokens], of all texts.
+          starts: int64 [tokens], the byte of its text at which each begins.
+          splits: int64 [n + 1], where the tokens of each text begin, and the number of all.
+        """
+        encode = _word_encoder(self.tokenizer)
+        rows = [encode(word) for word in distinct.tolist()]
+        counts = np.fromiter(map(len, rows), np.int64, len(rows)) // _TOKEN_BYTES
+        firsts = (np.cumsum(counts) - counts)[which]
+        counts = counts[which]
+        ends = np.concatenate([[0], np.cumsum(counts)])
+        places = np.arange(ends[-1]) + np.repeat(firsts - ends[:-1], counts)
+        tokens = np.frombuffer(b"".join(rows), np.int64)[places]
+        # Where each word begins in its text, which the space before it isn't part of.
+        begins = np.cumsum(widths, dtype=np.int64) - widths
+        begins -= np.repeat(begins[splits[:-1]] + 1, np.diff(splits))
+        starts = (tokens >> 32) + np.repeat(begins, counts)
+        return tokens.astype(np.int32), np.maximum(starts, 0), ends[splits]
+
+
+_TOKEN_BYTES = 8
+
+
+@functools.lru_cache(maxsize=4)
+def _word_encoder(tokenizer: SentencePieceProcessor) -> Callable[[bytes], bytes]:
+    """Returns a function from a word to its tokens, as the bytes of an int64 array.
+
+    The high half of each is the byte of the word at which the token begins, the low half its id.
+    """
+
+    def encode(word: bytes) -> bytes:
+        # Without its first space, as SentencePiece puts one there.
+        bare = word.removeprefix(b" ")
+        if bare == word:
+            bare = word.removeprefix(_SPACE.encode())
+        encoded = tokenizer.encode(bare, out_type="offset_mapping")
+        starts = [begin + len(word) - len(bare) for begin, _ in encoded["offsets"]]
+        starts[:1] = [0] * len(starts[:1])  # the first token begins at the space
+        pairs = zip(starts, encoded["ids"], strict=True)
+        return array.array("q", [start << 32 | id_ for start, id_ in pairs]).tobytes()
+
+    keep = functools.lru_cache(_MAX_KNOWN_WORDS)(encode)
+    return lambda word: (keep if len(word) <= _LONGEST_KNOWN_WORD else encode)(word)

@@ -9,34 +9,47 @@ import seqio
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from commit_t5x import resources
+from commit_t5x import resources, tokenizer_files
 from commit_t5x.errors import InputError
+from commit_t5x.hf_vocabulary import HuggingFaceVocabulary
 from commit_t5x.sentencepiece_vocabulary import SentencePieceVocabulary
+
+Vocabulary = SentencePieceVocabulary | HuggingFaceVocabulary
 
 
 @functools.lru_cache(maxsize=4)
-def load(path: str | pathlib.Path) -> SentencePieceVocabulary:
-    """Loads a SentencePiece model.
+def load(path: str | pathlib.Path) -> Vocabulary:
+    """Loads a tokenizer: a SentencePiece model, or a Hugging Face tokenizer.json.
+
+    Args:
+      path: see `tokenizer_files.find`.
 
     Raises:
-      InputError: the file is missing, isn't a SentencePiece model, or lacks bos or eos.
+      InputError: there is none, it is neither, or it has no BOS or EOS.
     """
-    path = pathlib.Path(path).expanduser()
-    if not path.is_file():
-        raise InputError(f"{path}: no such tokenizer; set TOKENIZER to a SentencePiece .model file")
-    vocabulary = SentencePieceVocabulary(str(path))
+    file = tokenizer_files.find(path)
+    if file is None:
+        raise InputError(
+            f"{path}: no such tokenizer; set TOKENIZER to a SentencePiece .model file, a "
+            "tokenizer.json, or a model directory with either"
+        )
+    if file.suffix == ".json":
+        return HuggingFaceVocabulary(file)
+    vocabulary = SentencePieceVocabulary(str(file))
     try:
         special = (vocabulary.bos_id, vocabulary.eos_id)
     except (DecodeError, RuntimeError, ValueError, OSError) as error:
-        raise InputError(f"{path}: not a SentencePiece model; set TOKENIZER to one") from error
+        raise InputError(
+            f"{file}: not a SentencePiece model; set TOKENIZER to one, or to a tokenizer.json"
+        ) from error
     if min(special) < 0:
-        raise InputError(f"{path}: the model defines no bos or eos id; use one trained with both")
+        raise InputError(f"{file}: the model defines no bos or eos id; use one trained with both")
     return vocabulary
 
 
 @gin.configurable
-def get_vocabulary(tokenizer: str = gin.REQUIRED) -> SentencePieceVocabulary:
-    """Returns the vocabulary that `TOKENIZER` names: a path, or "samples" for the shipped one."""
+def get_vocabulary(tokenizer: str = gin.REQUIRED) -> Vocabulary:
+    """Returns the vocabulary that `TOKENIZER` names: what `load` takes, or "samples"."""
     if tokenizer == "samples":
         return load(resources.path("samples") / "tokenizer.model")
     return load(tokenizer)
@@ -57,7 +70,7 @@ class ConfiguredVocabulary(seqio.Vocabulary):
         return get_vocabulary().eos_id
 
     @property
-    def unk_id(self) -> int:
+    def unk_id(self) -> int | None:
         return get_vocabulary().unk_id
 
     @property

@@ -147,6 +147,12 @@ def test_filled_rows_have_no_gaps():
     assert [max(row["segment_ids"]) for row in rows] == [1] * 10 + [2, 1, 1]
 
 
+def test_whole_sequences_must_fit_their_row():
+    assert len(convert([([5] * 6, [1] * 6)], 6, packing="segments")) == 1
+    with pytest.raises(tf.errors.InvalidArgumentError, match="sequence longer than its row .*7.*6"):
+        convert([([5] * 3, [1] * 3), ([5] * 7, [1] * 7)], 6, packing="segments")
+
+
 def test_repeated_data_streams_without_end():
     tokens = tf.RaggedTensor.from_row_lengths([5, 6, 2], [3])
     ds = tf.data.Dataset.from_tensor_slices({"targets": tokens, "targets_loss_weights": tokens})
@@ -168,6 +174,36 @@ def test_inputs_and_targets_become_a_prefix():
         "input_tokens": [1, 8, 9, 7, 2, 0],
         "loss_weights": [0, 0, 1, 1, 0, 0],
         "causal_attention": [1, 1, 1, 0, 0, 0],
+    }
+
+
+def prefix_rows(converter, inputs, targets, lengths):
+    example = {"inputs": np.array(inputs, np.int32), "targets": np.array(targets, np.int32)}
+    return list(converter(tf.data.Dataset.from_tensors(example), lengths).as_numpy_iterator())
+
+
+@settings(max_examples=30)
+@given(
+    inputs=st.lists(st.integers(1, 9), min_size=1, max_size=5),
+    targets=st.lists(st.integers(1, 9), min_size=1, max_size=4),
+)
+def test_prefix_rows_are_seqios(inputs, targets):
+    lengths = {"inputs": 5, "targets": 4}
+    converter = DecoderFeatureConverter(pack=False, vocabulary=VOCABULARY)
+    [ours] = prefix_rows(converter, inputs, targets, lengths)
+    seqios = seqio.PrefixLMFeatureConverter(pack=False, bos_id=1)
+    [theirs] = prefix_rows(seqios, inputs, targets, lengths)
+    assert as_lists(ours) == as_lists(theirs)
+
+
+def test_a_token_of_id_0_in_a_prefix_row_is_text():
+    converter = DecoderFeatureConverter(pack=False, vocabulary=VOCABULARY)
+    [row] = prefix_rows(converter, [0, 9], [0, 2, 0], {"inputs": 3, "targets": 4})
+    assert as_lists(row) == {
+        "target_tokens": [0, 9, 0, 2, 0, 0, 0],
+        "input_tokens": [1, 0, 9, 0, 2, 0, 0],
+        "loss_weights": [0, 0, 1, 1, 1, 0, 0],
+        "causal_attention": [1, 1, 1, 0, 0, 0, 0],
     }
 
 

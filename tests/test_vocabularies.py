@@ -1,6 +1,7 @@
 import io
 import pathlib
 
+import byte_level
 import pytest
 import sentencepiece
 import tensorflow as tf
@@ -218,6 +219,29 @@ def test_configured_vocabularies_are_equal_as_seqio_wants_of_mixtures(vocabulary
     configured = vocabularies.ConfiguredVocabulary()
     assert configured == vocabularies.ConfiguredVocabulary()
     assert configured != vocabulary
+
+
+def test_a_hugging_face_tokenizer_by_file_or_directory(bind, tmp_path):
+    path = byte_level.llama3(tmp_path / "model")
+    for name in (path, path.parent):
+        assert vocabularies.load(name).path == path
+    configured = vocabularies.ConfiguredVocabulary()
+    bind("vocabularies.get_vocabulary.tokenizer", str(path.parent))
+    assert configured.unk_id is None
+    assert configured.vocab_size == configured.eos_id + 1
+    ids = configured.encode("tea!")
+    ended = tf.constant([[*ids, configured.eos_id, 0, 0]])  # 0 is "!"
+    assert configured.decode_tf(ended).numpy().tolist() == [b"tea!"]
+    assert configured.decode([*ids, configured.eos_id, 0]) == "tea!"
+    tokens, starts = configured.encode_with_offsets_tf(tf.constant(["tea!"]))
+    assert (tokens.to_list(), starts[0, -1]) == ([ids], 3)
+
+
+def test_a_directory_with_both_gives_the_sentencepiece_model(tmp_path):
+    path = byte_level.llama3(tmp_path / "model")
+    model = path.with_name("tokenizer.model")
+    model.write_bytes(MODEL.read_bytes())
+    assert vocabularies.load(path.parent).path == model
 
 
 def test_a_configured_vocabulary_reports_a_missing_tokenizer_at_use(bind, tmp_path):

@@ -1,7 +1,6 @@
 """lm-eval's model `commit_t5x`: a checkpoint of ours, or a Hugging Face export, run by JAX."""
 
 import collections
-import functools
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,12 +11,11 @@ from lm_eval import utils as lm_eval_utils
 from lm_eval.api import instance, model, registry
 from lm_eval.models import utils as lm_eval_model_utils
 
-from commit_t5x import errors, llama, vocabularies
+from commit_t5x import errors, llama, tokenizer_files, vocabularies
 from commit_t5x.conversion import hf
-from commit_t5x.engine import checkpoints, decoding
+from commit_t5x.engine import checkpoints, decoding, generation
+from commit_t5x.engine.sampling import Sampling
 from commit_t5x.evaluation import scoring
-
-_EXPORTED_TOKENIZERS = ("tokenizer.model", "tokenizer.json")
 
 
 @registry.register_model("commit_t5x")
@@ -37,6 +35,8 @@ class CommitLM(model.TemplateLM):
         evaluation did (it cut contexts from the left, then sliced answers at the uncut length).
       skip_leading_newlines: take an answer from its first visible character on. Otherwise, as in
         the paper, one that starts with a newline is empty.
+      seed: of answers that are drawn (`do_sample=True,temperature=...,top_k=...,top_p=...` among
+        the generation options); each request draws by its place among them.
 
     Raises:
       InputError: no such checkpoint or tokenizer, or an option out of range.
@@ -60,6 +60,7 @@ class CommitLM(model.TemplateLM):
         tokenizer: str | None = None,
         paper_truncation: bool = False,
         skip_leading_newlines: bool = False,
+        seed: int = 0,
     ):
         super().__init__()
         del max_batch_size  # of lm-eval's automatic batch size only
@@ -77,6 +78,7 @@ class CommitLM(model.TemplateLM):
         self._add_bos = add_bos
         self._paper_truncation = paper_truncation
         self._skip_leading_newlines = skip_leading_newlines
+        self._seed = seed
         self._tokenizer_path = pathlib.Path(tokenizer_path)
         self._module = llama.Llama(config, dtype=dtype, scan_layers="layers" in params)
         self._params = jax.device_put(params)
@@ -117,25 +119,33 @@ class CommitLM(model.TemplateLM):
     def generate_until(
         self, requests: list[instance.Instance], disable_tqdm: bool = False
     ) -> list[str]:
-        """Returns each request's greedy continuation, up to the first of its stop strings.
+        """Returns each request's continuation, up to the first of its stop strings.
 
         Contexts are cut from the left to `max_length` - `max_gen_toks` tokens, BOS included.
 
         Raises:
-          InputError: a request asks for sampling, or for more tokens than the model has room for.
+          InputError: a request's options are out of range, or ask for more tokens than the model
+            has room for.
         """
+        self._module, self._params = decoding.unrolled(self._module, self._params)
         groups = collections.defaultdict(list)
         for index, request in enumerate(requests):
-            groups[self._stops_and_budget(request.args[1])].append(index)
+            groups[self._options(request.args[1])].append(index)
         answers: list[str] = [""] * len(requests)
         with _progress(len(requests), "generate_until", disable_tqdm) as progress:
-            for (stops, max_new), members in groups.items():
+            for (stops, max_new, sampling), members in groups.items():
+                stop = generation.StopStrings(self.vocabulary, stops)
                 contexts = [self.tok_encode(requests[index].args[0]) for index in members]
                 for batch in scoring.batches([len(ids) for ids in contexts], self.batch_size):
                     # The last batch is filled up: another size would be compiled anew.
-                    rows = [contexts[place] for place in batch]
-                    rows += rows[-1:] * (min(self.batch_size, len(contexts)) - len(rows))
-                    texts = self._generate(rows, stops, max_new)
+                    filled = batch + batch[-1:] * (min(self.batch_size, len(contexts)) - len(batch))
+                    texts = self._generate(
+                        [contexts[place] for place in filled],
+                        stop,
+                        max_new_tokens=max_new,
+                        sampling=sampling,
+                        streams=[members[place] for place in filled],
+                    )
                     for place, text in zip(batch, texts, strict=False):
                         answers[members[place]] = text
                         request = requests[members[place]]
@@ -143,55 +153,56 @@ class CommitLM(model.TemplateLM):
                     progress.update(len(batch))
         return answers
 
-    def _stops_and_budget(self, gen_kwargs: dict[str, Any]) -> tuple[tuple[str, ...], int]:
+    def _options(self, gen_kwargs: dict[str, Any]) -> tuple[tuple[str, ...], int, Sampling]:
+        """Returns stop strings, tokens to generate, and how to choose them."""
         options = lm_eval_model_utils.normalize_gen_kwargs(gen_kwargs, self.max_gen_toks)
-        if options["do_sample"]:
-            raise errors.InputError("gen_kwargs do_sample: commit_t5x decodes greedily; drop it")
         max_new = options["max_gen_toks"]
         if not 0 < max_new < self.max_length:
             raise errors.InputError(
                 f"max_gen_toks {max_new}: leaves no room for a context in the model's "
                 f"{self.max_length} tokens; set a smaller one, --gen_kwargs max_gen_toks=N"
             )
-        return tuple(stop for stop in options["until"] if stop), max_new
+        sampling = Sampling()
+        temperature = float(options.get("temperature", 1.0))
+        if options["do_sample"] and temperature:
+            top_k = int(options.get("top_k") or 0) or None  # 0 is Hugging Face's word for all
+            sampling = Sampling(temperature, top_k, float(options.get("top_p") or 1.0))
+        return tuple(stop for stop in options["until"] if stop), max_new, sampling
 
     def _generate(
-        self, contexts: Sequence[list[int]], stops: tuple[str, ...], max_new: int
+        self, contexts: Sequence[list[int]], stop: generation.StopStrings, **options: Any
     ) -> Iterator[str]:
-        room = self.max_length - max_new
-        generated = decoding.greedy_decode(
+        room = self.max_length - options["max_new_tokens"]
+
+        def ended(rows: list[list[int]]) -> list[bool]:
+            return [stop.found(self._text(ids)) for ids in rows]
+
+        generated = decoding.decode(
             self._module,
             self._params,
             [self._cut(context, room) or [self.prefix_token_id] for context in contexts],
-            max_new_tokens=max_new,
             eos_id=self.vocabulary.eos_id,
-            stop_ids=() if self._skip_leading_newlines else self._stop_ids(stops),
+            stop_ids=() if self._skip_leading_newlines else stop.ids,
+            # What paper_truncation drops is counted in tokens, up to the one that ends the answer.
+            check=ended if stop and not self._paper_truncation else None,
+            seed=self._seed,
+            **options,
         )
         for context, ids in zip(contexts, generated, strict=True):
             if self._paper_truncation:
                 ids = ids[max(len(context) - room, 0) :]
-            text = self.vocabulary.decode([i for i in ids if i != self.vocabulary.eos_id])
-            if self._skip_leading_newlines:
-                text = text.lstrip()
-            yield lm_eval_model_utils.postprocess_generated_text(text, list(stops), None)
+            text = self._text(ids)
+            yield lm_eval_model_utils.postprocess_generated_text(text, list(stop.strings), None)
+
+    def _text(self, ids: list[int]) -> str:
+        text = self.vocabulary.decode([i for i in ids if i != self.vocabulary.eos_id])
+        return text.lstrip() if self._skip_leading_newlines else text
 
     def _cut(self, context: list[int], room: int) -> list[int]:
         """Cuts an over-long context from the left, but keeps its BOS."""
         if self._add_bos and len(context) > room:
             return context[:1] + context[len(context) - room + 1 :]
         return context[-room:]
-
-    def _stop_ids(self, stops: tuple[str, ...]) -> tuple[int, ...]:
-        """Ids whose own text holds a stop string, so that decoding can end there.
-
-        A stop string spread over several tokens is left to be found in the text afterwards.
-        """
-        texts = enumerate(self._token_texts)
-        return tuple(i for i, text in texts if any(stop in text for stop in stops))
-
-    @functools.cached_property
-    def _token_texts(self) -> list[str]:
-        return [self.vocabulary.decode([i]) for i in range(self.vocabulary.vocab_size)]
 
     def loglikelihood(
         self, requests: list[instance.Instance], disable_tqdm: bool = False
@@ -261,8 +272,7 @@ def _load(path: pathlib.Path, tokenizer: str | None) -> tuple[Any, llama.LlamaCo
         )
     if (path / "config.json").is_file():
         params, config = hf.import_hf(path)
-        files = (path / name for name in _EXPORTED_TOKENIZERS)
-        found = next((file for file in files if file.is_file()), None)
+        found = tokenizer_files.find(path)
     else:
         params, config, found = checkpoints.restore_params(path)
     if tokenizer is None and found is None:

@@ -110,16 +110,27 @@ def test_answers_end_at_a_stop_string(native):
     assert generate(native, QUESTIONS[:1], until=several) == [text[:3]]
 
 
+def test_drawn_answers_follow_the_seed(tiny_model, native):
+    options = {"do_sample": True, "temperature": 1.5, "top_k": 0, "top_p": 0.99, "until": []}
+    drawn = generate(native, **options)
+    assert all(a != b for a, b in zip(drawn, generate(native, until=[]), strict=True))
+    assert generate(native, **{**options, "top_k": 1}) == generate(native, until=[])
+    alone = lm_eval_model.CommitLM(str(tiny_model.native), batch_size=1)
+    assert generate(alone, **options) == drawn
+    other = lm_eval_model.CommitLM(str(tiny_model.native), batch_size=4, seed=1)
+    assert generate(other, **options) != drawn
+
+
 def test_decoding_stops_at_a_newline_token(native, monkeypatch):
     lengths = []
-    decode = decoding.greedy_decode
+    decode = decoding.decode
 
     def spy(*args, **kwargs):
         generated = decode(*args, **kwargs)
         lengths.extend(map(len, generated))
         return generated
 
-    monkeypatch.setattr(decoding, "greedy_decode", spy)
+    monkeypatch.setattr(decoding, "decode", spy)
     generate(native)
     assert min(lengths) < GREEDY["max_gen_toks"]
 
@@ -129,7 +140,7 @@ def test_long_contexts_are_cut_from_the_left(native):
     room = native.max_length - GREEDY["max_gen_toks"]
     tokens = native.tok_encode(text)
     assert len(tokens) > room
-    [expected] = decoding.greedy_decode(
+    [expected] = decoding.decode(
         native._module, native._params, [tokens[-room:]], GREEDY["max_gen_toks"], eos_id=2
     )
     assert generate(native, [text], until=[]) == [native.vocabulary.decode(expected)]
@@ -148,7 +159,7 @@ def test_paper_truncation_loses_as_many_tokens_as_the_context(tiny_model, native
     tokens = native.tok_encode(text)
     lost = len(tokens) - room
     assert 0 < lost
-    [ids] = decoding.greedy_decode(
+    [ids] = decoding.decode(
         native._module, native._params, [tokens[-room:]], GREEDY["max_gen_toks"], eos_id=2
     )
     assert generate(paper, [text], until=[]) == [native.vocabulary.decode(ids[lost:])]
@@ -158,7 +169,7 @@ def test_paper_truncation_loses_as_many_tokens_as_the_context(tiny_model, native
 def test_leading_newlines_make_an_answer_empty_unless_skipped(tiny_model, native, monkeypatch):
     newline, word = 13, native.tok_encode("Delhi")
     monkeypatch.setattr(
-        decoding, "greedy_decode", lambda *args, **kwargs: [[newline, newline, *word, newline]]
+        decoding, "decode", lambda *args, **kwargs: [[newline, newline, *word, newline]]
     )
     assert generate(native, ["Q"]) == [""]
     model = lm_eval_model.CommitLM(str(tiny_model.native), skip_leading_newlines=True)
@@ -166,7 +177,7 @@ def test_leading_newlines_make_an_answer_empty_unless_skipped(tiny_model, native
 
 
 def test_empty_context_starts_from_bos(native):
-    [expected] = decoding.greedy_decode(
+    [expected] = decoding.decode(
         native._module, native._params, [[1]], GREEDY["max_gen_toks"], eos_id=2
     )
     assert generate(native, [""], until=[]) == [native.vocabulary.decode(expected)]
@@ -215,7 +226,7 @@ def test_export_without_tokenizer(tiny_model, tmp_path):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"do_sample": True, "temperature": 1.0}, "do_sample: commit_t5x decodes greedily"),
+        ({"do_sample": True, "temperature": -1.0}, "TEMPERATURE: -1.0 is negative"),
         ({"max_gen_toks": 256}, "max_gen_toks 256: leaves no room .* --gen_kwargs max_gen_toks=N"),
     ],
 )
