@@ -37,8 +37,8 @@ def convert(
       dst: directory to write; a native one becomes a model directory with weights only.
       config: of the model, where the source has none: a preset's name, or a config.json of
         Hugging Face's, or a model_config.json of ours.
-      tokenizer: file to carry along, a SentencePiece model or a tokenizer.json; by default the one
-        that lies with `src`.
+      tokenizer: to carry along, a SentencePiece model, a tokenizer.json or a directory with one; by
+        default what lies with `src`.
       dtype: of exported weights; native ones are always fp32.
       max_shard_size: of an exported weight file, in bytes or as "5GB".
       overwrite: replace `dst`, once the new one is complete.
@@ -113,12 +113,14 @@ def open_source(
 
 
 def _tokenizer(path: pathlib.Path, source: Source) -> dict[str, bytes]:
-    if not path.is_file():
+    found = tokenizer_files.find(path)
+    if found is None:
         raise InputError(
-            f"{path}: no such tokenizer; name a SentencePiece .model file or a tokenizer.json"
+            f"{path}: no such tokenizer; name a SentencePiece .model file, a tokenizer.json, or a "
+            "directory with one"
         )
     kept = {n: c for n, c in source.files.items() if n == companions.GENERATION}
-    return {**tokenizer_files.read(path), **kept}
+    return {**tokenizer_files.read(found), **kept}
 
 
 def _os_error(error: OSError | ValueError) -> int | None:

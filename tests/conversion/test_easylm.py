@@ -82,7 +82,7 @@ def test_a_file_alone_needs_a_configuration(tmp_path):
         conversion.convert("easylm", "native", path, tmp_path / "out")
     config = tmp_path / "hf" / "config.json"
     conversion.convert("easylm", "native", path, tmp_path / "out", config=config)
-    with pytest.raises(InputError, match="gone.json: neither a file nor a preset"):
+    with pytest.raises(InputError, match="gone.json: neither a model nor a preset"):
         conversion.convert("easylm", "native", path, tmp_path / "x", config="gone.json")
     with pytest.raises(InputError, match="streaming_params|llama.easylm: .*do not fit"):
         conversion.convert("easylm", "native", path, tmp_path / "x", config="debug")
