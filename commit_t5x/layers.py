@@ -11,8 +11,12 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen import partitioning as nn_partitioning
+from jax.ad_checkpoint import checkpoint_name
 
 with_sharding_constraint = nn_partitioning.with_sharding_constraint
+
+# By this name a rematerialisation policy keeps what linear layers return.
+LINEAR = "linear"
 
 # Hugging Face's and the original code's initial scale.
 _INIT = nn.initializers.normal(stddev=0.02)
@@ -55,6 +59,7 @@ class Linear(nn.Module):
             "kernel", _INIT, (x.shape[-1], self.features), jnp.float32, axes=self.axes
         )
         y = _product(x.astype(self.dtype), kernel.astype(self.dtype), self.out_dtype)
+        y = checkpoint_name(y, LINEAR)
         if self.use_bias:
             bias = nn_partitioning.param_with_axes(
                 "bias", nn.initializers.zeros, (self.features,), jnp.float32, axes=self.axes[1:]

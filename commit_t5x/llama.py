@@ -25,7 +25,7 @@ __all__ = [
 _RESIDUAL_AXES = ("batch", "length", "embed")
 _REMAT_POLICIES = {
     "full": None,  # keep each layer's input only
-    "minimal": jax.checkpoint_policies.checkpoint_dots_with_no_batch_dims,
+    "minimal": jax.checkpoint_policies.save_only_these_names(layers.LINEAR),
 }
 
 
@@ -74,8 +74,8 @@ class Llama(nn.Module):
       forgetful_mask_max_ratio: see `attention.forgetful_mask`; 0 turns it off.
       scan_layers: one compiled layer for all; weights and cache then have a leading `layers` axis.
         Otherwise layer i is named `layers_i`.
-      remat_policy: what the backward pass recomputes: "none", "minimal" (all but matrix products)
-        or "full" (all but the layers' inputs).
+      remat_policy: what the backward pass recomputes: "none", "minimal" (all but linear layers) or
+        "full" (all but the layers' inputs).
 
     Example:
       >>> module = Llama(preset("debug"))
