@@ -168,16 +168,23 @@ class Attention(nn.Module):
         if positions is None:
             positions, table = index, rotary.table(index, np.float32(self.rotary_frequencies))
         query, key = rotary.rotate(query, table), rotary.rotate(key, table)
-        keys, values = cache.append(key, value)
+        keys, values = cache.key.value, cache.value.value
         slots = jnp.arange(keys.shape[2])
         # A token sees itself and the `positions` slots before; what is further left is padding.
-        seen = (index - positions <= slots) & (slots <= index)
+        seen = (index - positions <= slots) & (slots < index)
         batch, _, heads, dim = query.shape
         query = query.reshape(batch, self.num_kv_heads, -1, dim)
         scores = jnp.einsum("bkgd,bksd->bkgs", query, keys, preferred_element_type=jnp.float32)
-        scores = jnp.where(seen[:, None, None], scores / math.sqrt(dim), jnp.finfo(jnp.float32).min)
+        scores = jnp.where(seen[:, None, None], scores, jnp.finfo(jnp.float32).min)
+        # The token's own key and value are used beside the cache, not out of it: reading what was
+        # just written makes XLA copy the whole cache in each step.
+        own = jnp.einsum("bkgd,bkd->bkg", query, key[:, 0], preferred_element_type=jnp.float32)
+        scores = jnp.concatenate([scores, own[..., None]], axis=-1) / math.sqrt(dim)
         weights = jax.nn.softmax(scores).astype(self.dtype)
-        return jnp.einsum("bkgs,bksd->bkgd", weights, values).reshape(batch, 1, heads, dim)
+        attended = jnp.einsum("bkgs,bksd->bkgd", weights[..., :-1], values)
+        attended += weights[..., -1:] * value[:, 0, :, None]
+        cache.append(key, value)
+        return attended.reshape(batch, 1, heads, dim)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,8 +205,8 @@ class _Cache:
             cached.value = jax.lax.dynamic_update_slice(cached.value, rows, (0, 0, 0, 0))
         self.index.value = jnp.array(key.shape[1], jnp.int32) if lengths is None else lengths
 
-    def append(self, key: jax.Array, value: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Writes one token of each row; returns all keys and values [batch, kv_heads, ...]."""
+    def append(self, key: jax.Array, value: jax.Array) -> None:
+        """Writes one token [batch, 1, kv_heads, head_dim] of each row."""
         index = self.index.value
         for cached, row in ((self.key, key), (self.value, value)):
             row = row.swapaxes(1, 2)
@@ -208,7 +215,6 @@ class _Cache:
             else:
                 cached.value = jax.vmap(_write_slot)(cached.value, row, index)
         self.index.value = index + 1
-        return self.key.value, self.value.value
 
 
 def _write_slot(cache: jax.Array, row: jax.Array, index: jax.Array) -> jax.Array:
