@@ -133,7 +133,7 @@ class Attention(nn.Module):
         if is_step:
             y = self._attend_to_cache(query, key, value, context, cache)
         else:
-            dropout = nn.Dropout(self.dropout_rate, deterministic=context.deterministic)
+            dropout = layers.Dropout(self.dropout_rate, deterministic=context.deterministic)
             y = causal_attention.attend(
                 query, key, value, context.mask, is_causal=context.is_causal, dropout=dropout
             )

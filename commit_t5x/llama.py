@@ -1,5 +1,7 @@
 """The LLaMA network, called as T5X calls its decoder-only networks."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -43,7 +45,7 @@ class DecoderLayer(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, context: attention.AttentionContext) -> tuple[jax.Array, None]:
         cfg = self.config
-        dropout = nn.Dropout(self.residual_dropout_rate, deterministic=context.deterministic)
+        dropout = layers.Dropout(self.residual_dropout_rate, deterministic=context.deterministic)
         x = layers.with_sharding_constraint(x, _RESIDUAL_AXES)
         y = layers.RMSNorm(cfg.norm_eps, self.dtype, name="pre_self_attention_layer_norm")(x)
         y = attention.Attention(
@@ -56,9 +58,11 @@ class DecoderLayer(nn.Module):
             dtype=self.dtype,
             name="self_attention",
         )(y, context)
+        y = layers.with_sharding_constraint(y, _RESIDUAL_AXES)
         x = layers.with_sharding_constraint(x + dropout(y), _RESIDUAL_AXES)
         y = layers.RMSNorm(cfg.norm_eps, self.dtype, name="pre_mlp_layer_norm")(x)
         y = layers.MLP(cfg.mlp_dim, cfg.mlp_bias, self.dtype, name="mlp")(y)
+        y = layers.with_sharding_constraint(y, _RESIDUAL_AXES)
         return layers.with_sharding_constraint(x + dropout(y), _RESIDUAL_AXES), None
 
 
@@ -97,7 +101,7 @@ class Llama(nn.Module):
     def setup(self):
         cfg, dtype = self.config, jnp.dtype(self.dtype)
         self.token_embedder = layers.Embed(cfg.vocab_size, cfg.emb_dim, dtype)
-        self.embedding_dropout = nn.Dropout(self.embedding_dropout_rate)
+        self.embedding_dropout = layers.Dropout(self.embedding_dropout_rate)
         layer = self._layer_class()
         options = dict(
             config=cfg,
@@ -115,6 +119,8 @@ class Llama(nn.Module):
                 axis_name="layers",
                 axes_collections=("params", "cache"),
             )
+            if not self.is_initializing():  # new weights stay in fp32
+                scanned = nn.map_variables(scanned, "params", _cast_kernels(dtype))
             self.layers = scanned(**options)
         else:
             self.layers = [layer(**options) for _ in range(cfg.num_layers)]
@@ -237,6 +243,18 @@ class Llama(nn.Module):
         if self.config.tied_embeddings:
             return self.token_embedder.embedding.T
         return self.logits_dense.variables["params"]["kernel"]
+
+
+def _cast_kernels(dtype: Any) -> Callable[[Any], Any]:
+    """Returns what casts the kernels of all layers at once.
+
+    Cast in the scanned layer, the backward loop would stack fp32 gradients of what was bf16.
+    """
+
+    def cast(path, leaf):
+        return leaf.astype(dtype) if path[-1].key == "kernel" else leaf
+
+    return functools.partial(jax.tree_util.tree_map_with_path, cast)
 
 
 def _frequencies(cfg: LlamaConfig) -> tuple[float, ...]:

@@ -52,3 +52,34 @@ def test_gradients_of_a_linear_layer(dtype):
     np.testing.assert_allclose(grads["kernel"], np.einsum("bli,blo->io", x, out), **tolerance)
     np.testing.assert_allclose(grads["bias"], out.sum((0, 1)), **tolerance)
     assert x_grad.dtype == grads["kernel"].dtype == jnp.float32
+
+
+@pytest.mark.parametrize("rate, shape", [(0.05, (4, 512, 64)), (0.5, (2, 3, 4, 33, 512))])
+def test_dropout_meets_its_rate_and_keeps_the_mean(rate, shape):
+    x = jnp.asarray(1.0 + RNG.random(shape), jnp.float32)
+    module = layers.Dropout(rate, deterministic=False)
+    y = module.apply({}, x, rngs={"dropout": jax.random.key(1)})
+    kept = np.asarray(y) != 0
+    spread = 4 * np.sqrt(rate * (1 - rate) / x.size)
+    assert np.mean(kept) == pytest.approx(1 - rate, abs=spread)
+    np.testing.assert_allclose(np.asarray(y)[kept], np.asarray(x)[kept] / (1 - rate), rtol=1e-6)
+    # Rows that share random words are independent.
+    half = -(-shape[-2] // 2)
+    low, high = kept[..., : shape[-2] - half, :], kept[..., half:, :]
+    assert np.mean(low & high) == pytest.approx((1 - rate) ** 2, abs=6 * spread)
+
+
+def test_dropout_is_off_when_deterministic_or_of_rate_0():
+    x = jnp.ones((2, 4, 8))
+    np.testing.assert_array_equal(layers.Dropout(0.5).apply({}, x, deterministic=True), x)
+    np.testing.assert_array_equal(layers.Dropout(0.0).apply({}, x, deterministic=False), x)
+
+
+def test_gradient_of_dropout_is_its_mask():
+    x, module = jnp.ones((2, 5, 8)), layers.Dropout(0.3, deterministic=False)
+
+    def total(x):
+        return module.apply({}, x, rngs={"dropout": jax.random.key(2)}).sum()
+
+    y = module.apply({}, x, rngs={"dropout": jax.random.key(2)})
+    np.testing.assert_array_equal(jax.grad(total)(x), y)

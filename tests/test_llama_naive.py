@@ -10,7 +10,7 @@ import pytest
 from flax import linen as nn
 from small_llama import CONFIG, init, random_tokens
 
-from commit_t5x import attention
+from commit_t5x import attention, layers
 from commit_t5x.llama import Llama
 
 TOKENS = random_tokens(3)
@@ -47,7 +47,7 @@ def test_dropout_and_forgetful_masking(monkeypatch):
 
     def record(call, args, kwargs, context):
         result = call(*args, **kwargs)
-        if isinstance(context.module, nn.Dropout):
+        if isinstance(context.module, layers.Dropout):
             dropped = np.float64(args[0])
             factors.append(
                 (context.module.rate, np.float64(result) / np.where(dropped, dropped, 1))
