@@ -1,4 +1,4 @@
-"""The paper's optimizer and learning-rate schedule, in optax."""
+"""The paper's optimizer and learning-rate schedule, and a smaller optimizer, in optax."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -80,8 +80,36 @@ def adamw(
     adam = optax.adamw(
         learning_rate, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay, mu_dtype=mu_dtype
     )
+    return _clipped(adam, learning_rate, clip_norm)
+
+
+def adafactor(
+    learning_rate: float | optax.Schedule, decay_rate: float = 0.8, clip_norm: float | None = 1.0
+) -> Optimizer:
+    """Adafactor (Shazeer and Stern 2018) after clipping by the global norm.
+
+    Its state is next to nothing: of the second moment of a matrix it keeps the means of rows and of
+    columns, and no first moment. AdamW's has 6 bytes a parameter. The learning rate means what it
+    means for AdamW: steps aren't scaled by the size of the parameters.
+
+    Args:
+      learning_rate: a number, or a schedule such as `warmup_cosine`.
+      decay_rate: the second moment's decay is 1 - step^-decay_rate.
+      clip_norm: gradients of a larger global norm are scaled down to it; None for no clipping.
+    """
+    factored = optax.adafactor(
+        learning_rate, decay_rate=decay_rate, multiply_by_parameter_scale=False
+    )
+    return _clipped(factored, learning_rate, clip_norm)
+
+
+def _clipped(
+    optimizer: optax.GradientTransformation,
+    learning_rate: float | optax.Schedule,
+    clip_norm: float | None,
+) -> Optimizer:
     clip = optax.identity() if clip_norm is None else optax.clip_by_global_norm(clip_norm)
-    transformation = optax.chain(clip, adam)
+    transformation = optax.chain(clip, optimizer)
     constant = not callable(learning_rate)
     schedule = optax.constant_schedule(learning_rate) if constant else learning_rate
     return Optimizer(transformation.init, transformation.update, schedule)

@@ -77,3 +77,35 @@ def test_optimizer_tells_its_learning_rate():
     assert optim.adamw(0.25).learning_rate(7) == 0.25
     schedule = optim.warmup_cosine()
     assert optim.adamw(schedule).learning_rate(36) == schedule(36)
+
+
+def test_adafactor_keeps_next_to_nothing_and_steps_as_far_as_adam():
+    rng = np.random.default_rng(0)
+    params = {"kernel": jnp.zeros((3, 256, 128)), "scale": jnp.zeros(4)}
+    grads = jax.tree.map(lambda p: jnp.asarray(rng.normal(0, 3, p.shape), jnp.float32), params)
+    optimizer = optim.adafactor(optim.warmup_cosine(peak=0.1, end=0.0, warmup_steps=0))
+    state = optimizer.init(params)
+    size = sum(leaf.size for leaf in jax.tree.leaves(state))
+    assert size < 0.02 * params["kernel"].size
+    updates, _ = optimizer.update(grads, state, params)
+    # The first step divides by the very gradients: Adam's would be of the learning rate everywhere.
+    np.testing.assert_allclose(updates["scale"], -0.1 * np.sign(grads["scale"]), rtol=1e-3)
+    assert np.sqrt(np.mean(np.square(updates["kernel"]))) == pytest.approx(0.1, rel=1e-3)
+    assert np.mean(np.sign(updates["kernel"]) == -np.sign(grads["kernel"])) == 1.0
+
+
+def test_adafactor_of_a_matrix_by_hand():
+    rng = np.random.default_rng(1)
+    grad = rng.normal(size=(128, 256)).astype(np.float32)
+    optimizer = optim.adafactor(0.1, clip_norm=None)
+    param = jnp.zeros_like(grad)
+    state = optimizer.init(param)
+    for step in range(2):
+        updates, state = optimizer.update(jnp.asarray(grad * (step + 1)), state, param)
+    # Means of squares, decayed by 1 - 2^-0.8 at the second step.
+    decay = 1 - 2**-0.8
+    squares = decay * np.square(grad) + (1 - decay) * np.square(2 * grad)
+    rows, columns = squares.mean(1, keepdims=True), squares.mean(0, keepdims=True)
+    expected = 2 * grad / np.sqrt(rows * columns / rows.mean())
+    expected /= max(1.0, np.sqrt(np.mean(np.square(expected))))
+    np.testing.assert_allclose(updates, -0.1 * expected, rtol=1e-4)

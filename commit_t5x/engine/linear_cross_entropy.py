@@ -9,6 +9,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax.linen import partitioning as nn_partitioning
 
 from commit_t5x.engine import losses
@@ -76,7 +77,7 @@ def _backward(z_loss, chunk_length, gradients, cotangents):
 
 linear_cross_entropy.defvjp(_forward, _backward)
 
-_ZEROS = (jnp.float32(0.0), jnp.float32(0.0), jnp.int32(0))
+_ZEROS = (np.float32(0.0), np.float32(0.0), np.int32(0))
 
 
 def _as_kernel(x: jax.Array) -> jax.Array:

@@ -88,11 +88,14 @@ class TrainStateInitializer:
         def scalar(shape):
             return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=replicated)
 
+        def moment(state, param):
+            # Factored moments (Adafactor's) are small.
+            sharding = param.sharding if state.shape == param.shape else replicated
+            return jax.ShapeDtypeStruct(state.shape, state.dtype, sharding=sharding)
+
         param_states = optax.tree_map_params(
             optimizer,
-            lambda state, param: jax.ShapeDtypeStruct(
-                state.shape, state.dtype, sharding=param.sharding
-            ),
+            moment,
             jax.eval_shape(optimizer.init, self.params),
             self.params,
             transform_non_params=scalar,
