@@ -57,7 +57,8 @@ def compare(args):
         for name, worker in workers.items():
             steps[name].append(worker.ask("step"))
             rates.append(2 * MATMUL**3 / worker.ask("matmul"))
-    flops, tokens = model_flops(args), args.batch * args.length
+    tokens = args.batch * args.length
+    flops = tokens * configuration(args).training_flops_per_token(args.length)
     results = {
         "sizes": {name: value for name, value in vars(args).items() if isinstance(value, int)},
         "model_flops": flops,
@@ -111,12 +112,18 @@ def serve(args):
         print(json.dumps(answer), flush=True)
 
 
-def model_flops(args):
-    """Forward and backward, 2 and 4 FLOPs a weight and token; the same for attention's products."""
-    matrices = args.layers * (4 * args.width**2 + 3 * args.width * args.mlp)
-    matrices += args.vocab * args.width
-    tokens = args.batch * args.length
-    return 6 * matrices * tokens + 12 * args.layers * args.width * args.length * tokens
+def configuration(args):
+    from commit_t5x.llama_config import LlamaConfig
+
+    return LlamaConfig(
+        vocab_size=args.vocab,
+        emb_dim=args.width,
+        mlp_dim=args.mlp,
+        num_layers=args.layers,
+        num_heads=args.heads,
+        num_kv_heads=args.heads,
+        head_dim=args.width // args.heads,
+    )
 
 
 def random_batch(args):
@@ -134,18 +141,9 @@ def ours(args):
     from commit_t5x import llama, optim
     from commit_t5x.engine import models, partitioning, train_state, trainer
 
-    config = llama.LlamaConfig(
-        vocab_size=args.vocab,
-        emb_dim=args.width,
-        mlp_dim=args.mlp,
-        num_layers=args.layers,
-        num_heads=args.heads,
-        num_kv_heads=args.heads,
-        head_dim=args.width // args.heads,
-    )
     optimizer = optim.adamw(1e-4, clip_norm=1.0, mu_dtype=None)
     model = models.DecoderOnlyModel(
-        llama.Llama(config, remat_policy=args.remat_policy),
+        llama.Llama(configuration(args), remat_policy=args.remat_policy),
         None,
         optimizer,
         loss_chunk_length=args.loss_chunk_length,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from commit_t5x import pointer_jumping, stateless_random
+from commit_t5x import mix_counts, pointer_jumping, stateless_random
 from commit_t5x.lexicon import Lexicon
 from commit_t5x.segmenters import Segmenter
 
@@ -71,6 +71,9 @@ class GraphMixer:
         replace = stateless_random.bits_tf(streams, counters) < tf.gather(thresholds, hit_rows)
 
         starts, ends, entries = (a[replace] for a in (starts, ends, entries))
+        if counts := mix_counts.current():
+            words = tf.math.count_nonzero(_are_words(pieces))
+            counts.add_tf(words, tf.reduce_sum((ends - starts + 1) // 2))
         draws = stateless_random.bits_tf(streams[replace], counters[replace] + 1)
         after = tf.searchsorted(self._shares, entries * ALWAYS + draws, "right", tf.int64)
         targets = tf.gather(self._translations, after - 1)
@@ -144,8 +147,20 @@ def _table(keys, values) -> tf.lookup.StaticHashTable:
 
 def _words(places: tf.Tensor, pieces: tf.RaggedTensor) -> tf.Tensor:
     """Keeps those of the places, int64 [k], at which words stand: the even ones of each text."""
-    starts = tf.gather(pieces.row_starts(), tf.gather(pieces.value_rowids(), places))
-    return places[(places - starts) % 2 == 0]
+    return places[_even_in_row(places, tf.gather(pieces.value_rowids(), places))]
+
+
+def _are_words(pieces: tf.RaggedTensor) -> tf.Tensor:
+    """Returns which of the flat pieces are words, empty ones left out: bool [pieces]."""
+    flat = pieces.flat_values
+    even = _even_in_row(tf.range(tf.size(flat, tf.int64)), pieces.value_rowids())
+    return even & (tf.strings.length(flat) > 0)
+
+
+def _even_in_row(places: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """Returns which places, int64 [k], are even ones of their texts: bool [k]."""
+    # Each text has an odd number of pieces, so those with even numbers start at even places.
+    return tf.bitwise.bitwise_and(places + rows, 1) == 0
 
 
 def _with_spaces(pieces: tf.RaggedTensor, starts: tf.Tensor, ends: tf.Tensor) -> tf.Tensor:
@@ -170,9 +185,8 @@ def _with_spaces(pieces: tf.RaggedTensor, starts: tf.Tensor, ends: tf.Tensor) ->
 
 def _count_words(pieces: tf.RaggedTensor) -> tf.Tensor:
     """Returns the number of words in each text: int64 [n]."""
-    places = _words(tf.where(pieces.flat_values != "")[:, 0], pieces)
-    rows = tf.gather(pieces.value_rowids(), places)
-    return _sum_rows(tf.ones_like(rows), rows, pieces.row_starts())
+    words = tf.cast(_are_words(pieces), tf.int64)
+    return _sum_rows(words, pieces.value_rowids(), pieces.row_starts())
 
 
 def _sum_rows(values: tf.Tensor, rows: tf.Tensor, like: tf.Tensor) -> tf.Tensor:

@@ -8,6 +8,8 @@ import sys
 import warnings
 from collections.abc import Iterator
 
+import absl.logging  # noqa: F401  (before its logger is asked for: it makes one that finds callers)
+
 _ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "TF_ENABLE_ONEDNN_OPTS": "0",  # it announces itself, and the data path has no use for it
@@ -27,10 +29,23 @@ def silence_libraries() -> None:
         os.environ.setdefault(name, value)
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("absl").addFilter(_is_news)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
+    sys.unraisablehook = _report_unraisable
     with _native_stderr_closed():
         import tensorflow  # noqa: F401
         import tensorflow_text  # noqa: F401
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Returns False for the tracebacks that Orbax logs of errors that it raises, too."""
+    return not (record.exc_info and "orbax" in record.pathname)
+
+
+def _report_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Leaves out what tensorstore's threads find after Orbax has given up on a checkpoint."""
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
 
 
 def filter_native_stderr() -> None:

@@ -1,6 +1,8 @@
 """What tests of several modules share."""
 
+import contextlib
 import os
+import resource
 
 import gin
 import hypothesis
@@ -34,3 +36,30 @@ def locate(bind):
             bind(f"sources.Locations.{name}", value)
 
     return locate
+
+
+@pytest.fixture
+def full_disk():
+    """`with full_disk(size):` lets no file grow beyond `size` bytes, where writing fails."""
+
+    @contextlib.contextmanager
+    def full_disk(size):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return full_disk
+
+
+@pytest.fixture
+def as_nobody():
+    """Permissions don't bind root: where the tests run as root, this one doesn't."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    yield
+    os.seteuid(0)

@@ -2,6 +2,8 @@
 
 import ast
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -14,7 +16,7 @@ TASKS = resources.path("tasks")
 # Each group may import from those before it and from itself.
 GROUPS = [
     {"errors", "resources", "quiet", "stateless_random", "records", "qa_prompts"},
-    {"pointer_jumping", "data_files", "hub"},
+    {"pointer_jumping", "data_files", "hub", "memory", "mix_counts", "tpu_generations"},
     {"dictionaries.files"},  # word pairs, which the lexicon is made of
     {"evaluation.metrics"},  # pure functions, which the tasks score with
     {"lexicon", "suffixes", "word_alignment"},
@@ -39,7 +41,9 @@ GROUPS = [
         "partitioning",
     },
     {"engine"},
-    {"inspection"},
+    {"t5x_data"},
+    {"t5x_adapter"},
+    {"inspection", "planning"},
     {"conversion"},
     {"evaluation", "dictionaries"},
     {"train", "eval", "infer", "cli"},
@@ -99,3 +103,11 @@ def test_only_the_adapter_knows_t5x():
             if isinstance(node, ast.ImportFrom)
         }
         assert name == "t5x_adapter" or "t5x" not in names
+
+
+def test_imports_leave_the_devices_alone():
+    # A command chooses them (`plan` none but the CPU), and T5X finds those of other hosts first.
+    names = [name for name, path in MODULES if path.parent != TASKS and name != "t5x_adapter"]
+    imports = "\n".join(f"import commit_t5x.{name}" for name in names if "__main__" not in name)
+    code = f"{imports}\nimport jax\njax.config.update('jax_num_cpu_devices', 2)\n"
+    subprocess.run([sys.executable, "-c", code], check=True)

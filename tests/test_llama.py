@@ -121,6 +121,19 @@ def test_rematerialisation_changes_no_gradient(policy, scan_layers):
     jax.tree.map(assert_close, gradient(policy), gradient("none"))
 
 
+def test_casting_all_layers_at_once_changes_no_bit(monkeypatch):
+    module = Llama(CONFIG, dtype="bfloat16")
+    tokens = random_tokens(2)
+
+    def gradient():
+        return jax.jit(jax.grad(lambda p: jnp.sum(jnp.square(apply(module, p, tokens)))))(PARAMS)
+
+    at_once = gradient()
+    monkeypatch.setattr(llama, "_cast_kernels", lambda dtype: lambda params: params)
+    jax.tree.map(np.testing.assert_array_equal, at_once, gradient())
+    assert {leaf.dtype for leaf in jax.tree.leaves(at_once)} == {jnp.dtype("float32")}
+
+
 def test_unknown_remat_policy():
     with pytest.raises(InputError, match="remat_policy: 'some'"):
         init(Llama(CONFIG, remat_policy="some"))

@@ -183,6 +183,20 @@ def _generator(split, shuffle_files, seed=None):
     )
 
 
+RECORDS = None  # set by the test that reads them
+
+
+def write_records(path) -> None:
+    """Writes the texts to a TFRecord file."""
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for text in _TEXTS:
+            writer.write(text.encode())
+
+
+def _records(split, shuffle_files, seed=None):
+    return tf.data.TFRecordDataset(str(RECORDS)).map(lambda text: {"text": text})
+
+
 def _broken(split, shuffle_files, seed=None):
     def generate():
         from commit_t5x.errors import InputError
@@ -211,6 +225,7 @@ _TRAINING = {
 for _name, _source in (
     ("tiny_train", _tensors),
     ("tiny_generator", _generator),
+    ("tiny_records", _records),
     ("tiny_broken", _broken),
 ):
     seqio.TaskRegistry.add(

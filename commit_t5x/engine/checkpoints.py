@@ -1,4 +1,4 @@
-"""Checkpoints: where they lie, how a training run saves and resumes, how weights are read.
+"""Checkpoints: where they lie, and how weights are read and written.
 
 A model directory holds
 
@@ -7,13 +7,14 @@ A model directory holds
     model_config.json     the network's configuration
     tokenizer.model       a copy of the tokenizer file (.json for a Hugging Face tokenizer)
     config.gin            the gin configuration of the run
+
+How a training run saves and resumes: commit_t5x.engine.checkpoint_manager.
 """
 
-import dataclasses
-import json
+import contextlib
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -22,19 +23,23 @@ import orbax.checkpoint as ocp
 import tensorstore as ts
 from flax import traverse_util
 
-from commit_t5x.engine import checkpoint_arrays, data, model_files, train_state, utils
+from commit_t5x.engine import checkpoint_arrays, model_files
 from commit_t5x.errors import InputError
 from commit_t5x.llama_config import LlamaConfig
 
-_PREFIX = "checkpoint"
-_STATE, _DATASET = "state", "dataset"
+PREFIX = "checkpoint"
+STATE, DATASET = "state", "dataset"
+
+
+class DamagedError(InputError):
+    """A checkpoint can't be read."""
 
 
 def all_steps(model_dir: str | pathlib.Path) -> list[int]:
     """Returns the steps of the finished checkpoints in a model directory, in order."""
-    names = [path.name for path in pathlib.Path(model_dir).glob(f"{_PREFIX}_*")]
+    names = [path.name for path in pathlib.Path(model_dir).glob(f"{PREFIX}_*")]
     # Unfinished ones carry a further suffix.
-    matches = [re.fullmatch(rf"{_PREFIX}_(\d+)", name) for name in names]
+    matches = [re.fullmatch(rf"{PREFIX}_(\d+)", name) for name in names]
     return sorted(int(match[1]) for match in matches if match)
 
 
@@ -48,21 +53,21 @@ def find(path: str | pathlib.Path) -> pathlib.Path:
       InputError: there is no checkpoint.
     """
     path = pathlib.Path(path)
-    if re.fullmatch(rf"{_PREFIX}_\d+", path.name) and (path / _STATE).is_dir():
+    if re.fullmatch(rf"{PREFIX}_\d+", path.name) and (path / STATE).is_dir():
         return path
     if not path.is_dir():
         raise InputError(
-            f"{path}: no such checkpoint; give a model directory or a {_PREFIX}_N folder in it"
+            f"{path}: no such checkpoint; give a model directory or a {PREFIX}_N folder in it"
         )
     steps = all_steps(path)
     if steps:
-        return path / f"{_PREFIX}_{steps[-1]}"
+        return path / f"{PREFIX}_{steps[-1]}"
     if (path / "config.json").is_file():
         raise InputError(
             f"{path}: a Hugging Face model, not a checkpoint; convert it first: "
             f"commit-t5x convert --from hf --to native {path} DST"
         )
-    raise InputError(f"{path}: holds no {_PREFIX}_N folder; give a model directory")
+    raise InputError(f"{path}: holds no {PREFIX}_N folder; give a model directory")
 
 
 def restore_params(
@@ -82,7 +87,7 @@ def restore_params(
     """
     folder = find(path)
     config = model_files.read_config(folder.parent)
-    shapes = _param_shapes(folder)
+    shapes = saved_shapes(folder)["target"]
     args = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
     return _restore_target(folder, shapes, args), config, model_files.tokenizer(folder.parent)
 
@@ -99,9 +104,9 @@ def load_params(path: str | pathlib.Path, params: Any, config: Any = None) -> An
       InputError: there is no checkpoint, or it is of another network.
     """
     folder = find(path)
-    _check_params(folder, params)
+    check_shapes(folder, {"target": params})
     model_files.check_config(folder.parent, config)
-    return _restore_target(folder, params, _sharded(params))
+    return _restore_target(folder, params, sharded(params))
 
 
 def save_params(
@@ -152,17 +157,17 @@ def create_params(
       InputError: the checkpoint exists.
     """
     model_dir = pathlib.Path(model_dir).absolute()
-    folder = model_dir / f"{_PREFIX}_{step}"
+    folder = model_dir / f"{PREFIX}_{step}"
     if folder.exists():
         raise InputError(f"{folder}: exists; choose another directory")
     # Orbax writes the tree, with a number in each weight's place: shapes stand in the arrays alone.
     target = traverse_util.unflatten_dict(dict.fromkeys(shapes, np.zeros((), np.float32)), sep="/")
     state = {"target": target, "state": {"step": np.asarray(step, np.int32)}}
-    options = ocp.CheckpointManagerOptions(step_prefix=_PREFIX, save_root_metadata=False)
-    handlers = {_STATE: ocp.PyTreeCheckpointHandler()}
+    options = ocp.CheckpointManagerOptions(step_prefix=PREFIX, save_root_metadata=False)
+    handlers = {STATE: ocp.PyTreeCheckpointHandler()}
     with ocp.CheckpointManager(model_dir, options=options, item_handlers=handlers) as manager:
-        manager.save(step, args=ocp.args.Composite(**{_STATE: ocp.args.PyTreeSave(state)}))
-    return folder, checkpoint_arrays.create_all(folder / _STATE, shapes)
+        manager.save(step, args=ocp.args.Composite(**{STATE: ocp.args.PyTreeSave(state)}))
+    return folder, checkpoint_arrays.create_all(folder / STATE, shapes)
 
 
 def open_params(
@@ -180,141 +185,94 @@ def open_params(
       InputError: there is no checkpoint, or it is damaged.
     """
     folder = find(path)
-    paths = traverse_util.flatten_dict(_param_shapes(folder), sep="/")
-    return folder, checkpoint_arrays.open_all(folder / _STATE, paths)
+    paths = traverse_util.flatten_dict(saved_shapes(folder)["target"], sep="/")
+    return folder, checkpoint_arrays.open_all(folder / STATE, paths)
 
 
-class CheckpointManager:
-    """Saves a training run's checkpoints in the background, and resumes from the latest.
+@contextlib.contextmanager
+def reading(folder: pathlib.Path) -> Iterator[None]:
+    """Raises what a damaged checkpoint brings about inside as a DamagedError.
 
-    A checkpoint appears under its name only when it is complete. Older ones are removed, by the
-    rule of `cfg`, only when it has.
-
-    Args:
-      model_dir: made if missing.
-      cfg: when to save, what to keep.
+    Raises:
+      InputError: permissions forbid to read it.
     """
-
-    def __init__(self, model_dir: str | pathlib.Path, cfg: utils.SaveCheckpointConfig):
-        self.model_dir = pathlib.Path(model_dir).absolute()
-        self._cfg = cfg
-        options = ocp.CheckpointManagerOptions(
-            step_prefix=_PREFIX,
-            max_to_keep=cfg.keep,
-            keep_period=cfg.keep_period,
-            cleanup_tmp_directories=True,
-            save_root_metadata=False,
-        )
-        handlers = {_STATE: ocp.PyTreeCheckpointHandler(), _DATASET: _PositionHandler()}
-        self._manager = ocp.CheckpointManager(
-            self.model_dir, options=options, item_handlers=handlers
-        )
-
-    def latest_step(self) -> int | None:
-        """Returns the step of the newest finished checkpoint, or None."""
-        return self._manager.latest_step()
-
-    def due(self, step: int) -> bool:
-        """Returns whether the rule asks for a checkpoint at `step`."""
-        return self._cfg.period is not None and step % self._cfg.period == 0
-
-    def save(self, step: int, state: train_state.TrainState, iterator: data.TrainIterator) -> None:
-        """Copies the state and starts writing it; waits for a save that is still under way."""
-        item = state.state_dict()
-        save_args = checkpoint_arrays.save_args(item)
-        args = {
-            _STATE: ocp.args.PyTreeSave(item, save_args=save_args),
-            _DATASET: _PositionArgs(iterator),
-        }
-        self._manager.save(step, args=ocp.args.Composite(**args), force=True)
-
-    def restore(
-        self,
-        step: int,
-        state: train_state.TrainState,
-        iterator: data.TrainIterator,
-        config: Any = None,
-    ) -> train_state.TrainState:
-        """Returns the state of a checkpoint, and moves the iterator to its position.
-
-        Args:
-          step: of a finished checkpoint.
-          state: abstract, with shardings; see TrainStateInitializer.train_state.
-          iterator: over the same data.
-          config: of the network; compared with the checkpoint's.
-
-        Raises:
-          InputError: the checkpoint is of another network, other data, or weights only.
-        """
-        folder = self.model_dir / f"{_PREFIX}_{step}"
-        _check_params(folder, state.params)
-        model_files.check_config(self.model_dir, config)
-        if not (folder / _DATASET).is_dir():
-            raise InputError(
-                f"{folder}: weights only, a run can't resume from it; give it as "
-                "INITIAL_CHECKPOINT_PATH and choose another MODEL_DIR"
-            )
-        shapes = state.state_dict()
-        args = {
-            _STATE: ocp.args.PyTreeRestore(item=shapes, restore_args=_sharded(shapes)),
-            _DATASET: _PositionArgs(iterator),
-        }
-        restored = self._manager.restore(step, args=ocp.args.Composite(**args))
-        return state.restore_state(restored[_STATE])
-
-    def wait(self) -> None:
-        """Returns when the checkpoint that is being written is complete."""
-        self._manager.wait_until_finished()
-
-    def close(self) -> None:
-        """Waits, and ends the background threads."""
-        self._manager.close()
-
-
-class _PositionHandler(ocp.CheckpointHandler):
-    """Writes and reads a data iterator's position as an item of a checkpoint."""
-
-    def save(self, directory, args: "_PositionArgs") -> None:
-        args.iterator.save(pathlib.Path(directory))
-
-    def restore(self, directory, args: "_PositionArgs") -> None:
-        args.iterator.restore(pathlib.Path(directory))
-
-
-@ocp.args.register_with_handler(_PositionHandler, for_save=True, for_restore=True)
-@dataclasses.dataclass
-class _PositionArgs(ocp.args.CheckpointArgs):
-    iterator: data.TrainIterator
-
-
-def _param_shapes(folder: pathlib.Path) -> Any:
-    """Returns the parameters' metadata (shape, dtype) in a checkpoint, without their values."""
     try:
-        metadata = ocp.PyTreeCheckpointHandler().metadata(folder.absolute() / _STATE)
-        return metadata.tree["target"]
-    except (FileNotFoundError, json.JSONDecodeError, KeyError) as error:
-        raise InputError(
-            f"{folder}: not a readable checkpoint ({error}); remove it to use the one before"
+        yield
+    except Exception as error:  # Orbax wraps errors of tensorstore in a plain Exception
+        wrapped = type(error) is Exception and isinstance(error.__cause__, ValueError)
+        if not (wrapped or isinstance(error, OSError | ValueError | KeyError)):
+            raise
+        reason = str(error.__cause__ if wrapped else error).partition("\n")[0]
+        reason = re.sub(r" \[\w+=.*", "", reason)  # tensorstore's account of its settings
+        if "Permission denied" in reason:  # nothing is wrong with the checkpoint
+            raise InputError(f"{folder}: can't be read ({reason}); make it readable") from error
+        raise DamagedError(
+            f"{folder}: not a readable checkpoint ({reason}); remove it to use the one before"
         ) from error
 
 
-def _check_params(folder: pathlib.Path, params: Any) -> None:
-    """Raises InputError naming the first parameter that differs between checkpoint and network."""
-    saved = traverse_util.flatten_dict(_param_shapes(folder), sep="/")
-    wanted = traverse_util.flatten_dict(params, sep="/")
-    remedy = "choose the gin file of the checkpoint's model size, or another checkpoint"
-    for name in sorted({*saved, *wanted}):
-        shapes = [
-            tuple(leaves[name].shape) if name in leaves else "missing" for leaves in (saved, wanted)
-        ]
-        if shapes[0] != shapes[1]:
-            raise InputError(
-                f"{folder}: parameter {name} is {shapes[0]} in the checkpoint and {shapes[1]} in "
-                f"the network; {remedy}"
-            )
+def saved_shapes(folder: pathlib.Path) -> Any:
+    """Returns the state in a checkpoint as metadata (shape, dtype) without values: "target" etc.
+
+    Raises:
+      DamagedError: it can't be read.
+    """
+    with reading(folder):
+        tree = ocp.PyTreeCheckpointHandler().metadata(folder.absolute() / STATE).tree
+        return {"target": tree["target"], "state": tree.get("state", {})}
 
 
-def _sharded(shapes: Any) -> Any:
+def check_shapes(folder: pathlib.Path, wanted: Mapping[str, Any], dtypes: bool = False) -> None:
+    """Raises InputError naming the first array that differs between checkpoint and run.
+
+    Args:
+      folder: of the checkpoint.
+      wanted: `jax.ShapeDtypeStruct`s of the run, below "target" (parameters) and maybe "state".
+      dtypes: whether types must be the same, too; else arrays are cast when they are restored.
+    """
+    saved = saved_shapes(folder)
+    for describe in (_shape, _dtype) if dtypes else (_shape,):
+        for part, tree in wanted.items():
+            has, needs = (_by_path(trees, describe) for trees in (saved[part], tree))
+            for name in sorted({*has, *needs}):
+                if has.get(name) != needs.get(name):
+                    what, where, remedy = _MISMATCH[part]
+                    raise InputError(
+                        f"{folder}: {what} {name} is {has.get(name, 'missing')} in the checkpoint "
+                        f"and {needs.get(name, 'missing')} in the {where}; {remedy}"
+                    )
+
+
+def _shape(leaf: Any) -> tuple[int, ...]:
+    return tuple(leaf.shape)
+
+
+def _dtype(leaf: Any) -> str:
+    return np.dtype(leaf.dtype).name
+
+
+def _by_path(tree: Any, describe: Callable[[Any], Any]) -> dict[str, Any]:
+    leaves = traverse_util.flatten_dict(tree, sep="/")
+    return {path: describe(leaf) for path, leaf in leaves.items() if hasattr(leaf, "shape")}
+
+
+_MISMATCH = {
+    "target": (
+        "parameter",
+        "network",
+        "choose the gin file of the checkpoint's model size, or another checkpoint",
+    ),
+    "state": (
+        "optimizer state",
+        "run",
+        "resume with the optimizer of the checkpoint, or give it as INITIAL_CHECKPOINT_PATH and "
+        "choose another MODEL_DIR",
+    ),
+}
+
+
+def sharded(shapes: Any) -> Any:
+    """Returns Orbax's arguments that restore arrays into the shards of `shapes`."""
     return jax.tree.map(
         lambda leaf: ocp.ArrayRestoreArgs(sharding=leaf.sharding, dtype=leaf.dtype), shapes
     )
@@ -325,5 +283,5 @@ def _restore_target(folder: pathlib.Path, shapes: Any, restore_args: Any) -> Any
     args = ocp.args.PyTreeRestore(
         item={"target": shapes}, restore_args={"target": restore_args}, partial_restore=True
     )
-    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
-        return checkpointer.restore(folder.absolute() / _STATE, args=args)["target"]
+    with reading(folder), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        return checkpointer.restore(folder.absolute() / STATE, args=args)["target"]

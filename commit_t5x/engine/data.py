@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import json
 import pathlib
 import re
@@ -13,6 +14,7 @@ import seqio
 import tensorflow as tf
 from absl import logging
 
+from commit_t5x import memory, mix_counts
 from commit_t5x.engine import utils
 from commit_t5x.errors import InputError
 
@@ -36,6 +38,7 @@ def get_rows(
     Raises:
       InputError: no such task, or no such split.
     """
+    memory.keep_freed_memory()
     provider = utils.get_mixture_or_task(cfg.mixture_or_task_name)
     utils.check_split(provider, cfg.split)
     return seqio.get_dataset(
@@ -52,16 +55,36 @@ def get_rows(
     )
 
 
+_UNREADABLE = (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.PermissionDeniedError)
+
+
 @contextlib.contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Raises an InputError of a task's Python code as such; tf.data reports it as its own kind."""
+def _plain_errors(cfg: utils.DatasetConfig) -> Iterator[None]:
+    """Raises what tf.data says of files that it can't read as an InputError.
+
+    An InputError of a task's Python code comes out as such; tf.data reports it as its own kind.
+    """
     try:
         yield
     except tf.errors.OpError as error:
         message = re.search(r"InputError: (.*)", error.message)
-        if not message:
+        if message:
+            raise InputError(message[1]) from error
+        if not isinstance(error, _UNREADABLE):
             raise
-        raise InputError(message[1]) from error
+        reason = re.sub(r"{{.*?}} | \[Op:.*", "", error.message.partition("\n")[0])
+        raise InputError(
+            f"{cfg.mixture_or_task_name}: a file of the split '{cfg.split}' can't be read "
+            f"({reason}){_caches(cfg)}; put a copy in its place, or write it anew, and run the "
+            "same command again"
+        ) from error
+
+
+def _caches(cfg: utils.DatasetConfig) -> str:
+    """Returns " in FOLDER" for a cached task, or ""."""
+    provider = utils.get_mixture_or_task(cfg.mixture_or_task_name)
+    folders = [task.cache_dir for task in seqio.get_subtasks(provider) if task.cache_dir]
+    return f" in {' or '.join(folders)}" if cfg.use_cached and folders else ""
 
 
 class TrainIterator:
@@ -81,7 +104,10 @@ class TrainIterator:
 
     Attributes:
       batches: number of batches handed out since the beginning of the data.
-      seconds_waited: time spent waiting for them in this process.
+      batch_shape: rows and tokens of a row.
+      seconds_waited: time spent waiting for batches in this process.
+      mixed: words mixed in this process, for what was prepared ahead, too; none if cached tasks
+        are read.
     """
 
     def __init__(self, cfg: utils.DatasetConfig, feature_converter_cls: FeatureConverterCls):
@@ -90,11 +116,16 @@ class TrainIterator:
         self._serialisable = True
         self.batches = 0
         self.seconds_waited = 0.0
+        self.mixed = mix_counts.MixCounts()
         self._start(skip=0)
 
     def _start(self, skip: int) -> None:
         # Built anew each time: a second iterator over one tf.data.Dataset shuffles differently.
-        rows = get_rows(self._cfg, self._feature_converter_cls, num_epochs=None)
+        # Counting takes Python code, with which tf.data can't save the state. Uncached tasks have
+        # some in any case.
+        with mix_counts.counting(None if self._cfg.use_cached else self.mixed):
+            rows = get_rows(self._cfg, self._feature_converter_cls, num_epochs=None)
+        self.batch_shape = (self._cfg.batch_size, *next(iter(rows.element_spec.values())).shape)
         batches = rows.batch(self._cfg.batch_size, drop_remainder=True).skip(skip)
         self._iterator = iter(batches.prefetch(tf.data.AUTOTUNE))
 
@@ -103,7 +134,7 @@ class TrainIterator:
 
     def __next__(self) -> NumpyBatch:
         start = time.perf_counter()
-        with _plain_errors():
+        with _plain_errors(self._cfg):
             batch = next(self._iterator, None)
         self.seconds_waited += time.perf_counter() - start
         if batch is None:
@@ -122,6 +153,8 @@ class TrainIterator:
             except (tf.errors.FailedPreconditionError, tf.errors.UnimplementedError) as error:
                 logging.info("The data position is saved as a number of batches: %s", error.message)
                 self._serialisable = False
+            except tf.errors.OpError as error:  # of the disk, under TensorFlow's names
+                raise OSError(errno.EIO, error.message.partition("\n")[0]) from error
         position = {
             "batches": self.batches,
             "serialised": self._serialisable,
@@ -178,7 +211,7 @@ def eval_batches(
         cfg = dataclasses.replace(cfg, task_feature_lengths=longest_features(cfg))
     rows = get_rows(cfg, feature_converter_cls, num_epochs=1).batch(cfg.batch_size)
     rows = rows.take(-1 if num_batches is None else num_batches).prefetch(tf.data.AUTOTUNE)
-    with _plain_errors():
+    with _plain_errors(cfg):
         for batch in rows.as_numpy_iterator():
             count = len(next(iter(batch.values())))
             filling = ((0, cfg.batch_size - count), (0, 0))
@@ -201,7 +234,7 @@ def get_examples(cfg: utils.DatasetConfig, task: seqio.Task) -> Iterator[NumpyBa
         seed=cfg.seed,
         trim_output_features=cfg.task_feature_lengths is not None,
     )
-    with _plain_errors():
+    with _plain_errors(cfg):
         yield from dataset.as_numpy_iterator()
 
 

@@ -11,12 +11,14 @@ import rich.console
 import rich.progress
 import seqio
 
+from commit_t5x import vocabularies
 from commit_t5x.engine import (
     checkpoints,
     data,
     generation,
     gin_utils,
     metrics,
+    model_files,
     models,
     partitioning,
     train_state,
@@ -166,6 +168,26 @@ def check_vocabulary(cfg: utils.DatasetConfig, model: models.DecoderOnlyModel) -
         )
 
 
+# In several scripts, each of which tokenizers cut in ways of their own.
+_PROBE = "It's 1,024 words:\nzwölf Wörter, δύο λέξεις, два слова, كلمتان, दो शब्द, สองคำ, 两个词"
+
+
+def check_tokenizer(model_dir: pathlib.Path, model: models.DecoderOnlyModel) -> None:
+    """Raises InputError if the tokenizer beside a checkpoint isn't the model's.
+
+    They may be files of different kinds: what counts is that texts get the same ids.
+    """
+    beside, used = model_files.tokenizer(model_dir), model.vocabulary
+    if beside is None or not hasattr(used, "path"):
+        return
+    expected = vocabularies.load(beside)
+    if expected.encode(_PROBE) != used.encode(_PROBE) or expected.eos_id != used.eos_id:
+        raise InputError(
+            f"TOKENIZER: {used.path} gives texts other ids than {beside}, which the checkpoint was "
+            "made with; set TOKENIZER to that, or put a copy of yours in its place"
+        )
+
+
 def evaluate(
     *,
     model: models.DecoderOnlyModel,
@@ -229,11 +251,12 @@ def restore_weights(
     """Returns a checkpoint's parameters in shards, and its folder.
 
     Raises:
-      InputError: no path, no checkpoint there, or one of another network.
+      InputError: no path, no checkpoint there, or one of another network or tokenizer.
     """
     if cfg.path is None:
         raise InputError("CHECKPOINT_PATH: not set; give a model directory or a checkpoint in it")
     folder = checkpoints.find(cfg.path)
+    check_tokenizer(folder.parent, model)
     abstract = train_state.TrainStateInitializer(model, partitioner).params
     return checkpoints.load_params(folder, abstract, model.config), folder
 

@@ -11,14 +11,15 @@ from typing import Any
 import jax
 from clu import metric_writers
 
-from commit_t5x.engine import progress
+from commit_t5x.engine import data, progress
 from commit_t5x.errors import InputError
 
 METRICS_FILE = "metrics.jsonl"
+_MUST_BE_FINITE = ("loss", "grad_norm", "param_norm")
 
 
 class DivergedError(InputError):
-    """The loss or the gradients are no longer finite numbers."""
+    """The loss, the gradients or the parameters are no longer finite numbers."""
 
 
 class MetricFiles:
@@ -83,80 +84,108 @@ class TrainMetrics:
 
     Written per step are loss, z_loss, accuracy (of loss-bearing tokens), grad_norm, param_norm,
     learning_rate, tokens and loss_tokens (numbers of tokens that aren't padding, and that bear
-    loss). Once a period come tokens_per_second, steps_per_second and seconds_waiting_for_data, over
-    the steps since they were last written.
+    loss), and packing_efficiency (the share of positions that aren't padding).
+
+    Once a period come tokens_per_second, steps_per_second, model_flops_utilisation and
+    seconds_waiting_for_data, over the steps since they were last written; and mix_rate, the share
+    of words that was replaced in the texts read since it was last written (a new one comes once
+    texts are read, which are read ahead).
 
     Args:
       files: where to write.
       display: told once a period.
       period: steps.
+      iterator: of the training data; counts what is read.
+      ideal_seconds: of a step; see `flops.ideal_seconds`.
     """
 
-    def __init__(self, files: MetricFiles, display: progress.Progress, period: int):
+    def __init__(
+        self,
+        files: MetricFiles,
+        display: progress.Progress,
+        period: int,
+        iterator: data.TrainIterator,
+        ideal_seconds: float | None = None,
+    ):
         self._files = files
         self._display = display
         self._period = period
+        self._iterator = iterator
+        self._ideal_seconds = ideal_seconds
         self._pending: list[tuple[int, Mapping[str, jax.Array]]] = []
-        self._clock = time.perf_counter()
-        self._waited = 0.0
+        self.restart_clock()
+        self._mixed = (0, 0)
+        self._mix_rate: dict[str, float] = {}
 
-    def add(self, step: int, metrics: Mapping[str, jax.Array], seconds_waited: float) -> None:
+    def add(self, step: int, metrics: Mapping[str, jax.Array]) -> None:
         """Takes the metrics of a step that was just started.
 
         Args:
           step: number of steps started so far.
           metrics: scalars, maybe not computed yet.
-          seconds_waited: total time spent waiting for data so far.
         """
         self._pending.append((step, metrics))
         if step % self._period == 0:
-            self._write(step - self._period, seconds_waited)
+            self._write(step - self._period)
 
-    def finish(self, seconds_waited: float) -> None:
+    def finish(self) -> None:
         """Waits for all steps that were started and writes their metrics.
 
         Raises:
-          DivergedError: a loss or gradient norm is not finite.
+          DivergedError: a loss, or a norm of gradients or parameters, is not finite.
         """
         if self._pending:
-            self._write(self._pending[-1][0], seconds_waited)
+            self._write(self._pending[-1][0])
 
     def restart_clock(self) -> None:
-        """Leaves what happened since `finish` (a save, an evaluation) out of the speeds."""
+        """Leaves what happened since `finish` (a save, an evaluation) out of speeds and waits."""
         self._clock = time.perf_counter()
+        self._waited = self._iterator.seconds_waited
 
-    def _write(self, last_step: int, seconds_waited: float) -> None:
+    def _write(self, last_step: int) -> None:
         ready = [item for item in self._pending if item[0] <= last_step]
         if not ready:
             return
         self._pending = self._pending[len(ready) :]
         steps = [step for step, _ in ready]
-        written = [_finalise(sums) for sums in jax.device_get([sums for _, sums in ready])]
+        positions = math.prod(self._iterator.batch_shape)
+        fetched = jax.device_get([sums for _, sums in ready])
+        written = [_finalise(sums, positions) for sums in fetched]
         seconds = max(time.perf_counter() - self._clock, 1e-9)
         written[-1] |= {
             "tokens_per_second": sum(scalars["tokens"] for scalars in written) / seconds,
             "steps_per_second": len(written) / seconds,
-            "seconds_waiting_for_data": seconds_waited - self._waited,
+            "seconds_waiting_for_data": self._iterator.seconds_waited - self._waited,
+            **self._mix(),
         }
-        self._waited = seconds_waited
+        if self._ideal_seconds is not None:
+            written[-1]["model_flops_utilisation"] = len(written) * self._ideal_seconds / seconds
         self.restart_clock()
         for step, scalars in zip(steps, written, strict=True):
             self._files.write("train", step, scalars)
-            if not (math.isfinite(scalars["loss"]) and math.isfinite(scalars["grad_norm"])):
+            if not all(math.isfinite(scalars[name]) for name in _MUST_BE_FINITE):
                 self._files.flush()
-                raise DivergedError(
-                    f"loss is {scalars['loss']} and the gradient norm {scalars['grad_norm']} at "
-                    f"step {step}"
-                )
+                found = ", ".join(f"{name} {scalars[name]}" for name in _MUST_BE_FINITE)
+                raise DivergedError(f"{found} at step {step}")
         self._files.flush()
         self._display.update(steps[-1], written[-1]["loss"], written[-1]["tokens_per_second"])
 
+    def _mix(self) -> dict[str, float]:
+        """Returns the mix rate of what was read since the last call, if anything was mixed."""
+        words, replaced = self._iterator.mixed.words, self._iterator.mixed.replaced
+        if words > self._mixed[0]:
+            rate = (replaced - self._mixed[1]) / (words - self._mixed[0])
+            self._mix_rate = {"mix_rate": rate}
+            self._mixed = (words, replaced)
+        return self._mix_rate
 
-def _finalise(values: Mapping[str, Any]) -> dict[str, float]:
+
+def _finalise(values: Mapping[str, Any], positions: int) -> dict[str, float]:
     """Turns a step's sums into what is written."""
     scalars = {name: float(value) for name, value in values.items()}
     correct = scalars.pop("correct")
     scalars["accuracy"] = correct / max(scalars["loss_tokens"], 1.0)
+    scalars["packing_efficiency"] = scalars["tokens"] / positions
     return scalars
 
 

@@ -44,8 +44,12 @@ def read_config(model_dir: pathlib.Path) -> LlamaConfig:
       InputError: the file is missing or broken.
     """
     path = model_dir / CONFIG_FILE
+    return LlamaConfig.from_json(_read_json(path))
+
+
+def _read_json(path: pathlib.Path) -> Any:
     try:
-        return LlamaConfig.from_json(json.loads(path.read_text(encoding="utf-8")))
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{path}: missing; copy it from the run that wrote the weights") from error
     except json.JSONDecodeError as error:
@@ -61,7 +65,7 @@ def check_config(model_dir: pathlib.Path, config: Any) -> None:
     path = model_dir / CONFIG_FILE
     if config is None or not path.is_file():
         return
-    saved = json.loads(path.read_text(encoding="utf-8"))
+    saved = _read_json(path)
     for name, value in json.loads(json.dumps(config.to_json())).items():
         if name not in _MAY_DIFFER and name in saved and saved[name] != value:
             raise InputError(

@@ -129,6 +129,17 @@ class DecoderOnlyModel:
             "z_loss": penalty,
             "correct": correct,
             "loss_tokens": jnp.sum(bearing),
-            "tokens": jnp.sum(targets != 0),
+            "tokens": _count_tokens(batch),
         }
         return loss, sums
+
+
+def _count_tokens(batch: Batch) -> jax.Array:
+    """Returns the number of tokens that aren't padding: id 0 is text in some vocabularies.
+
+    Rows are padded at their ends, and the last token of a sequence isn't of id 0, or bears loss.
+    """
+    if "decoder_segment_ids" in batch:
+        return jnp.sum(batch["decoder_segment_ids"] > 0)
+    used = (batch["decoder_target_tokens"] != 0) | (batch["decoder_loss_weights"] > 0)
+    return jnp.sum(jnp.max(used * jnp.arange(1, used.shape[1] + 1), axis=1))

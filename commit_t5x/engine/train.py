@@ -2,28 +2,34 @@
 
 import contextlib
 import dataclasses
+import itertools
 import pathlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 
 from commit_t5x.engine import (
+    checkpoint_manager,
     checkpoints,
     data,
     eval,
+    evaluators,
+    flops,
     gin_utils,
+    lock,
     metrics,
     model_files,
     models,
     partitioning,
+    profile,
     progress,
     train_state,
     trainer,
     utils,
 )
+from commit_t5x.engine.writing import writing
 from commit_t5x.errors import InputError
 
 
@@ -40,7 +46,9 @@ def train(
     total_steps: int,
     eval_steps: int | None = 20,
     eval_period: int | None = 1000,
+    infer_eval_period: int | None = 1000,
     stats_period: int = 10,
+    profile_steps: Sequence[int] | None = None,
     random_seed: int = 42,
     summarize_config_fn: Callable = gin_utils.summarize_gin_config,
     inference_evaluator_cls: Callable[..., eval.InferenceEvaluator] = eval.InferenceEvaluator,
@@ -49,7 +57,8 @@ def train(
 
     Run again after a stop of any kind, the same call goes on from the latest checkpoint and ends
     with the same bits as if it hadn't stopped: weights, optimizer, random state and data position
-    are all restored. SIGTERM makes it save, wait for the save, and exit with code 143.
+    are all restored. Where the latest checkpoint is damaged the one before it is taken. SIGTERM
+    makes it save, wait for the save, and exit with code 143.
 
     Args:
       model: network, optimizer and loss.
@@ -62,8 +71,11 @@ def train(
       model_dir: made if missing; holds checkpoints, metrics.jsonl, and TensorBoard's files.
       total_steps: steps of the whole run.
       eval_steps: batches of a teacher-forced evaluation; None for all.
-      eval_period: steps between evaluations, the last step is always one; None for that one only.
+      eval_period: steps between teacher-forced evaluations; the last step is always one. None for
+        that one only.
+      infer_eval_period: the same for greedy answers.
       stats_period: steps between looks at the metrics.
+      profile_steps: the first and the last of the steps to trace; see `profile.Profile`.
       random_seed: of fresh parameters, dropout and, where it sets none, the data.
       summarize_config_fn: writes the gin configuration.
       inference_evaluator_cls: makes the evaluator of greedy answers.
@@ -72,39 +84,41 @@ def train(
       The last step and its state. The state is None if there was nothing left to do.
 
     Raises:
-      InputError: no such data or weights, or weights or a run of another network.
+      InputError: no such data or weights, weights or a run of another network, another process
+        that trains in model_dir, or files that can't be read or written.
       DivergedError: the loss is no longer finite.
     """
     model_path = pathlib.Path(model_dir).absolute()
-    first_step = max(checkpoints.all_steps(model_path), default=0)
-    if first_step >= total_steps:
+    latest = max(checkpoints.all_steps(model_path), default=0)
+    if latest >= total_steps:
         print(
-            f"{model_dir}: holds checkpoint_{first_step}, the run of {total_steps} steps is "
+            f"{model_dir}: holds checkpoint_{latest}, the run of {total_steps} steps is "
             "finished; nothing to do. Raise TRAIN_STEPS to go on, or choose another MODEL_DIR."
         )
-        return first_step, None
+        return latest, None
+    profiler = profile.Profile(model_path, profile_steps)
     iterator = _train_iterator(model, train_dataset_cfg, random_seed)
     initializer = train_state.TrainStateInitializer(model, partitioner)
     steps = trainer_cls(model=model, partitioner=partitioner, state_shapes=initializer.train_state)
     steps.check_batch_size(train_dataset_cfg.batch_size)
-    evaluators = _Evaluators(
-        model,
-        partitioner,
-        train_eval_dataset_cfg,
-        infer_eval_dataset_cfg,
-        eval_steps,
-        inference_evaluator_cls,
-    )
+    evaluations = evaluators.Evaluators(model, partitioner, model_path)
+    evaluations.add_teacher_forced(train_eval_dataset_cfg, eval_period, eval_steps)
+    evaluations.add_answers(infer_eval_dataset_cfg, infer_eval_period, inference_evaluator_cls)
     rng = jax.random.PRNGKey(random_seed)
     weights, params = checkpoint_cfg.restore.path, None
-    if not first_step and weights is not None:
+    if not latest and weights is not None:
         # Before MODEL_DIR is made: nothing is left behind where they don't fit.
+        eval.check_tokenizer(checkpoints.find(weights).parent, model)
         params = checkpoints.load_params(weights, initializer.params, model.config)
-    with contextlib.ExitStack() as stack:
-        manager = checkpoints.CheckpointManager(model_path, checkpoint_cfg.save)
+    with writing(model_path), contextlib.ExitStack() as stack:
+        stack.enter_context(lock.held(model_path))
+        manager = checkpoint_manager.CheckpointManager(model_path, checkpoint_cfg.save)
         stack.callback(manager.close)
-        if first_step:
-            state = manager.restore(first_step, initializer.train_state, iterator, model.config)
+        first_step, notes = 0, []
+        if checkpoints.all_steps(model_path):  # under the lock, no run adds to them any more
+            eval.check_tokenizer(model_path, model)
+            resumed = manager.resume(initializer.train_state, iterator, model.config)
+            first_step, state, notes = resumed
             start = f"checkpoint_{first_step} of this run"
         elif params is not None:
             state = initializer.from_params(params, jax.random.split(rng)[1])
@@ -117,6 +131,9 @@ def train(
         stack.callback(files.close)
         display = progress.make_progress(first_step, total_steps)
         stack.callback(display.close)
+        stack.callback(profiler.close)
+        for note in notes:
+            display.message(note)
         display.message(f"{model_dir}: starts from {start}")
         summarize_config_fn(model_path, files.writer("train"), first_step)
         loop = _Loop(
@@ -124,11 +141,19 @@ def train(
             iterator=iterator,
             partitioner=partitioner,
             trainer=steps,
-            evaluators=evaluators,
+            evaluators=evaluations,
             files=files,
             display=display,
-            metrics=metrics.TrainMetrics(files, display, stats_period),
-            eval_period=eval_period,
+            metrics=metrics.TrainMetrics(
+                files,
+                display,
+                stats_period,
+                iterator,
+                flops.ideal_seconds(
+                    model, partitioner.mesh.devices.flatten(), iterator.batch_shape
+                ),
+            ),
+            profiler=profiler,
         )
         state = loop.run(state, first_step, total_steps)
         display.message(f"Finished: {model_dir}/checkpoint_{total_steps}")
@@ -146,73 +171,44 @@ def _train_iterator(
     return data.TrainIterator(cfg, model.FEATURE_CONVERTER_CLS)
 
 
-class _Evaluators:
-    """The evaluations of a training run, under the names of their metrics."""
-
-    def __init__(
-        self,
-        model: models.DecoderOnlyModel,
-        partitioner: partitioning.PjitPartitioner,
-        train_eval_cfg: utils.DatasetConfig | None,
-        infer_eval_cfg: utils.DatasetConfig | None,
-        eval_steps: int | None,
-        inference_evaluator_cls: Callable[..., eval.InferenceEvaluator],
-    ):
-        self._teacher_forced = self._answering = None
-        if train_eval_cfg is not None and train_eval_cfg.enabled:
-            self._name = f"training_eval/{train_eval_cfg.mixture_or_task_name}"
-            self._teacher_forced = eval.TrainingEvaluator(
-                train_eval_cfg, model, partitioner, eval_steps
-            )
-        if infer_eval_cfg is not None and infer_eval_cfg.enabled:
-            self._answering = inference_evaluator_cls(infer_eval_cfg, model, partitioner)
-
-    def evaluate(
-        self, step: int, params: Any, model_dir: pathlib.Path
-    ) -> Iterator[tuple[str, dict[str, float]]]:
-        """Yields the name and the scores of each evaluation, and writes the answers."""
-        if self._teacher_forced is not None:
-            yield self._name, self._teacher_forced.evaluate(params)
-        if self._answering is not None:
-            for task, (scores, answers) in self._answering.evaluate(params).items():
-                name = f"inference_eval/{task}"
-                eval.write_jsonl(model_dir / name / f"answers_{step}.jsonl", answers)
-                yield name, scores
-
-
 @dataclasses.dataclass
 class _Loop:
     """Runs steps, and at the right ones evaluates and saves."""
 
-    manager: checkpoints.CheckpointManager
+    manager: checkpoint_manager.CheckpointManager
     iterator: data.TrainIterator
     partitioner: partitioning.PjitPartitioner
     trainer: trainer.Trainer
-    evaluators: _Evaluators
+    evaluators: evaluators.Evaluators
     files: metrics.MetricFiles
     display: progress.Progress
     metrics: metrics.TrainMetrics
-    eval_period: int | None
+    profiler: profile.Profile
 
     def run(
         self, state: train_state.TrainState, first_step: int, total_steps: int
     ) -> train_state.TrainState:
         with _sigterm() as terminated:
             for step in range(first_step + 1, total_steps + 1):
+                # Nothing here waits for the step before: its devices work while they get this
+                # step's batch.
                 batch = self.partitioner.put_batch(next(self.iterator))
+                self.profiler.before(step)
                 state, sums = self.trainer.train_step(state, batch)
+                self.profiler.after(step, state)
                 if step == first_step + 1:
                     self.metrics.restart_clock()  # the call above compiled the program
                 last = step == total_steps
                 stopping = terminated.is_set() and not last
                 with self._explained():
-                    self.metrics.add(step, sums, self.iterator.seconds_waited)
+                    self.metrics.add(step, sums)
                     # What a checkpoint holds must be sound, so the metrics up to it come first;
                     # and so do the evaluation's, or a run resumed from it would lack them.
-                    if last or (self.eval_period and step % self.eval_period == 0):
-                        self._evaluate(step, state)
+                    if due := self.evaluators.due(step, last):
+                        self._evaluate(step, state, due)
                     if last or stopping or self.manager.due(step):
                         self._save(step, state)
+                self.manager.check()
                 if stopping:
                     self.manager.wait()
                     self.display.message(
@@ -223,10 +219,12 @@ class _Loop:
         self.manager.wait()
         return state
 
-    def _evaluate(self, step: int, state: train_state.TrainState) -> None:
-        self.metrics.finish(self.iterator.seconds_waited)
-        found = self.evaluators.evaluate(step, state.params, self.manager.model_dir)
-        for name, scores in found:
+    def _evaluate(
+        self, step: int, state: train_state.TrainState, due: Sequence[evaluators.Evaluation]
+    ) -> None:
+        self.metrics.finish()
+        found = (evaluate(step, state.params) for evaluate in due)
+        for name, scores in itertools.chain.from_iterable(found):
             self.files.write(name, step, scores)
             shown = "  ".join(f"{metric} {value:.4f}" for metric, value in scores.items())
             self.display.message(f"step {step}  {name}  {shown}")
@@ -234,7 +232,7 @@ class _Loop:
         self.metrics.restart_clock()
 
     def _save(self, step: int, state: train_state.TrainState) -> None:
-        self.metrics.finish(self.iterator.seconds_waited)
+        self.metrics.finish()
         self.manager.save(step, state, self.iterator)
         self.metrics.restart_clock()
 

@@ -47,6 +47,11 @@ class Trainer:
             donate_argnums=(0,),
         )
 
+    @property
+    def num_microbatches(self) -> int:
+        """Parts of a batch, processed one after the other."""
+        return self._num_microbatches
+
     def check_batch_size(self, batch_size: int) -> None:
         """Raises InputError if `batch_size` rows don't split into microbatches and devices."""
         if batch_size % self._num_microbatches:

@@ -1,5 +1,6 @@
 import dataclasses
-import json
+import os
+import tempfile
 
 import jax
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import tiny
 
 from commit_t5x import llama
-from commit_t5x.engine import checkpoints, data, train_state, utils
+from commit_t5x.engine import checkpoints, utils
 from commit_t5x.errors import InputError
 
 CONFIG = llama.LlamaConfig(
@@ -109,86 +110,27 @@ def test_damaged_configuration_is_an_error(weights):
         checkpoints.restore_params(weights)
 
 
-class _Run:
-    """A state and a data iterator to save."""
-
-    def __init__(self):
-        self.model = tiny.model()
-        initializer = train_state.TrainStateInitializer(self.model, tiny.partitioner())
-        self.abstract = initializer.train_state
-        self.state = initializer.from_scratch(jax.random.PRNGKey(0))
-
-    def iterator(self, **options):
-        return data.TrainIterator(tiny.dataset_config(**options), self.model.FEATURE_CONVERTER_CLS)
-
-
-@pytest.fixture(scope="module")
-def run():
-    return _Run()
+def test_truncated_weights_are_an_error(tmp_path):
+    params = {"kernel": np.random.default_rng(0).random((512, 512), np.float32)}
+    checkpoints.save_params(tmp_path, params, CONFIG, None)
+    largest = max((tmp_path / "checkpoint_0").rglob("*"), key=lambda path: path.stat().st_size)
+    assert largest.stat().st_size > 2**19
+    os.truncate(largest, 2**19)
+    with pytest.raises(InputError, match="checkpoint_0: not a readable checkpoint .*; remove it"):
+        checkpoints.restore_params(tmp_path)
+    with pytest.raises(checkpoints.DamagedError):
+        checkpoints.load_params(tmp_path, _abstract(params))
 
 
-def _save(model_dir, run, steps, **options):
-    manager = checkpoints.CheckpointManager(model_dir, utils.SaveCheckpointConfig(**options))
-    for step in steps:
-        manager.save(step, run.state, run.iterator())
-    manager.close()
-
-
-def test_state_round_trip(tmp_path, run):
-    _save(tmp_path, run, [5])
-    manager = checkpoints.CheckpointManager(tmp_path, utils.SaveCheckpointConfig())
-    restored = manager.restore(5, run.abstract, run.iterator())
-    assert jax.tree.structure(restored) == jax.tree.structure(run.state)
-    jax.tree.map(np.testing.assert_array_equal, restored, run.state)
-    assert [leaf.dtype for leaf in jax.tree.leaves(restored)] == [
-        leaf.dtype for leaf in jax.tree.leaves(run.state)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("options", "kept"),
-    [
-        ({}, [2, 4, 6, 8, 10]),
-        ({"keep": 2}, [8, 10]),
-        ({"keep": 1, "keep_period": 4}, [4, 8, 10]),
-    ],
-)
-def test_keep_rule(tmp_path, run, options, kept):
-    _save(tmp_path, run, [2, 4, 6, 8, 10], **options)
-    assert checkpoints.all_steps(tmp_path) == kept
-
-
-def test_save_that_breaks_off_leaves_the_checkpoints_before(tmp_path, run):
-    _save(tmp_path, run, [2], keep=1)
-
-    class FullDisk(data.TrainIterator):
-        def save(self, directory):
-            raise OSError("No space left on device")
-
-    broken = FullDisk(tiny.dataset_config(), run.model.FEATURE_CONVERTER_CLS)
-    manager = checkpoints.CheckpointManager(tmp_path, utils.SaveCheckpointConfig(keep=1))
-    with pytest.raises(OSError, match="No space left"):
-        manager.save(4, run.state, broken)
-    assert checkpoints.all_steps(tmp_path) == [2]
-    # What the broken save left is swept away, and saving works again.
-    _save(tmp_path, run, [4], keep=1)
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint_4"]
-
-
-def test_run_does_not_resume_from_weights_alone(tmp_path, run):
-    state = run.state.state_dict()
-    checkpoints.save_params(tmp_path, state["target"], CONFIG, None, step=2)
-    manager = checkpoints.CheckpointManager(tmp_path, utils.SaveCheckpointConfig())
-    with pytest.raises(InputError, match="weights only.*INITIAL_CHECKPOINT_PATH"):
-        manager.restore(2, run.abstract, run.iterator())
-
-
-def test_weights_of_a_run_can_be_read_alone(tmp_path, run):
-    _save(tmp_path, run, [5])
-    (tmp_path / "model_config.json").write_text(json.dumps(CONFIG.to_json()))
-    params, _, tokenizer = checkpoints.restore_params(tmp_path)
-    jax.tree.map(np.testing.assert_array_equal, params, jax.device_get(run.state.params))
-    assert tokenizer is None
+@pytest.mark.parametrize("pattern", ["_METADATA", "manifest.ocdbt", "d"])
+def test_checkpoint_that_may_not_be_read_is_not_damaged(as_nobody, pattern):
+    with tempfile.TemporaryDirectory() as model_dir:
+        folder = checkpoints.save_params(model_dir, WEIGHTS, CONFIG, None)
+        (folder / "state" / pattern).chmod(0)
+        with pytest.raises(InputError, match="can't be read .*; make it readable") as caught:
+            checkpoints.restore_params(model_dir)
+        assert not isinstance(caught.value, checkpoints.DamagedError)
+        (folder / "state" / pattern).chmod(0o700)
 
 
 @pytest.mark.parametrize("name", ["period", "keep", "keep_period"])

@@ -1,4 +1,5 @@
 import dataclasses
+import time
 
 import numpy as np
 import pytest
@@ -46,6 +47,13 @@ def test_unreadable_iterator_state_is_replaced_by_reading_again(tmp_path):
     resumed = data.TrainIterator(cfg, CONVERTER)
     resumed.restore(tmp_path)
     _assert_same(_take(resumed, 3), _take(iterator, 3))
+
+
+def test_time_that_batches_take_to_come_is_counted():
+    iterator = data.TrainIterator(tiny.dataset_config(), CONVERTER)
+    start = time.perf_counter()
+    _take(iterator, 3)
+    assert 0 < iterator.seconds_waited < time.perf_counter() - start
 
 
 def test_seed_fixes_the_batches():

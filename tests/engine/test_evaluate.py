@@ -1,12 +1,15 @@
 import functools
 import json
+import types
 
+import byte_level
 import jax
 import numpy as np
 import pytest
 import tiny
+import transformers
 
-from commit_t5x import llama
+from commit_t5x import llama, resources, vocabularies
 from commit_t5x.engine import checkpoints, eval, generation, infer, train, train_state, utils
 from commit_t5x.errors import InputError
 
@@ -195,6 +198,25 @@ def test_infer_needs_one_kind_of_prompts(tmp_path, checkpoint, task, path):
         )
 
 
+def test_checkpoint_of_another_tokenizer_is_an_error(tmp_path):
+    beside = byte_level.smollm(tmp_path)
+    model = types.SimpleNamespace(vocabulary=vocabularies.load(beside))
+    eval.check_tokenizer(tmp_path, model)
+    eval.check_tokenizer(tmp_path / "none beside", model)
+    model.vocabulary = vocabularies.load(resources.path("samples") / "tokenizer.model")
+    expected = f"TOKENIZER: .*/tokenizer.model gives texts other ids than {beside}, which"
+    with pytest.raises(InputError, match=expected):
+        eval.check_tokenizer(tmp_path, model)
+
+
+def test_same_tokens_from_files_of_two_kinds_are_one_tokenizer(tmp_path):
+    sentencepiece = resources.path("samples") / "tokenizer.model"
+    converted = transformers.LlamaTokenizerFast.from_pretrained(sentencepiece.parent, legacy=False)
+    converted.save_pretrained(tmp_path)
+    model = types.SimpleNamespace(vocabulary=vocabularies.load(sentencepiece))
+    eval.check_tokenizer(tmp_path, model)
+
+
 def test_answers_during_training(tmp_path):
     train.train(
         model=tiny.model(llama.Llama(CONFIG)),
@@ -204,16 +226,22 @@ def test_answers_during_training(tmp_path):
         infer_eval_dataset_cfg=tiny.dataset_config(
             "tiny_questions", split="validation", task_feature_lengths=None
         ),
-        inference_evaluator_cls=functools.partial(eval.InferenceEvaluator, max_new_tokens=4),
+        inference_evaluator_cls=functools.partial(
+            eval.InferenceEvaluator, max_new_tokens=4, num_examples=3
+        ),
         checkpoint_cfg=utils.CheckpointConfig(),
         model_dir=str(tmp_path),
-        total_steps=1,
+        total_steps=5,
+        eval_period=1,
+        infer_eval_period=2,
     )
-    scores = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
-    assert scores["name"] == "inference_eval/tiny_questions"
-    assert 0 <= scores["exact_match"] <= 1
-    answers = tmp_path / "inference_eval" / "tiny_questions" / "answers_1.jsonl"
-    assert len(answers.read_text().splitlines()) == 5
+    name = "inference_eval/tiny_questions"
+    lines = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
+    scores = [line for line in lines if line["name"] == name]
+    assert [line["step"] for line in scores] == [2, 4, 5]
+    assert all(0 <= line["exact_match"] <= 1 for line in scores)
+    answers = tmp_path / name / "answers_5.jsonl"
+    assert len(answers.read_text().splitlines()) == 3
 
 
 def test_weights_must_be_given(tmp_path):

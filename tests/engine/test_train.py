@@ -2,16 +2,18 @@ import functools
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 
 import jax
 import numpy as np
 import pytest
 import tiny
 
-from commit_t5x.engine import checkpoints, metrics, train, train_state, trainer, utils
+from commit_t5x.engine import checkpoints, lock, metrics, train, train_state, trainer, utils
 from commit_t5x.errors import InputError
 
 STEPS = 12
@@ -101,6 +103,7 @@ def test_loss_falls_and_everything_is_written(reference):
     assert {"tokens_per_second", "steps_per_second", "seconds_waiting_for_data"} < set(lines[-1])
     assert 0 <= lines[-1]["accuracy"] <= 1
     assert list((model_dir / "train").glob("events.out.tfevents.*"))
+    assert all(line["packing_efficiency"] == line["tokens"] / (4 * 16) for line in lines)
     assert json.loads((model_dir / "model_config.json").read_text())["vocab_size"] == 32
 
 
@@ -131,21 +134,122 @@ def test_sigterm_saves_and_exits(tmp_path, reference, capsys):
     _assert_same_run(state, tmp_path, reference)
 
 
-def test_killed_run_ends_with_the_same_bits(tmp_path, reference):
+def test_run_killed_while_it_saves_ends_with_the_same_bits(tmp_path, reference):
     # A process of its own, as nothing survives SIGKILL.
     script = (
         "import os, pathlib, signal, sys\n"
         "sys.path[:0] = sys.argv[2:]\n"
         "import test_train\n"
         "kill = lambda state: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "test_train._fit(pathlib.Path(sys.argv[1]), 9, kill)\n"
+        "test_train._fit(pathlib.Path(sys.argv[1]), 8, kill)\n"
     )
     here = pathlib.Path(__file__).parent
     command = [sys.executable, "-c", script, str(tmp_path), str(here), str(here.parent)]
     assert subprocess.run(command, stderr=subprocess.DEVNULL).returncode == -signal.SIGKILL
     assert checkpoints.all_steps(tmp_path)[0] == 4
+    assert len(list(tmp_path.glob("checkpoint_8*"))) == 1  # begun, finished or not
     _, state = _fit(tmp_path)
     _assert_same_run(state, tmp_path, reference)
+
+
+def test_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, reference, capsys):
+    shutil.copytree(reference[1], tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "checkpoint_12")
+    os.truncate(tmp_path / "checkpoint_8" / "state" / "manifest.ocdbt", 50)
+    _, state = _fit(tmp_path)
+    _assert_same_run(state, tmp_path, reference)
+    first, second, *_ = capsys.readouterr().err.splitlines()
+    assert "checkpoint_8: not a readable checkpoint" in first
+    assert "starts from checkpoint_4 of this run" in second
+    assert checkpoints.all_steps(tmp_path) == [4, 8, 12]
+    assert (tmp_path / "damaged_checkpoint_8").is_dir()
+
+
+def test_full_disk_stops_and_keeps_the_finished_checkpoints(tmp_path, reference, full_disk):
+    # The files of metrics are smaller than this, that of the data position is larger.
+    with full_disk(2**16), pytest.raises(InputError, match="checkpoint_4: can't be written"):
+        _fit(tmp_path)
+    assert checkpoints.all_steps(tmp_path) == []
+    _, state = _fit(tmp_path)
+    _assert_same_run(state, tmp_path, reference)
+
+
+def test_read_only_model_dir_is_an_error(as_nobody):
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o555)
+        with pytest.raises(InputError, match=r"can't be written \(Permission denied\)"):
+            _fit(pathlib.Path(folder))
+        assert not os.listdir(folder)
+
+
+def test_file_in_the_place_of_model_dir_is_an_error(tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(InputError, match=r"out: can't be written \(File exists\)"):
+        _fit(tmp_path / "out")
+
+
+def test_two_runs_in_one_model_dir_are_an_error(tmp_path):
+    with (
+        lock.held(tmp_path),
+        pytest.raises(InputError, match=f"process {os.getpid()} on .* trains here; wait for it"),
+    ):
+        _fit(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_unreadable_shard_is_an_error_that_a_mended_one_cures(tmp_path, monkeypatch):
+    shard = tmp_path / "shard.tfrecord"
+    monkeypatch.setattr(tiny, "RECORDS", shard)
+    tiny.write_records(shard)
+    whole = shard.read_bytes()
+    options = {"train_dataset_cfg": tiny.dataset_config("tiny_records")}
+    undisturbed = tmp_path / "undisturbed"
+    _, expected = _fit(undisturbed, **options)
+    broken = tmp_path / "broken"
+    _fit(broken, **options | {"total_steps": 4})
+    # The saved state holds what was read ahead, enough for all steps; without it, data are read.
+    for file in (broken / "checkpoint_4" / "dataset").glob("iterator.*"):
+        file.unlink()
+    shard.write_bytes(whole[:900] + b"?" + whole[901:])
+    expected_error = (
+        r"tiny_records: a file of the split 'train' can't be read \(corrupted record at 900\)"
+    )
+    with pytest.raises(InputError, match=expected_error):
+        _fit(broken, **options)
+    assert checkpoints.all_steps(broken) == [4]
+    shard.write_bytes(whole)
+    _, state = _fit(broken, **options)
+    _assert_same_run(state, broken, (jax.device_get(expected), undisturbed))
+
+
+def test_chosen_steps_are_profiled(tmp_path):
+    _fit(tmp_path, profile_steps=(3, 4), total_steps=5)
+    assert len(list((tmp_path / "profile").rglob("*.xplane.pb"))) == 1
+
+
+@pytest.mark.parametrize("steps", [(0, 2), (4, 3), (1,), 5, "ab"])
+def test_steps_to_profile_must_be_a_pair(tmp_path, steps):
+    with pytest.raises(InputError, match="PROFILE_STEPS: .* isn't a pair of steps"):
+        _fit(tmp_path / "out", profile_steps=steps)
+    assert not (tmp_path / "out").exists()
+
+
+def test_next_batch_is_sent_before_the_step_is_waited_for(tmp_path, monkeypatch):
+    events = []
+
+    def recorded(name, function):
+        def call(*args):
+            events.append(name)
+            return function(*args)
+
+        return call
+
+    partitioner = HookedTrainer.partitioner
+    monkeypatch.setattr(partitioner, "put_batch", recorded("send", partitioner.put_batch))
+    monkeypatch.setattr(jax, "device_get", recorded("wait", jax.device_get))
+    _fit(tmp_path, total_steps=4, save=utils.SaveCheckpointConfig())
+    # Metrics are looked at each two steps: those of the first two when a fourth is sent.
+    assert events[:5] == ["send"] * 4 + ["wait"]
 
 
 def test_nan_stops_and_keeps_the_last_good_checkpoint(tmp_path):
@@ -153,7 +257,7 @@ def test_nan_stops_and_keeps_the_last_good_checkpoint(tmp_path):
         return state.replace(params=jax.tree.map(lambda leaf: leaf * np.nan, state.params))
 
     expected = (
-        "loss is nan and the gradient norm nan at step 7; checkpoint_4 is the last good one. "
+        "loss nan, grad_norm nan, param_norm nan at step 7; checkpoint_4 is the last good one. "
         "Lower the learning rate"
     )
     with pytest.raises(metrics.DivergedError, match=expected):

@@ -1,0 +1,34 @@
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from commit_t5x.engine import lock
+from commit_t5x.errors import InputError
+
+_HOLD = (
+    "import pathlib, sys, time\n"
+    "from commit_t5x.engine import lock\n"
+    "with lock.held(pathlib.Path(sys.argv[1])):\n"
+    "    print('held', flush=True)\n"
+    "    time.sleep(600)\n"
+)
+
+
+def test_lock_lasts_as_long_as_the_process_that_holds_it(tmp_path):
+    command = [sys.executable, "-c", _HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(InputError, match=f"process {other.pid} on .* trains here"):
+            with lock.held(tmp_path):
+                pass
+        other.send_signal(signal.SIGKILL)
+    with lock.held(tmp_path):
+        pass
+
+
+def test_lock_can_be_taken_again(tmp_path):
+    for _ in range(2):
+        with lock.held(tmp_path / "new"):
+            pass
