@@ -65,6 +65,10 @@ setuptools.setup(
         "cache": ["apache-beam>=2.77", "google-crc32c>=1.5", "sentencepiece<0.2.3"],
         "convert": ["torch>=2.13"],  # reads PyTorch's and Meta's weight files
         "gguf": ["gguf>=0.19"],  # reads llama.cpp's weight files
+        "plan": ["libtpu>=0.0.42,<0.0.43"],  # the TPU compiler, as jax wants it (700 MB)
+        # What T5X and AirIO (from git, see docs/t5x.md) need beyond our own: T5X's trainer imports
+        # cached_property, its binaries fiddle; AirIO is made on grain.
+        "t5x": ["cached_property>=2.0", "fiddle>=0.3.1", "grain>=0.2.18"],
         "thai": ["pythainlp>=5.0"],  # a segmenter with a Thai dictionary of its own
         # torch: the reference that parity tests compare with, and lm-eval's hf model.
         "torch": ["torch>=2.13", "accelerate>=1.0"],

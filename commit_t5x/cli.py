@@ -18,6 +18,7 @@ COMMANDS = {
     "infer": ("commit_t5x.infer", "let a checkpoint answer"),
     "inspect": ("commit_t5x.inspection.cli", "show what a run would train on, and report the mix"),
     "convert": ("commit_t5x.conversion.cli", "convert checkpoints from and to other formats"),
+    "plan": ("commit_t5x.planning.cli", "find out whether a run fits a TPU, without one"),
     "lm-eval": ("commit_t5x.evaluation.cli", "run EleutherAI's lm-eval with the paper's tasks"),
     "report": ("commit_t5x.evaluation.report", "turn result files into tables and a plot"),
     "dicts": ("commit_t5x.dictionaries.cli", "fetch MUSE dictionaries, and check any dictionary"),

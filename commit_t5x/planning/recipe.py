@@ -1,0 +1,108 @@
+"""The training step that gin files configure, on devices that need not be there."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gin
+import jax
+
+from commit_t5x.engine import gin_errors, gin_utils, models, partitioning, train_state, utils
+from commit_t5x.engine import trainer as trainer_lib
+from commit_t5x.errors import InputError
+
+# Put after a run's own files; see there.
+_RUN_FILE = "runs/plan.gin"
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What the training step is made from; `runs/plan.gin` binds it to what `train` gets."""
+
+    model: models.DecoderOnlyModel
+    train_dataset_cfg: utils.DatasetConfig
+    partitioner_cls: Callable[..., partitioning.PjitPartitioner]
+    trainer_cls: Callable[..., trainer_lib.Trainer]
+
+
+class Step:
+    """A training step, its mesh and the shapes of what it takes.
+
+    Args:
+      recipe: see Recipe.
+      devices: of the mesh; those of a compiler's topology will do.
+
+    Attributes:
+      state: jax.ShapeDtypeStructs with shardings, a TrainState.
+      batch: the same for a batch.
+
+    Raises:
+      InputError: batch, microbatches and mesh don't go together.
+    """
+
+    def __init__(self, recipe: Recipe, devices: Sequence[jax.Device]):
+        self.model = recipe.model
+        with gin_errors.plain_errors():
+            self.partitioner = recipe.partitioner_cls(devices=devices)
+            initializer = train_state.TrainStateInitializer(self.model, self.partitioner)
+            self.state = initializer.train_state
+            self.trainer = recipe.trainer_cls(
+                model=self.model, partitioner=self.partitioner, state_shapes=self.state
+            )
+        cfg = recipe.train_dataset_cfg
+        self.trainer.check_batch_size(cfg.batch_size)
+        self.batch = _batch_shapes(self.model, cfg, self.partitioner)
+
+    def lower(self) -> Any:
+        """Returns the lowered `Trainer.train_step`."""
+        return self.trainer.train_step.lower(self.state, self.batch)
+
+    @property
+    def batch_shape(self) -> tuple[int, int]:
+        """Rows and tokens of a row."""
+        return self.batch["decoder_target_tokens"].shape
+
+    @property
+    def mesh(self) -> dict[str, int]:
+        """Devices along each axis, {"data": 1, "model": 8}."""
+        return dict(self.partitioner.mesh.shape)
+
+    def model_flops(self) -> float:
+        """Returns the FLOPs of the whole batch; see `LlamaConfig.training_flops_per_token`."""
+        rows, length = self.batch_shape
+        return float(self.model.config.training_flops_per_token(length) * rows * length)
+
+
+def load(
+    gin_files: Sequence[str], bindings: Sequence[str] = (), search_paths: Sequence[str] = ()
+) -> Recipe:
+    """Returns the recipe of a run's gin files.
+
+    What the step doesn't depend on (MODEL_DIR, DICT_DIR, LANGUAGE, ...) needs no value.
+
+    Raises:
+      InputError: files or bindings are wrong, or configure no training.
+    """
+    if not gin_files:
+        raise InputError("--gin_file: missing; name a run's, e.g. main_results/commit.gin")
+    gin_utils.load([*gin_files, _RUN_FILE], bindings, search_paths)
+    with gin_errors.plain_errors():
+        recipe = gin.get_configurable(Recipe)()
+    if recipe.model.optimizer_def is None:
+        raise InputError("--gin_file: the files configure no optimizer; add runs/finetune.gin")
+    return recipe
+
+
+def _batch_shapes(
+    model: models.DecoderOnlyModel,
+    cfg: utils.DatasetConfig,
+    partitioner: partitioning.PjitPartitioner,
+) -> dict[str, jax.ShapeDtypeStruct]:
+    converter = model.FEATURE_CONVERTER_CLS(pack=cfg.pack)
+    lengths = converter.get_model_feature_lengths(cfg.task_feature_lengths)
+    return {
+        name: jax.ShapeDtypeStruct(
+            (cfg.batch_size, length), "int32", sharding=partitioner.data_sharding
+        )
+        for name, length in lengths.items()
+    }

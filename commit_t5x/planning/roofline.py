@@ -1,0 +1,80 @@
+"""How long a step should take: the compiler's cycles, and a lower bound for the links.
+
+A cost model, good for ratios: nothing ran on a TPU. The two parts are added up, as if nothing
+overlapped.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+from commit_t5x.planning import hlo
+from commit_t5x.planning.topologies import Topology
+
+
+@dataclasses.dataclass(frozen=True)
+class StepTime:
+    """Seconds of a step, and what they mean.
+
+    Attributes:
+      compute: the compiler's estimated cycles over the clock: matrix products, vector units and
+        memory traffic; and the writing of random bits, for which it has none, at the memory's full
+        speed.
+      links: bytes over the links at their full speed.
+      utilisation: model FLOPs over what the devices could do in that time.
+    """
+
+    compute: float
+    links: float
+    utilisation: float
+
+    @property
+    def total(self) -> float:
+        return self.compute + self.links
+
+
+def estimate(
+    program: hlo.Program,
+    topology: Topology,
+    chips: Sequence[int],
+    model_flops: float,
+) -> StepTime:
+    """Estimates the time of a step.
+
+    Args:
+      program: of one device.
+      topology: the slice.
+      chips: of each device of the mesh, in the mesh's order.
+      model_flops: of the whole step.
+    """
+    generation = topology.generation
+    bandwidth = generation.memory_bandwidth / generation.devices
+    compute = program.cycles / generation.clock + program.random_bytes / bandwidth
+    links = sum(
+        collective.count * link_seconds(collective, topology, chips)
+        for collective in program.collectives
+    )
+    peak = topology.device_flops * topology.num_devices
+    return StepTime(compute, links, model_flops / ((compute + links) * peak))
+
+
+# Share of the array that passes each link of a ring of n: (n - 1) / n times this.
+_PASSES = {"all-reduce": 2.0, "all-gather": 1.0, "reduce-scatter": 1.0, "all-to-all": 1.0}
+
+
+def link_seconds(collective: hlo.Collective, topology: Topology, chips: Sequence[int]) -> float:
+    """Returns the least time that a collective's bytes need on the links between chips.
+
+    Rings over all links of a chip, at full speed in both directions; cores of one chip reach each
+    other through its memory, which counts nothing, but share its links.
+    """
+    group = collective.groups[0] if collective.groups else range(len(chips))
+    members = [chips[place] for place in group]
+    num_chips = len(set(members))
+    if num_chips == 1 or topology.links == 0:
+        return 0.0
+    # Groups that each have one of a chip's devices send over its links at the same time.
+    sharing = topology.generation.devices * num_chips / len(members)
+    bandwidth = topology.links * topology.generation.link_bandwidth
+    passes = _PASSES.get(collective.kind, 1.0)
+    share = passes * (num_chips - 1) / num_chips if collective.kind in _PASSES else 1.0
+    return collective.num_bytes * share * sharing / bandwidth

@@ -1,0 +1,79 @@
+import jax
+import pytest
+
+from commit_t5x.errors import InputError
+from commit_t5x.planning import counting, recipe
+
+DEBUG = ("main_results/commit.gin", "models/debug.gin")
+
+
+def step(*files, devices=8, **macros):
+    bindings = [f"{name} = {value}" for name, value in macros.items()]
+    # Eight times the same device: good enough to ask for shardings.
+    return recipe.Step(recipe.load(files, bindings), jax.devices()[:1] * devices)
+
+
+def test_only_what_the_step_depends_on_is_asked_for():
+    found = step("main_results/commit.gin")
+    assert found.model.config.num_parameters == 6_738_415_616
+    assert found.mesh == {"data": 1, "model": 8}
+    assert found.batch_shape == (16, 512)
+    # The paper's packing makes no segments.
+    assert set(found.batch) == {
+        "decoder_input_tokens",
+        "decoder_target_tokens",
+        "decoder_loss_weights",
+    }
+
+
+def test_overrides_reach_the_step():
+    found = step(*DEBUG, BATCH_SIZE=24, SEQUENCE_LENGTH=64, NUM_PARTITIONS=2, NUM_MICROBATCHES=3)
+    assert found.batch_shape == (24, 64)
+    assert found.mesh == {"data": 4, "model": 2}
+    assert found.trainer.num_microbatches == 3
+
+
+def test_residual_stream_is_split():
+    rule = {"partitioning.standard_logical_axis_rules.activation_partitioning_dims": 1}
+    split = counting.count(step(*DEBUG, NUM_PARTITIONS=8)).activations
+    assert split < counting.count(step(*DEBUG, NUM_PARTITIONS=8, **rule)).activations
+
+
+def test_recommended_packing_has_segments():
+    assert "decoder_segment_ids" in step("recipes/commit.gin", "models/debug.gin").batch
+
+
+def test_model_flops_are_6_a_weight_and_token_and_attentions():
+    # 41.4 TFLOP a core of a v3-8.
+    assert step("main_results/commit.gin").model_flops() / 8 == pytest.approx(41.4e12, rel=1e-3)
+
+
+def test_state_is_counted_by_device():
+    # fp32 parameters and second moments, bfloat16 first moments: 10 bytes a parameter; each device
+    # holds the scales of the norms whole.
+    found = counting.count(step("main_results/commit.gin"))
+    assert found.state == pytest.approx(10 * 6_738_415_616 / 8, rel=5e-4)
+    assert found.gradients == found.params
+
+
+def test_activations_fall_with_recomputation_and_microbatches():
+    def activations(**macros):
+        return counting.count(step(*DEBUG, BATCH_SIZE=16, **macros)).activations
+
+    full = activations(REMAT_POLICY="'full'")
+    assert full < activations(REMAT_POLICY="'minimal'") < activations(REMAT_POLICY="'none'")
+    assert activations(REMAT_POLICY="'full'", NUM_MICROBATCHES=2) < full
+
+
+def test_batches_and_meshes_that_do_not_fit_are_errors():
+    with pytest.raises(InputError, match="NUM_PARTITIONS"):
+        step(*DEBUG, NUM_PARTITIONS=3)
+    with pytest.raises(InputError, match="BATCH_SIZE"):
+        step(*DEBUG, BATCH_SIZE=12)
+
+
+def test_files_that_do_not_train_are_errors():
+    with pytest.raises(InputError, match="--gin_file: missing"):
+        recipe.load([])
+    with pytest.raises(InputError, match="MODEL: used by Recipe.model, but not set"):
+        recipe.load(["network.gin", "models/debug.gin"])
