@@ -1,0 +1,118 @@
+"""Data for T5X's binaries: which rows they read, and how their answers are written."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import seqio
+import tensorflow as tf
+
+from commit_t5x.engine import data, utils
+from commit_t5x.errors import InputError
+
+Config = Any  # t5x.utils.DatasetConfig, which has what engine.utils.DatasetConfig has
+
+
+def dataset(cfg: Config) -> Config | None:
+    """Returns a configuration whose task is registered; None where it names none.
+
+    Raises:
+      InputError: no such task, or no such split.
+    """
+    if cfg.mixture_or_task_name is None:
+        return None
+    provider = utils.get_mixture_or_task(cfg.mixture_or_task_name)
+    utils.check_split(provider, cfg.split)
+    return cfg
+
+
+def questions(
+    cfg: Config,
+    max_new_tokens: int = 256,
+    add_bos: bool = True,
+    input_path: str | None = None,
+    interactive: bool = False,
+) -> Config | None:
+    """Returns as `dataset` does, with rows for the longest example and for the longest answer.
+
+    Args:
+      cfg: of a task with inputs.
+      max_new_tokens: of an answer.
+      add_bos, input_path, interactive: for errors.
+
+    Raises:
+      InputError: as `dataset`; or what only the native engine does is asked for.
+    """
+    for name, wanted in (
+        ("ADD_BOS=False", not add_bos),
+        ("INPUT_PATH", input_path is not None),
+        ("INTERACTIVE", interactive),
+    ):
+        if wanted:
+            raise InputError(
+                f"{name}: not with T5X, whose prompts are a task's inputs after BOS; "
+                "use commit-t5x, or set MIXTURE_OR_TASK_NAME"
+            )
+    cfg = dataset(cfg)
+    if cfg is None or cfg.task_feature_lengths is not None:
+        return cfg
+    lengths = data.longest_features(cfg)
+    lengths["targets"] = max(lengths["targets"], max_new_tokens)
+    return dataclasses.replace(cfg, task_feature_lengths=lengths)
+
+
+def eval_batches(
+    cfg: Config,
+    shard_id: int,
+    num_shards: int,
+    eval_steps: int | None = None,
+    feature_converter_cls: Callable[..., seqio.FeatureConverter] = None,
+) -> dict[str, tf.data.Dataset]:
+    """Returns one pass over the data, the last batch filled up with rows of zeros.
+
+    T5X's own repeats the data until there are `eval_steps` batches.
+    """
+    rows = data.get_rows(cfg, feature_converter_cls, num_epochs=1)
+    zeros = {name: tf.zeros(spec.shape, spec.dtype) for name, spec in rows.element_spec.items()}
+    filling = tf.data.Dataset.from_tensors(zeros).repeat(cfg.batch_size - 1)
+    batches = rows.concatenate(filling).batch(cfg.batch_size, drop_remainder=True)
+    batches = batches.take(-1 if eval_steps is None else eval_steps)
+    own = batches.unbatch().shard(num_shards, shard_id)
+    batches = own.batch(cfg.batch_size // num_shards, drop_remainder=True)
+    return {cfg.mixture_or_task_name: batches}
+
+
+def write_answers(
+    path: str,
+    inferences: tuple[Sequence[Any], Mapping[str, Any]],
+    examples: tf.data.Dataset,
+    mode: str,
+    vocabulary: seqio.Vocabulary,
+    stop: Sequence[str] = (),
+) -> None:
+    """Writes a line `{"prompt": ..., "prediction": ...}`, or "score", for each example.
+
+    Args:
+      path: of the file.
+      inferences: T5X's answers as token ids, or scores; and what else it computed.
+      examples: with `inputs`, padded with 0.
+      mode: T5X's: "predict", "predict_with_aux" or "score".
+      vocabulary: of the tokens.
+      stop: strings that end an answer.
+    """
+    with tf.io.gfile.GFile(path, "w") as file:
+        for example, found in zip(examples.as_numpy_iterator(), inferences[0], strict=True):
+            line = {"prompt": vocabulary.decode(_unpadded(example["inputs"]))}
+            if mode == "score":
+                line["score"] = float(found)
+            else:
+                answer = vocabulary.decode([int(token) for token in found])
+                ends = [answer.find(text) for text in stop if text in answer]
+                line["prediction"] = answer[: min(ends, default=None)]
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _unpadded(tokens: Any) -> list[int]:
+    places = tokens.nonzero()[0]
+    return tokens[: places[-1] + 1].tolist() if len(places) else []

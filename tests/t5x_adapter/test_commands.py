@@ -1,0 +1,84 @@
+"""T5X's binaries by the project's gin files, each in a process of its own."""
+
+import json
+import pathlib
+import runpy
+import types
+
+import pytest
+
+from commit_t5x import conversion
+
+pytestmark = [pytest.mark.t5x, pytest.mark.slow]
+pytest.importorskip(
+    "t5x.train", reason="T5X isn't installed; docs/t5x.md tells how", exc_type=ImportError
+)
+
+_PARITY = pathlib.Path(__file__).parents[2] / "benchmarks" / "t5x_parity.py"
+parity = types.SimpleNamespace(**runpy.run_path(str(_PARITY)))
+QUESTIONS = [
+    "--gin.LANGUAGE='hi'",
+    "--gin.XQUAD_PATH='samples'",
+    "--gin.TOKENIZER='samples'",
+    "--gin.VOCAB_SIZE=3072",
+    "--gin.MAX_NEW_TOKENS=4",
+    "--gin_file=models/debug.gin",
+]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Where both engines trained by the paper's file, and their losses."""
+    folder = tmp_path_factory.mktemp("runs")
+    return folder, parity.measure("paper", 20, folder)
+
+
+def test_losses_agree(trained):
+    _, rows = trained
+    assert len(rows) == 20
+    assert max(row["difference"] for row in rows) < 1e-5
+
+
+def test_t5x_checkpoints_convert(trained, tmp_path):
+    folder, _ = trained
+    conversion.convert("native", "hf", folder / "t5x", tmp_path / "hf")
+    assert (tmp_path / "hf" / "config.json").is_file()
+
+
+def test_both_engines_evaluate_alike(trained, tmp_path):
+    folder, _ = trained
+    flags = [
+        "--gin_file=evaluation/xquad.gin",
+        *QUESTIONS,
+        f"--gin.CHECKPOINT_PATH='{folder / 't5x'}'",
+        "--gin.EVAL_STEPS=2",
+    ]
+    parity.run_native([*flags, f"--gin.EVAL_OUTPUT_DIR='{tmp_path / 'native'}'"], "eval")
+    parity.run_t5x([*flags, f"--gin.EVAL_OUTPUT_DIR='{tmp_path / 't5x'}'"], "eval")
+    results = json.loads((tmp_path / "native" / "results.json").read_text())
+    expected = results["results"]["xquad_hi"]
+    loss = parity.scalars(tmp_path / "t5x" / "training_eval" / "xquad_hi", "loss")
+    assert list(loss.values()) == [pytest.approx(expected["loss"], rel=1e-5)]
+    (line,) = (
+        (tmp_path / "t5x" / "inference_eval" / "xquad_hi-metrics.jsonl").read_text().split("\n")[:1]
+    )
+    scores = json.loads(line)
+    assert scores["f1"] == pytest.approx(expected["f1"])
+    assert scores["exact_match"] == pytest.approx(expected["exact_match"])
+
+
+def test_both_engines_answer_alike(trained, tmp_path):
+    folder, _ = trained
+    flags = [
+        "--gin_file=evaluation/infer.gin",
+        *QUESTIONS,
+        f"--gin.CHECKPOINT_PATH='{folder / 'native'}'",
+        "--gin.MIXTURE_OR_TASK_NAME='xquad_hi'",
+    ]
+    parity.run_native([*flags, f"--gin.INFER_OUTPUT_DIR='{tmp_path / 'native'}'"], "infer")
+    parity.run_t5x([*flags, f"--gin.INFER_OUTPUT_DIR='{tmp_path / 't5x'}'"], "infer")
+    native = (tmp_path / "native" / "xquad_hi.jsonl").read_text().splitlines()
+    (file,) = (tmp_path / "t5x").glob("xquad_hi-predict.jsonl-*-of-00001")
+    assert [json.loads(line) for line in file.read_text().splitlines()] == [
+        json.loads(line) for line in native
+    ]

@@ -1,0 +1,199 @@
+"""The losses, scores and answers of T5X's model over this project's network."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+from small_llama import CONFIG, init, random_tokens
+
+from commit_t5x import llama, optim
+from commit_t5x.engine import decoding as engine_decoding
+from commit_t5x.engine import losses, models
+from commit_t5x.errors import InputError
+
+pytestmark = pytest.mark.t5x
+_REASON = "T5X isn't installed; docs/t5x.md tells how"
+t5x_models = pytest.importorskip("t5x.models", reason=_REASON, exc_type=ImportError)
+
+from t5x import decoding, trainer  # noqa: E402
+
+from commit_t5x import t5x_adapter  # noqa: E402
+
+MODULE = llama.Llama(CONFIG)
+LENGTH = 24
+
+
+@functools.cache
+def params():
+    return init(MODULE)
+
+
+def batch(rows=4):
+    """Rows with two segments, padding, and different numbers of loss-bearing tokens."""
+    rng = np.random.default_rng(0)
+    targets = rng.integers(3, CONFIG.vocab_size, (rows, LENGTH)).astype(np.int32)
+    targets[:, 20:] = 0
+    segments = np.where(np.arange(LENGTH) < 9, 1, 2) * (targets != 0)
+    places = np.arange(LENGTH)
+    inputs = np.pad(targets, [(0, 0), (1, 0)])[:, :-1]
+    inputs[:, [0, 9]] = 1
+    bearing = (places >= np.linspace(1, 19, rows).astype(int)[:, None]) & (targets != 0)
+    return {
+        "decoder_target_tokens": targets,
+        "decoder_input_tokens": inputs,
+        "decoder_loss_weights": bearing.astype(np.int32),
+        "decoder_segment_ids": segments.astype(np.int32),
+        "decoder_positions": np.broadcast_to(np.where(places < 9, places, places - 9), (rows, 24)),
+    }
+
+
+def prompts():
+    """A batch for answers: prompts of 4 and 6 tokens, room for 8 more."""
+    tokens = np.asarray(random_tokens(1, batch=2, length=14, vocab_size=61)).copy()
+    tokens = np.maximum(tokens, 3)
+    prefix = np.array([4, 6])[:, None]
+    tokens = np.where(np.arange(14) < prefix, tokens, 0)
+    inputs = np.pad(tokens, [(0, 0), (1, 0)], constant_values=1)[:, :-1]
+    return {
+        "decoder_target_tokens": tokens,
+        "decoder_input_tokens": inputs,
+        "decoder_loss_weights": np.zeros_like(tokens),
+        "decoder_causal_attention": (np.arange(14) <= prefix).astype(np.int32),
+    }
+
+
+def gradients(model):
+    return jax.jit(jax.value_and_grad(model.loss_fn, has_aux=True))
+
+
+def plain(**options):
+    return t5x_models.DecoderOnlyModel(MODULE, tiny.VOCABULARY, None, **options)
+
+
+@pytest.mark.parametrize("factor", losses.LOSS_NORMALIZING_FACTORS)
+def test_loss_and_metrics_are_the_native_engines(factor):
+    options = {"loss_normalizing_factor": factor, "z_loss": 1e-3, "loss_chunk_length": 7}
+    native = models.DecoderOnlyModel(MODULE, tiny.VOCABULARY, **options)
+    model = t5x_adapter.DecoderOnlyModel(MODULE, tiny.VOCABULARY, **options)
+    loss, metrics = model.loss_fn(params(), batch(), None)
+    expected, sums = native.loss_fn(params(), batch())
+    assert loss == expected
+    assert metrics["loss"].compute() == expected
+    assert metrics["z_loss"].compute() == sums["z_loss"]
+    assert metrics["accuracy"].compute() == sums["correct"] / sums["loss_tokens"]
+    assert metrics["loss_tokens"].compute() == batch()["decoder_loss_weights"].sum()
+
+
+def test_evaluation_leaves_filling_rows_out():
+    model = t5x_adapter.DecoderOnlyModel(MODULE, tiny.VOCABULARY)
+    filled = jax.tree.map(lambda x: np.pad(x, [(0, 2), (0, 0)]), batch())
+    loss, metrics = model.eval_fn(params(), filled)
+    assert loss == pytest.approx(float(model.loss_fn(params(), batch(), None)[0]), rel=1e-6)
+    assert metrics["loss"].compute() == loss
+
+
+@pytest.mark.parametrize("factor", losses.LOSS_NORMALIZING_FACTORS)
+def test_microbatches_leave_the_gradients(factor):
+    model = t5x_adapter.DecoderOnlyModel(
+        MODULE, tiny.VOCABULARY, optim.adamw(1e-3), loss_normalizing_factor=factor
+    )
+    (loss, _), expected = gradients(model)(params(), batch(), None)
+
+    class State:
+        params = params()
+        flax_mutables = {}
+
+    @jax.jit
+    def accumulate():
+        whole = model.with_denominator(batch())
+        return trainer.accumulate_grads_microbatched(
+            model, State, whole, jax.random.key(0), 2, None
+        )[:2]
+
+    grads, sums = accumulate()
+    jax.tree.map(
+        lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5),
+        grads,
+        expected,
+    )
+    assert sums["loss"].replace_steps(1).compute() == pytest.approx(float(loss), rel=1e-6)
+
+
+def test_t5x_own_model_trains_the_network():
+    model = plain(loss_normalizing_factor="NUM_REAL_TARGET_TOKENS")
+    native = models.DecoderOnlyModel(
+        MODULE, tiny.VOCABULARY, loss_normalizing_factor=losses.NUM_REAL_TARGET_TOKENS
+    )
+    variables = model.get_initial_variables(jax.random.key(0), {"decoder_input_tokens": (2, 8)})
+    assert jax.tree.structure(dict(variables)["params"]).num_leaves == len(
+        jax.tree.leaves(params())
+    )
+    (loss, _), grads = gradients(model)(params(), batch(), None)
+    (expected, _), expected_grads = gradients(native)(params(), batch(), None)
+    assert loss == pytest.approx(float(expected), rel=1e-6)
+    jax.tree.map(
+        lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5),
+        grads,
+        expected_grads,
+    )
+
+
+def test_t5x_own_model_scores():
+    scores = plain().score_batch(params(), batch())
+    logits = models.DecoderOnlyModel(MODULE, tiny.VOCABULARY).compute_logits(params(), batch())
+    targets = batch()["decoder_target_tokens"][..., None]
+    log_probs = jnp.take_along_axis(jax.nn.log_softmax(logits), targets, -1)[..., 0]
+    expected = jnp.sum(log_probs * batch()["decoder_loss_weights"], axis=-1)
+    np.testing.assert_allclose(scores, expected, rtol=1e-5)
+
+
+def unrolled():
+    return engine_decoding.unrolled(MODULE, dict(params()))  # which takes the layers out
+
+
+@functools.cache
+def native_answers():
+    module, weights = unrolled()
+    rows = [[1, *row[row != 0].tolist()] for row in prompts()["decoder_target_tokens"]]
+    return engine_decoding.decode(module, weights, rows, 5, eos_id=tiny.VOCABULARY.eos_id)
+
+
+@pytest.mark.parametrize("scan_layers", [True, False])
+def test_t5x_own_model_answers_greedily(scan_layers):
+    module, weights = MODULE, params()
+    if not scan_layers:
+        module, weights = unrolled()
+    greedy = functools.partial(decoding.temperature_sample, temperature=0.0, max_decode_steps=4)
+    model = t5x_models.DecoderOnlyModel(module, tiny.VOCABULARY, None, decode_fn=greedy)
+    tokens = jax.jit(model.predict_batch)(weights, prompts())
+    assert [row[row != 0].tolist() for row in np.asarray(tokens)] == native_answers()
+
+
+def test_an_answer_ends_in_eos_to_the_rows_end():
+    model = t5x_adapter.DecoderOnlyModel(
+        MODULE, tiny.VOCABULARY, decode_fn=t5x_adapter.decode_fn(max_new_tokens=5)
+    )
+    tokens = np.asarray(jax.jit(model.predict_batch)(params(), prompts()))
+    for row, answer in zip(tokens.tolist(), native_answers(), strict=True):
+        assert row == answer + [2] * (len(row) - len(answer))
+
+
+def test_sampling_depends_on_the_seed():
+    def answers(**options):
+        sampled = t5x_adapter.decode_fn(temperature=5.0, max_new_tokens=5, **options)
+        model = t5x_adapter.DecoderOnlyModel(MODULE, tiny.VOCABULARY, decode_fn=sampled)
+        tokens = jax.jit(model.predict_batch)(params(), prompts(), jax.random.PRNGKey(3))
+        return [row[:5] for row in np.asarray(tokens).tolist()]
+
+    assert answers() != answers(seed=1)
+    assert answers(top_k=1) == native_answers()  # the likeliest, whatever is drawn
+
+
+def test_options_that_t5x_cannot_combine():
+    with pytest.raises(InputError, match="T5X takes one of the two"):
+        t5x_adapter.decode_fn(temperature=1.0, top_k=3, top_p=0.5)
+    with pytest.raises(InputError, match="TEMPERATURE: -1 is negative"):
+        t5x_adapter.decode_fn(temperature=-1)

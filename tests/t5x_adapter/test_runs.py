@@ -1,0 +1,223 @@
+"""T5X itself trains a tiny network: against the native engine, and from its checkpoints."""
+
+import functools
+import json
+import pathlib
+import runpy
+import shutil
+import types
+
+import jax
+import numpy as np
+import pytest
+import tiny
+from flax import traverse_util
+from jax.sharding import AbstractMesh, PartitionSpec
+
+from commit_t5x import optim
+from commit_t5x.engine import checkpoints, train, train_state, utils
+from commit_t5x.errors import InputError
+
+pytestmark = pytest.mark.t5x
+_REASON = "T5X isn't installed; docs/t5x.md tells how"
+t5x_train = pytest.importorskip("t5x.train", reason=_REASON, exc_type=ImportError)
+
+import t5x.utils  # noqa: E402
+
+from commit_t5x import t5x_adapter, t5x_data  # noqa: E402
+
+STEPS = 20
+NETWORK = tiny.TinyNetwork()
+SCHEDULE = optim.warmup_cosine(peak=1e-2, end=1e-4, warmup_steps=4, total_steps=STEPS)
+
+
+def optimizer():
+    return optim.adamw(SCHEDULE)
+
+
+def native_run(model_dir, steps=STEPS, weights=None):
+    train.train(
+        model=tiny.model(NETWORK, optimizer_def=optimizer()),
+        train_dataset_cfg=tiny.dataset_config(),
+        train_eval_dataset_cfg=tiny.dataset_config(split="validation", shuffle=False),
+        eval_period=STEPS,
+        eval_steps=None,
+        checkpoint_cfg=utils.CheckpointConfig(
+            utils.SaveCheckpointConfig(period=8), utils.RestoreCheckpointConfig(weights)
+        ),
+        partitioner=tiny.partitioner(),
+        model_dir=str(model_dir),
+        total_steps=steps,
+        random_seed=3,
+        summarize_config_fn=lambda *_: None,
+    )
+
+
+def t5x_config(**options):
+    native = tiny.dataset_config(**options)
+    return t5x.utils.DatasetConfig(**{
+        name: getattr(native, name)
+        for name in (
+            "mixture_or_task_name", "task_feature_lengths", "split", "batch_size", "shuffle",
+            "seed", "use_cached", "pack", "trim_output_features",
+        )
+    })  # fmt: skip
+
+
+def t5x_run(model_dir, steps=STEPS, weights=None):
+    native = tiny.model(NETWORK)
+    model = t5x_adapter.DecoderOnlyModel(
+        NETWORK,
+        tiny.VOCABULARY,
+        optimizer(),
+        feature_converter_cls=native.FEATURE_CONVERTER_CLS,
+    )
+    _, state = t5x_train.train(
+        model=model,
+        train_dataset_cfg=t5x_data.dataset(t5x_config()),
+        train_eval_dataset_cfg=t5x_data.dataset(t5x_config(split="validation", shuffle=False)),
+        infer_eval_dataset_cfg=t5x_data.questions(t5x_config(task=None)),
+        get_dataset_fn=functools.partial(t5x_adapter.train_batches, model_dir=str(model_dir)),
+        train_eval_get_dataset_fn=t5x_data.eval_batches,
+        checkpoint_cfg=t5x.utils.CheckpointConfig(
+            save=t5x.utils.SaveCheckpointConfig(period=4),
+            restore=t5x_adapter.initial_weights(weights, NETWORK),
+        ),
+        partitioner=t5x_adapter.PjitPartitioner(num_partitions=1),
+        trainer_cls=t5x_adapter.Trainer,
+        model_dir=str(model_dir),
+        total_steps=steps,
+        eval_steps=None,
+        eval_period=STEPS,
+        stats_period=1,
+        random_seed=3,
+        summarize_config_fn=functools.partial(
+            t5x_adapter.summarize_config, module=NETWORK, vocabulary=tiny.VOCABULARY
+        ),
+    )
+    return jax.device_get(state.state_dict())
+
+
+_PARITY = pathlib.Path(__file__).parents[2] / "benchmarks" / "t5x_parity.py"
+parity = types.SimpleNamespace(**runpy.run_path(str(_PARITY)))
+
+
+def abstract_params():
+    model = tiny.model(NETWORK)
+    return train_state.TrainStateInitializer(model, tiny.partitioner()).params
+
+
+def weights_of(state):
+    return traverse_util.flatten_dict(state["target"], sep="/")
+
+
+def moments_of(state):
+    return traverse_util.flatten_dict(state["state"]["param_states"], sep="/")
+
+
+def assert_same(left, right, check=np.testing.assert_array_equal):
+    assert set(left) == set(right)
+    for name in left:
+        check(left[name], right[name], err_msg=name)
+
+
+close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def native(tmp_path_factory):
+    model_dir = tmp_path_factory.mktemp("native")
+    native_run(model_dir)
+    return model_dir
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """T5X's model directory and final state."""
+    model_dir = tmp_path_factory.mktemp("t5x")
+    return model_dir, t5x_run(model_dir)
+
+
+def test_losses_agree(native, run):
+    model_dir, _ = run
+    rows = parity.compare(parity.native_losses(native), parity.t5x_losses(model_dir))
+    assert len(rows) == STEPS
+    assert max(row["difference"] for row in rows) < 1e-5
+
+
+def test_evaluations_agree(native, run):
+    model_dir, _ = run
+    lines = map(json.loads, (native / "metrics.jsonl").read_text().splitlines())
+    (expected,) = [line for line in lines if line["name"] == "training_eval/tiny_train"]
+    folder = model_dir / "training_eval" / "tiny_train"
+    for name in ("loss", "accuracy"):
+        assert parity.scalars(folder, name) == {STEPS: pytest.approx(expected[name], rel=1e-5)}
+
+
+def test_learning_rates_are_the_optimizers(run):
+    model_dir, _ = run
+    rates = parity.scalars(model_dir / "train", "learning_rate")
+    expected = {step: float(SCHEDULE(step - 1)) for step in range(1, STEPS + 1)}
+    assert rates == pytest.approx(expected)
+
+
+def test_native_engine_reads_t5x_checkpoints(run, tmp_path):
+    model_dir, state = run
+    params = checkpoints.load_params(model_dir, abstract_params(), NETWORK.config)
+    assert_same(traverse_util.flatten_dict(jax.device_get(params), sep="/"), weights_of(state))
+    native_run(tmp_path / "next", steps=1, weights=str(model_dir))
+    assert checkpoints.all_steps(tmp_path / "next") == [1]
+
+
+def test_t5x_starts_from_native_weights(native, tmp_path):
+    for path in (native, native / "checkpoint_20"):
+        state = t5x_run(tmp_path / path.name, steps=0, weights=str(path))
+        params = checkpoints.load_params(native, abstract_params(), NETWORK.config)
+        assert_same(weights_of(state), traverse_util.flatten_dict(jax.device_get(params), sep="/"))
+        assert state["state"]["step"] == 0
+        assert not any(np.any(moment) for moment in moments_of(state).values())
+
+
+def test_t5x_goes_on_with_a_native_run(native, run, tmp_path):
+    shutil.copytree(native / "checkpoint_8", tmp_path / "checkpoint_8")
+    _, expected = run
+    state = t5x_run(tmp_path)
+    assert state["state"]["step"] == STEPS
+    assert_same(weights_of(state), weights_of(expected), close)
+    assert_same(moments_of(state), moments_of(expected), close)
+
+
+def test_native_engine_does_not_resume_what_t5x_began(run, tmp_path):
+    model_dir, _ = run
+    shutil.copytree(model_dir / "checkpoint_20", tmp_path / "checkpoint_20")
+    with pytest.raises(InputError, match="checkpoint_20: .*choose another"):
+        native_run(tmp_path, steps=STEPS + 1)
+
+
+def test_t5x_resumes_at_the_next_batch(run, tmp_path):
+    _, expected = run
+    t5x_run(tmp_path, steps=8)
+    state = t5x_run(tmp_path)
+    assert_same(weights_of(state), weights_of(expected))
+    assert_same(moments_of(state), moments_of(expected))
+
+
+def test_weights_of_another_network(native, tmp_path):
+    other = tiny.TinyNetwork(tiny.TinyConfig(norm_eps=1e-5))
+    with pytest.raises(InputError, match="norm_eps is 1e-06 in the checkpoint and 1e-05"):
+        t5x_adapter.checkpoint(str(native), other)
+    with pytest.raises(InputError, match="no such checkpoint"):
+        t5x_adapter.checkpoint(str(tmp_path / "none"), NETWORK)
+
+
+@pytest.mark.parametrize("devices, axis", [(8, "model"), (3, None)])
+def test_axes_that_devices_cannot_share_stay_whole(devices, axis):
+    partitioner = t5x_adapter.PjitPartitioner(num_partitions=1)
+    partitioner.__dict__["mesh"] = AbstractMesh((1, devices), ("data", "model"))  # cached
+    model = t5x_adapter.DecoderOnlyModel(NETWORK, tiny.VOCABULARY, optimizer())
+    state = t5x.utils.TrainStateInitializer(
+        model.optimizer_def, model.get_initial_variables, {}, partitioner
+    ).train_state_axes.state_dict()
+    assert weights_of(state)["wi"] == PartitionSpec(None, axis)  # [8, 16]
+    assert moments_of(state)["1/0/mu/head"] == PartitionSpec(None, axis)  # [8, 32]
+    assert moments_of(state)["1/0/count"] is None
