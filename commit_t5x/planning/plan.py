@@ -186,13 +186,12 @@ def advise(step: recipe.Step, topology: Topology) -> tuple[str, ...]:
         found.append("--gin.DTYPE=\"'bfloat16'\": halves activations, and is faster")
     if mesh["model"] > 1 and "model" not in options["residual_stream"]:
         found.append(
-            "--gin.partitioning.standard_logical_axis_rules.activation_partitioning_dims=2: what "
-            "layers keep is split over the model axis, too"
+            "--gin.ACTIVATION_PARTITIONING_DIMS=2: what layers keep is split over the model axis"
         )
     if options["parameters_split_over"] < topology.num_devices:
         found.append(
             f"--gin.NUM_PARTITIONS={topology.num_devices}, or "
-            "--gin.partitioning.standard_logical_axis_rules.parameter_partitioning_dims=2: weights "
+            "--gin.PARAMETER_PARTITIONING_DIMS=2: weights "
             "and optimizer state are split over every device"
         )
     if options["remat_policy"] != "full":

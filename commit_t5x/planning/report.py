@@ -68,6 +68,8 @@ def table(plans: Sequence[tuple[dict[str, str], Plan]]) -> str:
                 "fits" if plan.fits else "does not fit",
             ]
         )
+    known = [column for column in zip(*rows, strict=True) if set(column[1:]) != {"-"}]
+    rows = list(zip(*known, strict=True))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [
         "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |"

@@ -34,9 +34,10 @@ def test_overrides_reach_the_step():
 
 
 def test_residual_stream_is_split():
-    rule = {"partitioning.standard_logical_axis_rules.activation_partitioning_dims": 1}
-    split = counting.count(step(*DEBUG, NUM_PARTITIONS=8)).activations
-    assert split < counting.count(step(*DEBUG, NUM_PARTITIONS=8, **rule)).activations
+    def activations(**macros):
+        return counting.count(step(*DEBUG, NUM_PARTITIONS=8, **macros)).activations
+
+    assert activations() < activations(ACTIVATION_PARTITIONING_DIMS=1)
 
 
 def test_recommended_packing_has_segments():
