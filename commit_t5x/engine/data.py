@@ -14,7 +14,7 @@ import seqio
 import tensorflow as tf
 from absl import logging
 
-from commit_t5x import memory, mix_counts
+from commit_t5x import freed_memory, mix_counts
 from commit_t5x.engine import utils
 from commit_t5x.errors import InputError
 
@@ -38,7 +38,7 @@ def get_rows(
     Raises:
       InputError: no such task, or no such split.
     """
-    memory.keep_freed_memory()
+    freed_memory.keep()
     provider = utils.get_mixture_or_task(cfg.mixture_or_task_name)
     utils.check_split(provider, cfg.split)
     return seqio.get_dataset(

@@ -3,14 +3,14 @@ import sys
 
 import pytest
 
-from commit_t5x import memory
+from commit_t5x import freed_memory
 
 ROUNDS = """
 import resource, threading
 import numpy as np
-from commit_t5x import memory
+from commit_t5x import freed_memory
 
-assert memory.keep_freed_memory()
+assert freed_memory.keep()
 
 def work():
     for _ in range(10):
@@ -26,7 +26,7 @@ print(new_pages * resource.getpagesize() / 2**20)
 """
 
 
-@pytest.mark.skipif(not memory.keep_freed_memory(), reason="the C library isn't glibc")
+@pytest.mark.skipif(not freed_memory.keep(), reason="the C library isn't glibc")
 def test_what_a_thread_frees_serves_it_again():
     run = subprocess.run(
         [sys.executable, "-c", ROUNDS], check=True, stdout=subprocess.PIPE, text=True, timeout=60

@@ -15,7 +15,7 @@ _SETTINGS = {
 
 
 @functools.cache
-def keep_freed_memory() -> bool:
+def keep() -> bool:
     """Has memory that is freed kept for what comes next, rather than handed back to the system.
 
     With each batch, tensors of a few MiB come and go on tf.data's threads. As it stands, glibc
