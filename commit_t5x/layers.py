@@ -97,8 +97,8 @@ _product.defvjp(_product_forward, _product_backward)
 class Dropout(nn.Module):
     """Sets elements to 0 with probability `rate`, and scales the others up to the same mean.
 
-    Draws 16 random bits an element, where `flax.linen.Dropout` draws 32, which are most of what
-    dropout costs: the rate is met to 1/131072.
+    Draws 16 random bits an element, half as many as `flax.linen.Dropout`: the rate is met to
+    1/131072.
     """
 
     rate: float

@@ -16,7 +16,7 @@ TASKS = resources.path("tasks")
 # Each group may import from those before it and from itself.
 GROUPS = [
     {"errors", "resources", "quiet", "stateless_random", "records", "qa_prompts"},
-    {"pointer_jumping", "data_files", "hub", "freed_memory", "mix_counts", "tpu_generations"},
+    {"pointer_jumping", "data_files", "hub", "mix_counts", "tpu_generations"},
     {"dictionaries.files"},  # word pairs, which the lexicon is made of
     {"evaluation.metrics"},  # pure functions, which the tasks score with
     {"lexicon", "suffixes", "word_alignment"},

@@ -14,7 +14,7 @@ import seqio
 import tensorflow as tf
 from absl import logging
 
-from commit_t5x import freed_memory, mix_counts
+from commit_t5x import mix_counts
 from commit_t5x.engine import utils
 from commit_t5x.errors import InputError
 
@@ -38,7 +38,6 @@ def get_rows(
     Raises:
       InputError: no such task, or no such split.
     """
-    freed_memory.keep()
     provider = utils.get_mixture_or_task(cfg.mixture_or_task_name)
     utils.check_split(provider, cfg.split)
     return seqio.get_dataset(

@@ -27,7 +27,6 @@ class Plan:
       fits: the verdict.
       capacity: bytes that a program may have.
       needed: bytes that the program needs, code included; None: more than there is.
-      state: bytes of parameters and optimizer state among them.
       code: bytes of the program itself.
       count: the memory by shapes.
       collectives: kind -> (how many, bytes).
@@ -44,7 +43,6 @@ class Plan:
     fits: bool
     capacity: float
     needed: float | None
-    state: float
     code: float
     count: counting.Count
     collectives: dict[str, tuple[int, float]]
@@ -61,6 +59,7 @@ class Plan:
             kind: {"count": count, "bytes": num_bytes}
             for kind, (count, num_bytes) in self.collectives.items()
         }
+        fields["state"] = self.count.state
         if self.time is not None:
             fields["time"]["total"] = self.time.total
         return fields
@@ -134,7 +133,6 @@ def _known(step: recipe.Step, topology: Topology) -> dict[str, Any]:
         "topology": topology.name,
         "options": _options(step),
         "capacity": topology.generation.usable_memory,
-        "state": counted.state,
         "count": counted,
         "model_flops": step.model_flops(),
     }

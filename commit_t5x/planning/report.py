@@ -104,10 +104,10 @@ def _title(plan: Plan, topology: Topology) -> str:
 
 
 def _memory(plan: Plan) -> list[str]:
-    rows = [("parameters and optimizer", _size(plan.state))]
+    rows = [("parameters and optimizer", _size(plan.count.state))]
     if plan.compiled and plan.needed is not None and plan.fits:
         rows += [
-            ("everything else at the peak", _size(plan.needed - plan.state - plan.code)),
+            ("everything else at the peak", _size(plan.needed - plan.count.state - plan.code)),
             ("program", _size(plan.code)),
         ]
     elif not plan.compiled:
