@@ -20,7 +20,7 @@ setuptools.setup(
     packages=setuptools.find_packages(include=["commit_t5x", "commit_t5x.*"]) + list(_MAPPED),
     package_dir=_MAPPED,
     package_data={
-        "commit_t5x": ["inspection/*.html", "prompts/*", "samples/*"],
+        "commit_t5x": ["inspection/*.html", "data/prompts/*", "samples/*"],
         "commit_t5x.tasks": ["lm_eval/*"],
         "commit_t5x.gin": ["*.gin", "**/*.gin"],
         "commit_t5x.dicts": ["*"],

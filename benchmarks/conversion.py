@@ -122,8 +122,8 @@ def _generate(preset: str, directory: pathlib.Path) -> None:
     """Writes a model with random weights."""
     import numpy as np
 
-    from commit_t5x import llama_presets
     from commit_t5x.conversion import formats, hf, rules
+    from commit_t5x.model import llama_presets
 
     config = llama_presets.preset(preset)
     shapes = rules.shapes(hf.RULES, config)

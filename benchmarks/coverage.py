@@ -34,7 +34,7 @@ def main():
     quiet.silence_libraries()
     import gin
 
-    from commit_t5x.mixer import make_mixer
+    from commit_t5x.mixing.mixer import make_mixer
 
     texts = list(read(args.text))
     source, target = args.pair.split("-")
@@ -60,7 +60,7 @@ def main():
 
 
 def read(path):
-    from commit_t5x import records, sources
+    from commit_t5x.data import records, sources
 
     if path.endswith(".json"):
         contexts = (example["context"] for example in sources.squad_examples(path))

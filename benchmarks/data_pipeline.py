@@ -113,7 +113,8 @@ def rows(num_epochs):
 def mixed_texts(args):
     """Prompts and responses, mixed, as the data path makes them."""
     configure(args, "paper")
-    from commit_t5x import mixer, sources, templates
+    from commit_t5x.data import sources, templates
+    from commit_t5x.mixing import mixer
 
     mix = mixer.make_mixer("en", args.language).mix
     prompts = templates.get_prompts()
@@ -142,9 +143,9 @@ def measure_sentencepiece(args):
     import sentencepiece
 
     texts = [prompt + response for prompt, response in mixed_texts(args)]
-    from commit_t5x import vocabularies
+    from commit_t5x.vocabularies import configured
 
-    model = sentencepiece.SentencePieceProcessor(str(vocabularies.get_vocabulary().path))
+    model = sentencepiece.SentencePieceProcessor(str(configured.get_vocabulary().path))
     tokens = sum(map(len, model.encode(texts, num_threads=1)))
     seconds = best(args, lambda: model.encode(texts, num_threads=1))
     return rates(len(texts), tokens, seconds)
@@ -154,9 +155,11 @@ def measure_plain_python(args):
     import sentencepiece
 
     configure(args, "paper")
-    from commit_t5x import mixer, sources, templates, vocabularies
+    from commit_t5x.data import sources, templates
+    from commit_t5x.mixing import mixer
+    from commit_t5x.vocabularies import configured
 
-    model = sentencepiece.SentencePieceProcessor(str(vocabularies.get_vocabulary().path))
+    model = sentencepiece.SentencePieceProcessor(str(configured.get_vocabulary().path))
     mix = mixer.make_mixer("en", args.language).mix
     prompts = templates.get_prompts()
     examples = itertools.cycle(list(sources.alpaca_examples("train")))
@@ -185,7 +188,8 @@ def measure_mixing(args, fidelity):
     configure(args, fidelity)
     import tensorflow as tf
 
-    from commit_t5x import mixer, sources
+    from commit_t5x.data import sources
+    from commit_t5x.mixing import mixer
 
     mix = mixer.make_mixer("en", args.language)
     examples = itertools.cycle(list(sources.alpaca_examples("train")))
@@ -222,7 +226,7 @@ def measure_path(args, fidelity):
 
 def write_examples(args, path):
     """Writes as many examples as asked for, repeating those there are."""
-    from commit_t5x import sources
+    from commit_t5x.data import sources
 
     configure(args, "paper")
     examples = itertools.cycle(list(sources.alpaca_examples("train")))

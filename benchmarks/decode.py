@@ -124,9 +124,9 @@ def commit_t5x(args):
     import jax
     import jax.numpy as jnp
 
-    from commit_t5x import llama
     from commit_t5x.conversion import hf
     from commit_t5x.engine import decoding
+    from commit_t5x.model import llama
 
     config = llama.LlamaConfig(
         vocab_size=args.vocab,

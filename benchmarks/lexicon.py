@@ -56,7 +56,7 @@ def _word(syllables: list[str], number: int) -> str:
 
 def load_lexicon(path: pathlib.Path) -> Callable[[], object]:
     """Returns what is measured."""
-    from commit_t5x import lexicon
+    from commit_t5x.mixing import lexicon
 
     return lambda: lexicon.Lexicon.load(path)
 

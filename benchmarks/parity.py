@@ -38,7 +38,8 @@ def sample_texts() -> dict[str, str]:
 
 def sample_prompts(count: int) -> list[str]:
     """Returns instructions in Alpaca's template, as COMMIT trains on them."""
-    from commit_t5x import resources, templates
+    from commit_t5x import resources
+    from commit_t5x.data import templates
 
     prompts = templates.get_prompts("en")
     path = resources.path("samples") / "alpaca.jsonl"
@@ -112,11 +113,12 @@ def measure(args: argparse.Namespace) -> dict[str, object]:
     import jax
     import torch
 
-    from commit_t5x import llama, vocabularies
     from commit_t5x.engine import checkpoints, decoding
+    from commit_t5x.model import llama
+    from commit_t5x.vocabularies import configured
 
     params, config, tokenizer = checkpoints.restore_params(args.checkpoint)
-    vocabulary = vocabularies.load(tokenizer)
+    vocabulary = configured.load(tokenizer)
     module = llama.Llama(config)
     reference = load_reference(args.reference)
 

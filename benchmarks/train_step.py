@@ -113,7 +113,7 @@ def serve(args):
 
 
 def configuration(args):
-    from commit_t5x.llama_config import LlamaConfig
+    from commit_t5x.model.llama_config import LlamaConfig
 
     return LlamaConfig(
         vocab_size=args.vocab,
@@ -138,8 +138,8 @@ def ours(args):
     import jax
     import jax.numpy as jnp
 
-    from commit_t5x import llama, optim
     from commit_t5x.engine import models, partitioning, train_state, trainer
+    from commit_t5x.model import llama, optim
 
     optimizer = optim.adamw(1e-4, clip_norm=1.0, mu_dtype=None)
     model = models.DecoderOnlyModel(

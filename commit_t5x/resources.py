@@ -6,7 +6,7 @@ _PACKAGE = pathlib.Path(__file__).resolve().parent
 
 
 def path(name: str) -> pathlib.Path:
-    """Returns the folder `name` ("gin", "dicts", "tasks", "prompts" or "samples").
+    """Returns the folder `name` ("gin", "dicts", "tasks", "data", "samples", ...).
 
     An installed wheel carries each folder inside the package; a checkout keeps the first three
     beside it.

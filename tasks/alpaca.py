@@ -4,17 +4,18 @@ import functools
 
 import seqio
 
-from commit_t5x import data_sources, length_policy, mix_schedule, preprocessors, sources
-from commit_t5x.mixer import make_mixer
+from commit_t5x.data import length_policy, preprocessors, seqio_source, sources
+from commit_t5x.mixing import schedule
+from commit_t5x.mixing.mixer import make_mixer
 from commit_t5x.tasks import families, features
 
 
 def _add(family: str, language: str | None = None, **fill_options) -> str:
     name = families.name(family, language)
-    numbering = [mix_schedule.number_epochs] if "mixer" in fill_options else []
+    numbering = [schedule.number_epochs] if "mixer" in fill_options else []
     seqio.TaskRegistry.add(
         name,
-        source=data_sources.ExampleSource(
+        source=seqio_source.ExampleSource(
             sources.alpaca_examples,
             {"instruction": (), "input": (), "output": ()},
             splits=sources.training_splits,
@@ -29,7 +30,7 @@ def _add(family: str, language: str | None = None, **fill_options) -> str:
             preprocessors.unbatch_examples,
         ],
         output_features=features.TRAINING,
-        task_cls=data_sources.Task,
+        task_cls=seqio_source.Task,
     )
     return name
 

@@ -10,7 +10,7 @@ DICTIONARY_LANGUAGES = tuple(
     "af ar bg bn bs ca cs da de el es et fa fi fr he hi hr hu id it ja ko lt lv mk ms nl no pl pt "
     "ro ru sk sl sq sv ta th tl tr uk vi zh".split()
 )
-# The languages whose labels the paper's evaluation defines (see commit_t5x.qa_prompts).
+# The languages whose labels the paper's evaluation defines (see commit_t5x.data.qa_prompts).
 XQUAD_LANGUAGES = ("en", "el", "hi", "th")
 MLQA_LANGUAGES = ("en", "ar", "de", "es", "hi", "vi", "zh")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import seqio
 
-from commit_t5x import data_sources, preprocessors, sources
+from commit_t5x.data import preprocessors, seqio_source, sources
 from commit_t5x.tasks import families, features
 
 Scores = Callable[[str, Sequence[str]], Mapping[str, float]]
@@ -33,7 +33,7 @@ def register(
     """
     seqio.TaskRegistry.add(
         families.name(f"{family}_en" if english_labels else family, language),
-        source=data_sources.ExampleSource(
+        source=seqio_source.ExampleSource(
             functools.partial(examples, language),
             {"id": (), "context": (), "question": (), "answers": (None,)},
             splits=lambda: splits,
@@ -48,7 +48,7 @@ def register(
         output_features=features.GENERATION,
         postprocess_fn=_first_line_or_answers,
         metric_fns=[functools.partial(_mean_scores, scores=scores)],
-        task_cls=data_sources.Task,
+        task_cls=seqio_source.Task,
     )
 
 

@@ -4,22 +4,23 @@ import functools
 
 import seqio
 
-from commit_t5x import data_sources, length_policy, mix_schedule, preprocessors, sources
-from commit_t5x.mixer import make_mixer
+from commit_t5x.data import length_policy, preprocessors, seqio_source, sources
+from commit_t5x.mixing import schedule
+from commit_t5x.mixing.mixer import make_mixer
 from commit_t5x.tasks import families, features
 
 
 def _add(family: str, language: str, preprocessing: list) -> None:
     seqio.TaskRegistry.add(
         families.name(family, language),
-        source=data_sources.ExampleSource(
+        source=seqio_source.ExampleSource(
             functools.partial(sources.wikipedia_examples, language),
             {"text": ()},
             splits=sources.training_splits,
         ),
         preprocessors=preprocessing,
         output_features=features.TRAINING,
-        task_cls=data_sources.Task,
+        task_cls=seqio_source.Task,
     )
 
 
@@ -51,7 +52,7 @@ def register(language: str) -> None:
         [
             features.cache_placeholder(),  # before mixing: every epoch mixes the text afresh
             preprocessors.batch_examples,
-            mix_schedule.number_epochs,
+            schedule.number_epochs,
             mixing,
             preprocessors.encode_documents,
             length_policy.fit_documents,

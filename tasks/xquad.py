@@ -1,8 +1,7 @@
 """Evaluation: XQuAD under a language's own labels (`xquad_hi`) or English ones (`xquad_enhi`)."""
 
-from commit_t5x import sources
-from commit_t5x.evaluation import metrics
-from commit_t5x.tasks import families, question_answering
+from commit_t5x.data import sources
+from commit_t5x.tasks import families, metrics, question_answering
 
 for _language in families.XQUAD_LANGUAGES:
     for _english_labels in (False, True) if _language != "en" else (False,):

@@ -3,9 +3,9 @@
 from commit_t5x.inspection import aligned
 from commit_t5x.inspection.aligned import AlignedText, whole
 from commit_t5x.inspection.examples import Example, Token
-from commit_t5x.lexicon import Lexicon
-from commit_t5x.mixer import CodeMixer
-from commit_t5x.segmenters import WhitespaceSegmenter
+from commit_t5x.mixing.lexicon import Lexicon
+from commit_t5x.mixing.mixer import CodeMixer
+from commit_t5x.mixing.segmenters import WhitespaceSegmenter
 
 WORDS = Lexicon({"tea": ("चाय",), "water": ("น้ำ",), "the": ("the",), "tag": ("<b>&",)})
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from commit_t5x.llama import Llama, LlamaConfig
+from commit_t5x.model.llama import Llama, LlamaConfig
 
 CONFIG = LlamaConfig(
     vocab_size=61, emb_dim=32, mlp_dim=48, num_layers=3, num_heads=4, num_kv_heads=2, head_dim=8

@@ -10,11 +10,14 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from commit_t5x import llama, mixer, preprocessors, resources, sources, templates
+from commit_t5x import resources
+from commit_t5x.data import preprocessors, sources, templates
+from commit_t5x.data.feature_converters import DecoderFeatureConverter
 from commit_t5x.engine import gin_utils
 from commit_t5x.errors import InputError
-from commit_t5x.feature_converters import DecoderFeatureConverter
-from commit_t5x.mix_schedule import MixSchedule
+from commit_t5x.mixing import mixer
+from commit_t5x.mixing.schedule import MixSchedule
+from commit_t5x.model import llama
 
 ROOT = resources.path("gin")
 FILES = sorted(str(path.relative_to(ROOT)) for path in ROOT.rglob("*.gin"))

@@ -16,7 +16,7 @@ here = pathlib.Path(resources.__file__).parent
 assert str(here).startswith({target!r}), here
 for name in ("gin/quickstart.gin", "gin/engines/native/runs/finetune.gin", "dicts/en-hi.txt",
              "tasks/lm_eval/ogx_xquad_hi.yaml", "samples/tokenizer.model", "samples/alpaca.jsonl",
-             "prompts/hi.toml"):
+             "data/prompts/hi.toml"):
     folder, _, rest = name.partition("/")
     assert resources.path(folder).joinpath(rest).is_file(), name
     assert here in resources.path(folder).parents

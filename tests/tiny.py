@@ -13,8 +13,9 @@ import tensorflow as tf
 from flax import linen as nn
 from flax.linen import partitioning as nn_partitioning
 
-from commit_t5x import feature_converters, optim
+from commit_t5x.data import feature_converters
 from commit_t5x.engine import models, partitioning, utils
+from commit_t5x.model import optim
 
 VOCAB_SIZE = 32
 LENGTH = 16

@@ -6,10 +6,11 @@ import pathlib
 import re
 import shutil
 
-from commit_t5x import config_files, tokenizer_files
 from commit_t5x.conversion import companions, directories, formats, plan_table, rules, stream
 from commit_t5x.conversion.formats import FORMATS, Header, Source
 from commit_t5x.errors import InputError
+from commit_t5x.model import config_files
+from commit_t5x.vocabularies import tokenizer_files
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from commit_t5x import tokenizer_files
+from commit_t5x.vocabularies import tokenizer_files
 
 GENERATION = "generation_config.json"
 

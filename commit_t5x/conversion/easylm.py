@@ -22,7 +22,7 @@ from commit_t5x.conversion.formats import Header, Put, Source
 from commit_t5x.conversion.rules import Rule
 from commit_t5x.engine import model_files
 from commit_t5x.errors import InputError
-from commit_t5x.llama_config import LlamaConfig
+from commit_t5x.model.llama_config import LlamaConfig
 
 _LAYER = "transformer/h/{layer}"
 

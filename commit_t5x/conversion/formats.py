@@ -23,7 +23,7 @@ import numpy as np
 from commit_t5x.conversion import arrays
 from commit_t5x.conversion.rules import Rule
 from commit_t5x.errors import InputError
-from commit_t5x.llama_config import LlamaConfig
+from commit_t5x.model.llama_config import LlamaConfig
 
 
 @dataclasses.dataclass(frozen=True)

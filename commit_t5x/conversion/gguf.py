@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from commit_t5x import rotary
 from commit_t5x.conversion import gguf_tokenizer
 from commit_t5x.conversion.formats import Source
 from commit_t5x.conversion.rules import Rule
 from commit_t5x.errors import InputError
-from commit_t5x.llama_config import LlamaConfig, RopeScaling
+from commit_t5x.model import rotary
+from commit_t5x.model.llama_config import LlamaConfig, RopeScaling
 
 _MAGIC = b"GGUF"
 _LAYER = "blk.{layer}"
@@ -122,9 +122,7 @@ class _Tensor:
         return gguf.quants.dequantize(rows, self.kind)
 
 
-def _open(
-    gguf: types.ModuleType, path: pathlib.Path
-) -> tuple[dict[str, Any], dict[str, _Tensor]]:
+def _open(gguf: types.ModuleType, path: pathlib.Path) -> tuple[dict[str, Any], dict[str, _Tensor]]:
     """Returns the metadata by key, and the tensors in the order of the file."""
     try:
         reader = gguf.GGUFReader(path)

@@ -96,9 +96,7 @@ def _sentencepiece(fields: Mapping[str, Any]) -> bytes:
 def _byte_level(fields: Mapping[str, Any]) -> tokenizers.Tokenizer:
     cut = fields.get("pre")
     if cut not in _CUTS:
-        raise InputError(
-            f"tokenizer.ggml.pre '{cut}' is not among {', '.join(_CUTS)}; {_REMEDY}"
-        )
+        raise InputError(f"tokenizer.ggml.pre '{cut}' is not among {', '.join(_CUTS)}; {_REMEDY}")
     tokens = fields["tokens"]
     tokenizer = tokenizers.Tokenizer(
         models.BPE(

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from commit_t5x import config_files, tokenizer_files
 from commit_t5x.conversion import (
     companions,
     directories,
@@ -22,7 +21,9 @@ from commit_t5x.conversion import (
 from commit_t5x.conversion.formats import Header, Put, Source
 from commit_t5x.conversion.rules import Rule
 from commit_t5x.errors import InputError
-from commit_t5x.llama_config import LlamaConfig
+from commit_t5x.model import config_files
+from commit_t5x.model.llama_config import LlamaConfig
+from commit_t5x.vocabularies import tokenizer_files
 
 _LAYER = "model.layers.{layer}"
 

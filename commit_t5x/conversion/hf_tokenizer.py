@@ -8,8 +8,8 @@ import tokenizers
 from sentencepiece import sentencepiece_model_pb2 as model_pb2
 from tokenizers import decoders, models, normalizers, processors
 
-from commit_t5x import tokenizer_files
 from commit_t5x.errors import InputError
+from commit_t5x.vocabularies import tokenizer_files
 
 _SPACE = "▁"  # SentencePiece writes a space as this character.
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 2, 3, 4  # piece types of its protocol buffer

@@ -7,7 +7,7 @@ import numpy as np
 
 from commit_t5x.conversion import arrays, native_names, rules, stream
 from commit_t5x.conversion.formats import Source
-from commit_t5x.llama_config import LlamaConfig
+from commit_t5x.model.llama_config import LlamaConfig
 
 
 def source(

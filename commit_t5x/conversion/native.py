@@ -11,7 +11,7 @@ from commit_t5x.conversion import arrays, companions, native_names, rules
 from commit_t5x.conversion.formats import Header, Put, Source
 from commit_t5x.conversion.stored_leaves import LayerReader, StoredLeaf
 from commit_t5x.engine import checkpoints, model_files
-from commit_t5x.llama_config import LlamaConfig
+from commit_t5x.model.llama_config import LlamaConfig
 
 RULES = native_names.RULES
 _CONCURRENT_CHUNKS = 4  # of 16 MiB

@@ -10,7 +10,7 @@ import numpy as np
 
 from commit_t5x.conversion.formats import Source
 from commit_t5x.conversion.rules import Rule
-from commit_t5x.llama_config import LlamaConfig
+from commit_t5x.model.llama_config import LlamaConfig
 
 
 def _linear(path: str) -> list[str]:

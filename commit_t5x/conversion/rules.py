@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from commit_t5x import llama
 from commit_t5x.errors import InputError
+from commit_t5x.model import llama
 
 
 @dataclasses.dataclass(frozen=True)

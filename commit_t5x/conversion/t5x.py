@@ -19,7 +19,7 @@ from commit_t5x.conversion.formats import Source
 from commit_t5x.conversion.stored_leaves import LayerReader, StoredLeaf
 from commit_t5x.engine import model_files
 from commit_t5x.errors import InputError
-from commit_t5x.llama_config import LlamaConfig
+from commit_t5x.model.llama_config import LlamaConfig
 
 RULES = native_names.RULES
 _INDEX = "checkpoint"  # the msgpack file

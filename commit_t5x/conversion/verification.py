@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from commit_t5x import llama
 from commit_t5x.conversion import arrays, formats, hf, memory, pytorch_files, rules, stream
 from commit_t5x.conversion.formats import Header, Source
 from commit_t5x.errors import InputError
+from commit_t5x.model import llama
 
 TOLERANCE = 1e-3  # absolute, in fp32
 _LENGTHS = (1, 16, 64, 64)

@@ -9,8 +9,8 @@ import rich.console
 import rich.table
 import rich.text
 
-from commit_t5x.dictionaries import files
-from commit_t5x.segmenters import edge_characters
+from commit_t5x.mixing import dictionary_files
+from commit_t5x.mixing.segmenters import edge_characters
 
 _LISTED_ODD_LINES = 5  # of each file
 _LABEL_WIDTH, _COLUMN_WIDTH = 35, 11
@@ -20,7 +20,7 @@ _NEVER_FOUND = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Summary(files.LoadReport):
+class Summary(dictionary_files.LoadReport):
     """A report, with what matters to looking words up.
 
     Attributes:
@@ -53,7 +53,7 @@ def summarise(path: str | pathlib.Path) -> Summary:
     Raises:
       InputError: it can't be read or holds no pair; lines that aren't pairs are only counted.
     """
-    entries, report = files.load(path, skip_malformed=True)
+    entries, report = dictionary_files.load(path, skip_malformed=True)
     edges = frozenset(edge_characters())
     return Summary(
         **vars(report),

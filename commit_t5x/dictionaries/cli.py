@@ -8,8 +8,8 @@ import pathlib
 import sys
 from collections.abc import Iterator
 
-from commit_t5x.dictionaries import files
 from commit_t5x.errors import InputError
+from commit_t5x.mixing import dictionary_files
 
 _DESCRIPTION = "Fetch MUSE's bilingual dictionaries, and check what a dictionary file holds."
 _EXAMPLE = """example:
@@ -104,7 +104,7 @@ def _fetch(args: argparse.Namespace) -> None:
     print(f"""Use them with --gin.DICT_DIR="'{folder}'".""")
 
 
-def _size(report: files.LoadReport) -> str:
+def _size(report: dictionary_files.LoadReport) -> str:
     odd = f", {_count(report.odd, 'odd line')} (see commit-t5x dicts check)" if report.odd else ""
     return f"{_count(report.pairs, 'pair')}, {_count(report.entries, 'word')}{odd}"
 

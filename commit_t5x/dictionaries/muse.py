@@ -3,9 +3,9 @@
 import pathlib
 import re
 
-from commit_t5x.dictionaries import files
 from commit_t5x.dictionaries.download import Progress, download
 from commit_t5x.errors import InputError
+from commit_t5x.mixing import dictionary_files
 
 BASE_URL = "https://dl.fbaipublicfiles.com/arrival/dictionaries"
 LICENCE = "MUSE dictionaries (Meta), CC BY-NC 4.0: https://github.com/facebookresearch/MUSE"
@@ -37,7 +37,7 @@ def url_of(name: str, base_url: str = BASE_URL) -> str:
     return f"{base_url.rstrip('/')}/{name}"
 
 
-def fetch(url: str, path: pathlib.Path, progress: Progress) -> files.LoadReport:
+def fetch(url: str, path: pathlib.Path, progress: Progress) -> dictionary_files.LoadReport:
     """Downloads a dictionary and returns what it holds.
 
     Args:
@@ -52,7 +52,7 @@ def fetch(url: str, path: pathlib.Path, progress: Progress) -> files.LoadReport:
     return read(path)
 
 
-def read(path: pathlib.Path) -> files.LoadReport:
+def read(path: pathlib.Path) -> dictionary_files.LoadReport:
     """Returns what a dictionary file holds.
 
     Raises:
@@ -62,7 +62,7 @@ def read(path: pathlib.Path) -> files.LoadReport:
         with path.open("rb") as file:
             if file.read(100).lstrip().lower().startswith(_MARKUP):
                 raise InputError(f"{path}: a web page instead of a dictionary; check the URL")
-    _, report = files.load(path, skip_malformed=True)
+    _, report = dictionary_files.load(path, skip_malformed=True)
     if report.odd > report.pairs:
         number, reason = report.odd_lines[0]
         raise InputError(f"{path}:{number}: {reason}; most lines are not word pairs")

@@ -25,7 +25,7 @@ from flax import traverse_util
 
 from commit_t5x.engine import checkpoint_arrays, model_files
 from commit_t5x.errors import InputError
-from commit_t5x.llama_config import LlamaConfig
+from commit_t5x.model.llama_config import LlamaConfig
 
 PREFIX = "checkpoint"
 STATE, DATASET = "state", "dataset"

@@ -14,9 +14,9 @@ import seqio
 import tensorflow as tf
 from absl import logging
 
-from commit_t5x import mix_counts
 from commit_t5x.engine import utils
 from commit_t5x.errors import InputError
+from commit_t5x.mixing import counts
 
 FeatureConverterCls = Callable[..., seqio.FeatureConverter]
 NumpyBatch = dict[str, np.ndarray]
@@ -115,14 +115,14 @@ class TrainIterator:
         self._serialisable = True
         self.batches = 0
         self.seconds_waited = 0.0
-        self.mixed = mix_counts.MixCounts()
+        self.mixed = counts.MixCounts()
         self._start(skip=0)
 
     def _start(self, skip: int) -> None:
         # Built anew each time: a second iterator over one tf.data.Dataset shuffles differently.
         # Counting takes Python code, with which tf.data can't save the state. Uncached tasks have
         # some in any case.
-        with mix_counts.counting(None if self._cfg.use_cached else self.mixed):
+        with counts.counting(None if self._cfg.use_cached else self.mixed):
             rows = get_rows(self._cfg, self._feature_converter_cls, num_epochs=None)
         self.batch_shape = (self._cfg.batch_size, *next(iter(rows.element_spec.values())).shape)
         batches = rows.batch(self._cfg.batch_size, drop_remainder=True).skip(skip)

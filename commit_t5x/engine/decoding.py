@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from commit_t5x import llama
 from commit_t5x.engine.sampling import Sampling, next_tokens
 from commit_t5x.errors import InputError
+from commit_t5x.model import llama
 
 _SMALLEST_BUCKET = 16
 

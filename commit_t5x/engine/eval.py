@@ -11,7 +11,6 @@ import rich.console
 import rich.progress
 import seqio
 
-from commit_t5x import vocabularies
 from commit_t5x.engine import (
     checkpoints,
     data,
@@ -26,6 +25,7 @@ from commit_t5x.engine import (
     utils,
 )
 from commit_t5x.errors import InputError
+from commit_t5x.vocabularies import configured
 
 
 class TrainingEvaluator:
@@ -180,7 +180,7 @@ def check_tokenizer(model_dir: pathlib.Path, model: models.DecoderOnlyModel) -> 
     beside, used = model_files.tokenizer(model_dir), model.vocabulary
     if beside is None or not hasattr(used, "path"):
         return
-    expected = vocabularies.load(beside)
+    expected = configured.load(beside)
     if expected.encode(_PROBE) != used.encode(_PROBE) or expected.eos_id != used.eos_id:
         raise InputError(
             f"TOKENIZER: {used.path} gives texts other ids than {beside}, which the checkpoint was "

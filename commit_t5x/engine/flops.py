@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from commit_t5x.engine import models
-from commit_t5x.tpu_generations import GENERATIONS
+from commit_t5x.engine.tpu_generations import GENERATIONS
 
 _PEAKS = {name: kind.device_flops for kind in GENERATIONS.values() for name in kind.names}
 

@@ -11,7 +11,7 @@ import rich.console
 import rich.progress
 import seqio
 
-from commit_t5x import records, templates
+from commit_t5x.data import records, templates
 from commit_t5x.engine import (
     data,
     eval,

@@ -5,9 +5,9 @@ import os
 import pathlib
 from typing import Any
 
-from commit_t5x import tokenizer_files
 from commit_t5x.errors import InputError
-from commit_t5x.llama_config import LlamaConfig
+from commit_t5x.model.llama_config import LlamaConfig
+from commit_t5x.vocabularies import tokenizer_files
 
 CONFIG_FILE = "model_config.json"
 # A network may be run on longer or shorter rows than its weights were made for.

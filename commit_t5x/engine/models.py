@@ -11,7 +11,7 @@ from flax import linen as nn
 
 from commit_t5x.engine import losses
 from commit_t5x.engine.linear_cross_entropy import linear_cross_entropy
-from commit_t5x.optim import Optimizer
+from commit_t5x.model.optim import Optimizer
 
 Batch = Mapping[str, jax.Array]
 
@@ -20,10 +20,10 @@ class DecoderOnlyModel:
     """Wraps a decoder-only network, with T5X's name and arguments.
 
     Args:
-      module: a network with the call signature of `commit_t5x.llama.Llama`, and its methods
+      module: a network with the call signature of `commit_t5x.model.llama.Llama`, and its methods
         `hidden` and `output_kernel`.
       vocabulary: of the tokens; gives bos_id, eos_id and decoding.
-      optimizer_def: e.g. `commit_t5x.optim.adamw(...)`, or any optax transformation. None for
+      optimizer_def: e.g. `commit_t5x.model.optim.adamw(...)`, or any optax transformation. None for
         evaluation and inference.
       feature_converter_cls: called with pack=True or False; makes the batches' features.
       loss_normalizing_factor: "AVERAGE_PER_SEQUENCE" or "NUM_REAL_TARGET_TOKENS"; see

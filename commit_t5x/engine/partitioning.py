@@ -1,4 +1,7 @@
-"""The mesh of devices, and functions compiled over it; the rules are commit_t5x.partitioning's."""
+"""The mesh of devices, and functions compiled over it.
+
+The rules are those of commit_t5x.model.partitioning.
+"""
 
 import contextlib
 import functools
@@ -15,7 +18,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from commit_t5x.errors import InputError
 
 # Re-exported, so that gin files name all of partitioning by one import, as T5X's do.
-from commit_t5x.partitioning import (
+from commit_t5x.model.partitioning import (
     LogicalAxisRules,
     fully_sharded_logical_axis_rules,
     standard_logical_axis_rules,
@@ -51,7 +54,7 @@ class PjitPartitioner:
 
     Args:
       num_partitions: devices on the `model` axis; the others are on `data`.
-      logical_axis_rules: see commit_t5x.partitioning; T5X's standard rules by default.
+      logical_axis_rules: see commit_t5x.model.partitioning; T5X's standard rules by default.
       devices: the host's devices by default. Others serve to compile for a machine that isn't here.
 
     Raises:

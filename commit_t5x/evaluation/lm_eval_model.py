@@ -11,11 +11,13 @@ from lm_eval import utils as lm_eval_utils
 from lm_eval.api import instance, model, registry
 from lm_eval.models import utils as lm_eval_model_utils
 
-from commit_t5x import errors, llama, tokenizer_files, vocabularies
+from commit_t5x import errors
 from commit_t5x.conversion import hf
 from commit_t5x.engine import checkpoints, decoding, generation
 from commit_t5x.engine.sampling import Sampling
 from commit_t5x.evaluation import scoring
+from commit_t5x.model import llama
+from commit_t5x.vocabularies import configured, tokenizer_files
 
 
 @registry.register_model("commit_t5x")
@@ -71,7 +73,7 @@ class CommitLM(model.TemplateLM):
         if dtype not in ("float32", "bfloat16"):
             raise errors.InputError(f"dtype {dtype!r}: use float32 or bfloat16")
         params, config, tokenizer_path = _load(pathlib.Path(pretrained), tokenizer)
-        self.vocabulary = vocabularies.load(tokenizer_path)
+        self.vocabulary = configured.load(tokenizer_path)
         self.batch_size = int(batch_size)
         self.max_length = max_length or config.max_length
         self.max_gen_toks = max_gen_toks

@@ -12,8 +12,9 @@ from typing import Any
 
 import datasets
 
-from commit_t5x import errors, qa_prompts, resources, sources
-from commit_t5x.evaluation import metrics
+from commit_t5x import errors, resources
+from commit_t5x.data import qa_prompts, sources
+from commit_t5x.tasks import metrics
 
 # MLQA's own name of a split, as its files carry it, by the hub's.
 _MLQA_FILE_SPLITS = {"test": "test", "validation": "dev"}

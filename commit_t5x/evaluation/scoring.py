@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from commit_t5x import llama
+from commit_t5x.model import llama
 
 _SHORTEST_BUCKET = 32
 

@@ -4,8 +4,8 @@ import dataclasses
 import itertools
 from collections.abc import Sequence
 
-from commit_t5x.mixer import CodeMixer, Mixed, Replacement
-from commit_t5x.segmenters import WhitespaceSegmenter
+from commit_t5x.mixing.mixer import CodeMixer, Mixed, Replacement
+from commit_t5x.mixing.segmenters import WhitespaceSegmenter
 
 
 @dataclasses.dataclass(frozen=True)

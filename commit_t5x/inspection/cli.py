@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> None:
     import rich.console
     import tensorflow as tf  # here, like the others: they take seconds to load
 
-    from commit_t5x import length_policy
+    from commit_t5x.data import length_policy
     from commit_t5x.engine import gin_errors, gin_utils
     from commit_t5x.inspection import inspect, page, terminal
 

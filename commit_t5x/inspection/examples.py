@@ -69,7 +69,7 @@ def read(task: seqio.Task, **options) -> Iterator[tuple[Example, Sequence[pipeli
     """Yields examples, each with its sequences as they reach the feature converter.
 
     Args:
-      task: made of commit_t5x.preprocessors.
+      task: made of commit_t5x.data.preprocessors.
       **options: those of `pipeline.trace`.
 
     Raises:

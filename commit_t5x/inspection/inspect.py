@@ -9,9 +9,9 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
+from commit_t5x.data.feature_converters import DecoderFeatureConverter
 from commit_t5x.engine import utils
 from commit_t5x.errors import InputError
-from commit_t5x.feature_converters import DecoderFeatureConverter
 from commit_t5x.inspection import examples
 from commit_t5x.inspection.pipeline import Features
 from commit_t5x.inspection.report import MixReport, Packing, Tally

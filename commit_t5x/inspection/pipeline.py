@@ -9,8 +9,9 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
-from commit_t5x import mix_schedule, preprocessors
+from commit_t5x.data import preprocessors
 from commit_t5x.errors import InputError
+from commit_t5x.mixing import schedule
 
 Step = Callable[..., tf.data.Dataset]
 Features = Mapping[str, np.ndarray | bytes]
@@ -76,7 +77,7 @@ def find_steps(task: seqio.Task) -> Steps:
     """Finds the steps that inspection asks about.
 
     Raises:
-      InputError: the task makes its tokens by none of commit_t5x.preprocessors.
+      InputError: the task makes its tokens by none of commit_t5x.data.preprocessors.
     """
     functions = [function(step) for step in task.preprocessors]
     encode = [place for place, step in enumerate(functions) if step in _ENCODE_STEPS]
@@ -84,14 +85,14 @@ def find_steps(task: seqio.Task) -> Steps:
         names = ", ".join(step.__name__ for step in _ENCODE_STEPS)
         raise InputError(
             f"{task.name}: can't be inspected, as its tokens are made by none of {names} of "
-            "commit_t5x.preprocessors; inspect a task that uses one of them"
+            "commit_t5x.data.preprocessors; inspect a task that uses one of them"
         )
     text = next((place for place, step in enumerate(functions) if step in _TEXT_STEPS), None)
     return Steps(
         text,
         encode[0],
         batched=preprocessors.batch_examples in functions,
-        draws=mix_schedule.number_epochs in functions,
+        draws=schedule.number_epochs in functions,
     )
 
 

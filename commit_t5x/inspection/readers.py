@@ -11,12 +11,12 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
-from commit_t5x import preprocessors, templates
+from commit_t5x.data import preprocessors, templates
+from commit_t5x.data.qa_prompts import qa_prompt
 from commit_t5x.inspection import aligned, pipeline
 from commit_t5x.inspection.aligned import AlignedText, Piece, Span, keep, whole
-from commit_t5x.mix_schedule import MixSchedule
-from commit_t5x.mixer import CodeMixer
-from commit_t5x.qa_prompts import qa_prompt
+from commit_t5x.mixing.mixer import CodeMixer
+from commit_t5x.mixing.schedule import MixSchedule
 
 Fields = Mapping[str, Any]
 # (number of the text among the example's, text, roles, ratio or None) -> piece

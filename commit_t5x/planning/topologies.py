@@ -4,8 +4,8 @@ import dataclasses
 import math
 import re
 
+from commit_t5x.engine.tpu_generations import GENERATIONS, Generation
 from commit_t5x.errors import InputError
-from commit_t5x.tpu_generations import GENERATIONS, Generation
 
 _EXAMPLES = "v3-8, v4-8, v5e-8, v5p-8, v6e-8, v5e-64"
 

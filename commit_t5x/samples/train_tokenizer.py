@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import sentencepiece
 
-from commit_t5x import records, resources, sources, templates
+from commit_t5x import resources
+from commit_t5x.data import records, sources, templates
 
 _VOCAB_SIZE = 3000
 _LANGUAGES = ("el", "hi", "th")

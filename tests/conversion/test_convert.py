@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_llama import CONFIG, init
 
-from commit_t5x import conversion, llama, resources
+from commit_t5x import conversion, resources
 from commit_t5x.conversion import directories, formats, hf, rules, stream
 from commit_t5x.engine import checkpoints
 from commit_t5x.errors import InputError
+from commit_t5x.model import llama
 
 TOKENIZER = resources.path("samples") / "tokenizer.model"
 

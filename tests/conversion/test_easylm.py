@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from small_llama import CONFIG, init
 
-from commit_t5x import conversion, llama
+from commit_t5x import conversion
 from commit_t5x.conversion import easylm, hf, memory
 from commit_t5x.errors import InputError
+from commit_t5x.model import llama
 
 MULTI_HEAD = dataclasses.replace(CONFIG, num_kv_heads=CONFIG.num_heads)
 

@@ -11,8 +11,8 @@ from small_llama import apply
 
 from commit_t5x.conversion import gguf, memory
 from commit_t5x.errors import InputError
-from commit_t5x.llama import Llama, LlamaConfig
-from commit_t5x.llama_config import RopeScaling
+from commit_t5x.model.llama import Llama, LlamaConfig
+from commit_t5x.model.llama_config import RopeScaling
 
 KINDS = [
     *(Kind.F32, Kind.F16, Kind.BF16, Kind.Q8_0, Kind.Q4_0, Kind.Q4_1),

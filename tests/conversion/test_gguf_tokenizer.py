@@ -9,9 +9,10 @@ import transformers
 from gguf_files import make
 from tokenizer_texts import TEXTS, random_texts, sample_texts
 
-from commit_t5x import conversion, resources, vocabularies
+from commit_t5x import conversion, resources
 from commit_t5x.conversion import gguf
-from commit_t5x.tokenizer_files import HuggingFaceTokenizer
+from commit_t5x.vocabularies import configured
+from commit_t5x.vocabularies.tokenizer_files import HuggingFaceTokenizer
 
 SAMPLE_MODEL = resources.path("samples") / "tokenizer.model"
 
@@ -74,7 +75,7 @@ def test_a_file_travels_to_native_and_to_hugging_face(tmp_path):
     path = gguf_files.write(tmp_path / "model.gguf", model, tokenizer=add)
     conversion.convert("gguf", "native", path, tmp_path / "native")
     conversion.convert("native", "hf", tmp_path / "native", tmp_path / "hf")
-    vocabulary = vocabularies.load(tmp_path / "native")
+    vocabulary = configured.load(tmp_path / "native")
     exported = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
     for text in texts():
         ids = theirs.backend.encode(text).ids

@@ -11,10 +11,11 @@ import torch
 import transformers
 from small_llama import CONFIG, apply, init, random_tokens
 
-from commit_t5x import llama, resources
+from commit_t5x import resources
 from commit_t5x.conversion import hf
 from commit_t5x.errors import InputError
-from commit_t5x.llama import Llama, LlamaConfig, RopeScaling
+from commit_t5x.model import llama
+from commit_t5x.model.llama import Llama, LlamaConfig, RopeScaling
 
 MULTI_HEAD = dataclasses.replace(CONFIG, num_kv_heads=CONFIG.num_heads)
 VARIANTS = {

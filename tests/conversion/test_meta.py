@@ -7,9 +7,10 @@ import torch
 import transformers
 from small_llama import apply, random_tokens
 
-from commit_t5x import conversion, llama, resources
+from commit_t5x import conversion, resources
 from commit_t5x.conversion import memory, meta
 from commit_t5x.errors import InputError
+from commit_t5x.model import llama
 
 DIM, HEADS, KV_HEADS, LAYERS, VOCAB = 32, 4, 2, 2, 60
 PARAMS = {

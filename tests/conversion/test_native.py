@@ -6,10 +6,10 @@ import orbax.checkpoint as ocp
 import pytest
 from small_llama import CONFIG, init
 
-from commit_t5x import llama
 from commit_t5x.conversion import formats, memory, native, rules, stream
 from commit_t5x.engine import checkpoints, model_files
 from commit_t5x.errors import InputError
+from commit_t5x.model import llama
 
 
 def weights(seed=0):

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 from small_llama import CONFIG, init
 
-from commit_t5x import llama
 from commit_t5x.conversion import hf, rules
 from commit_t5x.conversion.rules import Entry, Rule
 from commit_t5x.errors import InputError
+from commit_t5x.model import llama
 
 TABLE = hf.RULES
 

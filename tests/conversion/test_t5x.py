@@ -6,10 +6,11 @@ import tensorstore as ts
 from flax import traverse_util
 from small_llama import CONFIG, init
 
-from commit_t5x import conversion, llama
+from commit_t5x import conversion
 from commit_t5x.conversion import memory, t5x
 from commit_t5x.engine import model_files
 from commit_t5x.errors import InputError
+from commit_t5x.model import llama
 
 
 def save(folder, params):

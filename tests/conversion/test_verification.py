@@ -7,10 +7,11 @@ import pytest
 import safetensors.numpy
 from small_llama import CONFIG, init
 
-from commit_t5x import conversion, llama
+from commit_t5x import conversion
 from commit_t5x.conversion import hf, verification
 from commit_t5x.engine import checkpoints
 from commit_t5x.errors import InputError
+from commit_t5x.model import llama
 
 SMALL = dataclasses.replace(CONFIG, num_layers=1, max_length=32)
 

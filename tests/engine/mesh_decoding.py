@@ -18,7 +18,7 @@ from small_llama import CONFIG, init, random_tokens
 
 from commit_t5x.engine import decoding, partitioning
 from commit_t5x.engine.sampling import Sampling
-from commit_t5x.llama import Llama
+from commit_t5x.model.llama import Llama
 
 
 def main():

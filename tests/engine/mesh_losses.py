@@ -12,8 +12,8 @@ os.environ["XLA_FLAGS"] = (
 import jax
 import numpy as np
 
-from commit_t5x import llama, optim
 from commit_t5x.engine import checkpoints, models, partitioning, train_state, trainer
+from commit_t5x.model import llama, optim
 
 # 2 key and value heads do not divide by 8: they are replicated there.
 CONFIG = llama.LlamaConfig(

@@ -8,9 +8,9 @@ import optax
 import pytest
 import tiny
 
-from commit_t5x import llama, optim
 from commit_t5x.engine import checkpoint_manager, checkpoints, data, train_state, utils
 from commit_t5x.errors import InputError
+from commit_t5x.model import llama, optim
 
 CONFIG = llama.LlamaConfig(
     vocab_size=8, emb_dim=4, mlp_dim=6, num_layers=2, num_heads=2, num_kv_heads=1, head_dim=2

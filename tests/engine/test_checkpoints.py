@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tiny
 
-from commit_t5x import llama
 from commit_t5x.engine import checkpoints, utils
 from commit_t5x.errors import InputError
+from commit_t5x.model import llama
 
 CONFIG = llama.LlamaConfig(
     vocab_size=8, emb_dim=4, mlp_dim=6, num_layers=2, num_heads=2, num_kv_heads=1, head_dim=2

@@ -17,7 +17,7 @@ from commit_t5x.conversion import hf
 from commit_t5x.engine import decoding
 from commit_t5x.engine.sampling import Sampling
 from commit_t5x.errors import InputError
-from commit_t5x.llama import Llama, RopeScaling
+from commit_t5x.model.llama import Llama, RopeScaling
 
 MODULE = Llama(CONFIG)
 PARAMS = init(MODULE)
@@ -118,9 +118,7 @@ def test_check_ends_rows():
         seen.append([len(row) for row in rows])
         return [len(row) >= limit for row, limit in zip(rows, (4, 100, 9), strict=True)]
 
-    decoded = decoding.decode(
-        MODULE, PARAMS, PROMPTS, 20, NO_EOS, check=check, check_period=4
-    )
+    decoded = decoding.decode(MODULE, PARAMS, PROMPTS, 20, NO_EOS, check=check, check_period=4)
     assert seen == [[5, 5, 5], [5, 9, 9], [5, 13, 9], [5, 17, 9], [5, 20, 9]]
     expected = zip(EXPECTED, (5, 20, 9), strict=True)
     assert decoded == [row[:count] for row, count in expected]

@@ -9,9 +9,11 @@ import pytest
 import tiny
 import transformers
 
-from commit_t5x import llama, resources, vocabularies
+from commit_t5x import resources
 from commit_t5x.engine import checkpoints, eval, generation, infer, train, train_state, utils
 from commit_t5x.errors import InputError
+from commit_t5x.model import llama
+from commit_t5x.vocabularies import configured
 
 CONFIG = llama.LlamaConfig(
     vocab_size=tiny.VOCAB_SIZE, emb_dim=16, mlp_dim=24, num_layers=1, num_heads=2, num_kv_heads=1,
@@ -200,10 +202,10 @@ def test_infer_needs_one_kind_of_prompts(tmp_path, checkpoint, task, path):
 
 def test_checkpoint_of_another_tokenizer_is_an_error(tmp_path):
     beside = byte_level.smollm(tmp_path)
-    model = types.SimpleNamespace(vocabulary=vocabularies.load(beside))
+    model = types.SimpleNamespace(vocabulary=configured.load(beside))
     eval.check_tokenizer(tmp_path, model)
     eval.check_tokenizer(tmp_path / "none beside", model)
-    model.vocabulary = vocabularies.load(resources.path("samples") / "tokenizer.model")
+    model.vocabulary = configured.load(resources.path("samples") / "tokenizer.model")
     expected = f"TOKENIZER: .*/tokenizer.model gives texts other ids than {beside}, which"
     with pytest.raises(InputError, match=expected):
         eval.check_tokenizer(tmp_path, model)
@@ -213,7 +215,7 @@ def test_same_tokens_from_files_of_two_kinds_are_one_tokenizer(tmp_path):
     sentencepiece = resources.path("samples") / "tokenizer.model"
     converted = transformers.LlamaTokenizerFast.from_pretrained(sentencepiece.parent, legacy=False)
     converted.save_pretrained(tmp_path)
-    model = types.SimpleNamespace(vocabulary=vocabularies.load(sentencepiece))
+    model = types.SimpleNamespace(vocabulary=configured.load(sentencepiece))
     eval.check_tokenizer(tmp_path, model)
 
 

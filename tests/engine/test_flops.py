@@ -6,9 +6,9 @@ import pytest
 import tiny
 from flax import traverse_util
 
-from commit_t5x import llama
 from commit_t5x.engine import flops
-from commit_t5x.llama_presets import preset
+from commit_t5x.model import llama
+from commit_t5x.model.llama_presets import preset
 
 LENGTH = 16
 

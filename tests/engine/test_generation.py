@@ -5,10 +5,10 @@ import pytest
 import tiny
 from small_llama import init
 
-from commit_t5x import llama
 from commit_t5x.engine import decoding, generation
 from commit_t5x.engine.sampling import Sampling
 from commit_t5x.errors import InputError
+from commit_t5x.model import llama
 
 CONFIG = llama.LlamaConfig(
     vocab_size=tiny.VOCAB_SIZE, emb_dim=16, mlp_dim=24, num_layers=1, num_heads=2, num_kv_heads=1,

@@ -3,11 +3,11 @@ import re
 import gin
 import pytest
 
-from commit_t5x import optim
 from commit_t5x.engine import gin_utils, train
 from commit_t5x.errors import InputError
+from commit_t5x.model import optim
 
-HEADER = "from __gin__ import dynamic_registration\nfrom commit_t5x import optim\n"
+HEADER = "from __gin__ import dynamic_registration\nfrom commit_t5x.model import optim\n"
 SCHEDULE = HEADER + "PEAK = 0.5\noptim.warmup_cosine:\n  peak = %PEAK\n  warmup_steps = 0\n"
 
 
@@ -172,8 +172,8 @@ def test_binding_without_a_value_is_an_error():
 RUN = """
 from __gin__ import dynamic_registration
 import tiny
-from commit_t5x import feature_converters
-from commit_t5x import optim
+from commit_t5x.data import feature_converters
+from commit_t5x.model import optim
 include 'runs/finetune.gin'
 feature_converters.DecoderFeatureConverter.vocabulary = %VOCABULARY
 NETWORK = @tiny.TinyNetwork()

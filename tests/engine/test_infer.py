@@ -16,10 +16,13 @@ import pytest
 import tiny
 from small_llama import init
 
-from commit_t5x import llama, resources, templates, vocabularies
+from commit_t5x import resources
+from commit_t5x.data import templates
 from commit_t5x.engine import checkpoints, infer, partitioning, utils
 from commit_t5x.engine.sampling import Sampling
 from commit_t5x.errors import InputError
+from commit_t5x.model import llama
+from commit_t5x.vocabularies import configured
 
 CONFIG = llama.preset("debug", vocab_size=3072)
 
@@ -50,7 +53,7 @@ def command(checkpoint, *flags):
 
 
 def call(checkpoint, **options):
-    vocabulary = vocabularies.load(resources.path("samples") / "tokenizer.model")
+    vocabulary = configured.load(resources.path("samples") / "tokenizer.model")
     model = tiny.model(llama.Llama(CONFIG), optimizer_def=None)
     model.vocabulary = vocabulary
     return infer.infer(

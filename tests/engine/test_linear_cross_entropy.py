@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from small_llama import CONFIG, init, random_tokens
 
-from commit_t5x import llama
 from commit_t5x.engine import losses
 from commit_t5x.engine.linear_cross_entropy import linear_cross_entropy
+from commit_t5x.model import llama
 
 BATCH, LENGTH, WIDTH, VOCAB = 3, 10, 8, 17
 

@@ -6,9 +6,9 @@ import optax
 import pytest
 import tiny
 
-from commit_t5x import optim
 from commit_t5x.engine import losses, train_state, trainer
 from commit_t5x.errors import InputError
+from commit_t5x.model import optim
 
 # Plain descent shows gradients as they are; Adam would blow up rounding errors of those near 0.
 DESCENT = optax.sgd(0.5)

@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from commit_t5x import llama, resources, vocabularies
+from commit_t5x import resources
 from commit_t5x.conversion import hf
 from commit_t5x.engine import checkpoints
+from commit_t5x.model import llama
+from commit_t5x.vocabularies import configured
 
 NEWLINE_ID = 13  # the byte token <0x0A>
 TOKENIZER = resources.path("samples") / "tokenizer.model"
@@ -33,7 +35,7 @@ def tiny_model(tmp_path_factory) -> TinyModel:
     """
     folder = tmp_path_factory.mktemp("tiny")
     config = llama.LlamaConfig(
-        vocab_size=vocabularies.load(TOKENIZER).vocab_size,
+        vocab_size=configured.load(TOKENIZER).vocab_size,
         emb_dim=32,
         mlp_dim=48,
         num_layers=2,

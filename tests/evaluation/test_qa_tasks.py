@@ -4,7 +4,8 @@ import datasets
 import pytest
 from lm_eval.tasks import manager
 
-from commit_t5x import errors, qa_prompts, resources
+from commit_t5x import errors, resources
+from commit_t5x.data import qa_prompts
 from commit_t5x.evaluation import qa_tasks
 
 XQUAD = {  # task: language of the text, of the labels

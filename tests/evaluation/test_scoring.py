@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from commit_t5x import llama
 from commit_t5x.evaluation import scoring
+from commit_t5x.model import llama
 
 LENGTH = 64
 

@@ -3,9 +3,9 @@
 import pytest
 
 from commit_t5x import tasks  # noqa: F401 (registration)
-from commit_t5x.lexicon import Lexicon
-from commit_t5x.mixer import CodeMixer
-from commit_t5x.segmenters import WhitespaceSegmenter
+from commit_t5x.mixing.lexicon import Lexicon
+from commit_t5x.mixing.mixer import CodeMixer
+from commit_t5x.mixing.segmenters import WhitespaceSegmenter
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from hypothesis import strategies as st
 
 from commit_t5x.inspection import aligned
 from commit_t5x.inspection.aligned import AlignedText, Span, Word, whole
-from commit_t5x.lexicon import Lexicon
-from commit_t5x.mixer import CodeMixer
-from commit_t5x.segmenters import LongestMatchSegmenter, SpaceSegmenter, get_segmenter
+from commit_t5x.mixing.lexicon import Lexicon
+from commit_t5x.mixing.mixer import CodeMixer
+from commit_t5x.mixing.segmenters import LongestMatchSegmenter, SpaceSegmenter, get_segmenter
 
 LEXICON = Lexicon(
     {"tea": ("चाय", "tea"), "Tea": ("चाय",), "water x2": ("πολύ νερό",), "น้ำ": ("w",)}

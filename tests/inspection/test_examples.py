@@ -4,11 +4,12 @@ import itertools
 import pytest
 import seqio
 
-from commit_t5x import preprocessors, vocabularies
+from commit_t5x.data import preprocessors
 from commit_t5x.inspection import examples, pipeline, readers
-from commit_t5x.lexicon import Lexicon
-from commit_t5x.mix_schedule import MixSchedule
-from commit_t5x.mixer import CodeMixer
+from commit_t5x.mixing.lexicon import Lexicon
+from commit_t5x.mixing.mixer import CodeMixer
+from commit_t5x.mixing.schedule import MixSchedule
+from commit_t5x.vocabularies import configured
 
 LENGTHS = {"targets": 100, "targets_loss_weights": 100}
 
@@ -53,7 +54,7 @@ def test_blocked_template_and_fates(read, bind):
             assert len(away) == len(example.tokens) > 75
             continue
         assert lossy(example) == parts["output"]
-        assert example.tokens[-1].id == vocabularies.get_vocabulary().eos_id
+        assert example.tokens[-1].id == configured.get_vocabulary().eos_id
         assert example.tokens[-1].loss
         assert bool(away) == (example.fate == "cut")
         if away:
@@ -83,7 +84,7 @@ def test_the_papers_mask_spares_the_first_token_of_the_response(read, bind):
 
 def test_documents(read, bind):
     bind("encode_documents.repeat_special_tokens", True)
-    vocabulary = vocabularies.get_vocabulary()
+    vocabulary = configured.get_vocabulary()
     for example in read("wikipedia_codemix_th", 20, sequence_length=dict.fromkeys(LENGTHS, 30)):
         assert example.fate == "split"
         assert [t.row for t in example.tokens] == [n // 30 for n in range(len(example.tokens))]

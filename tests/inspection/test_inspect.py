@@ -3,11 +3,11 @@ import dataclasses
 import pytest
 import seqio
 
-from commit_t5x import vocabularies
+from commit_t5x.data.feature_converters import DecoderFeatureConverter
 from commit_t5x.engine import data, utils
 from commit_t5x.errors import InputError
-from commit_t5x.feature_converters import DecoderFeatureConverter
 from commit_t5x.inspection.inspect import inspect
+from commit_t5x.vocabularies import configured
 
 LENGTH = 128
 CFG = utils.DatasetConfig(
@@ -20,8 +20,8 @@ CFG = utils.DatasetConfig(
 
 
 @pytest.fixture(autouse=True)
-def configured(samples, bind):
-    bind("DecoderFeatureConverter.vocabulary", vocabularies.ConfiguredVocabulary())
+def converter_vocabulary(samples, bind):
+    bind("DecoderFeatureConverter.vocabulary", configured.ConfiguredVocabulary())
 
 
 @pytest.mark.parametrize("packing", ["segments", "stream"])

@@ -5,7 +5,7 @@ import pytest
 import seqio
 import tensorflow as tf
 
-from commit_t5x import preprocessors
+from commit_t5x.data import preprocessors
 from commit_t5x.errors import InputError
 from commit_t5x.inspection import pipeline
 

@@ -9,10 +9,10 @@ import pytest
 import tiny
 from small_llama import CONFIG, init, random_tokens
 
-from commit_t5x import llama, optim
 from commit_t5x.engine import decoding as engine_decoding
 from commit_t5x.engine import losses, models
 from commit_t5x.errors import InputError
+from commit_t5x.model import llama, optim
 
 pytestmark = pytest.mark.t5x
 _REASON = "T5X isn't installed; docs/t5x.md tells how"
@@ -20,7 +20,7 @@ t5x_models = pytest.importorskip("t5x.models", reason=_REASON, exc_type=ImportEr
 
 from t5x import decoding, trainer  # noqa: E402
 
-from commit_t5x import t5x_adapter  # noqa: E402
+from commit_t5x.t5x_adapter import adapter  # noqa: E402
 
 MODULE = llama.Llama(CONFIG)
 LENGTH = 24
@@ -77,7 +77,7 @@ def plain(**options):
 def test_loss_and_metrics_are_the_native_engines(factor):
     options = {"loss_normalizing_factor": factor, "z_loss": 1e-3, "loss_chunk_length": 7}
     native = models.DecoderOnlyModel(MODULE, tiny.VOCABULARY, **options)
-    model = t5x_adapter.DecoderOnlyModel(MODULE, tiny.VOCABULARY, **options)
+    model = adapter.DecoderOnlyModel(MODULE, tiny.VOCABULARY, **options)
     loss, metrics = model.loss_fn(params(), batch(), None)
     expected, sums = native.loss_fn(params(), batch())
     assert loss == expected
@@ -88,7 +88,7 @@ def test_loss_and_metrics_are_the_native_engines(factor):
 
 
 def test_evaluation_leaves_filling_rows_out():
-    model = t5x_adapter.DecoderOnlyModel(MODULE, tiny.VOCABULARY)
+    model = adapter.DecoderOnlyModel(MODULE, tiny.VOCABULARY)
     filled = jax.tree.map(lambda x: np.pad(x, [(0, 2), (0, 0)]), batch())
     loss, metrics = model.eval_fn(params(), filled)
     assert loss == pytest.approx(float(model.loss_fn(params(), batch(), None)[0]), rel=1e-6)
@@ -97,7 +97,7 @@ def test_evaluation_leaves_filling_rows_out():
 
 @pytest.mark.parametrize("factor", losses.LOSS_NORMALIZING_FACTORS)
 def test_microbatches_leave_the_gradients(factor):
-    model = t5x_adapter.DecoderOnlyModel(
+    model = adapter.DecoderOnlyModel(
         MODULE, tiny.VOCABULARY, optim.adamw(1e-3), loss_normalizing_factor=factor
     )
     (loss, _), expected = gradients(model)(params(), batch(), None)
@@ -173,8 +173,8 @@ def test_t5x_own_model_answers_greedily(scan_layers):
 
 
 def test_an_answer_ends_in_eos_to_the_rows_end():
-    model = t5x_adapter.DecoderOnlyModel(
-        MODULE, tiny.VOCABULARY, decode_fn=t5x_adapter.decode_fn(max_new_tokens=5)
+    model = adapter.DecoderOnlyModel(
+        MODULE, tiny.VOCABULARY, decode_fn=adapter.decode_fn(max_new_tokens=5)
     )
     tokens = np.asarray(jax.jit(model.predict_batch)(params(), prompts()))
     for row, answer in zip(tokens.tolist(), native_answers(), strict=True):
@@ -183,8 +183,8 @@ def test_an_answer_ends_in_eos_to_the_rows_end():
 
 def test_sampling_depends_on_the_seed():
     def answers(**options):
-        sampled = t5x_adapter.decode_fn(temperature=5.0, max_new_tokens=5, **options)
-        model = t5x_adapter.DecoderOnlyModel(MODULE, tiny.VOCABULARY, decode_fn=sampled)
+        sampled = adapter.decode_fn(temperature=5.0, max_new_tokens=5, **options)
+        model = adapter.DecoderOnlyModel(MODULE, tiny.VOCABULARY, decode_fn=sampled)
         tokens = jax.jit(model.predict_batch)(params(), prompts(), jax.random.PRNGKey(3))
         return [row[:5] for row in np.asarray(tokens).tolist()]
 
@@ -194,6 +194,6 @@ def test_sampling_depends_on_the_seed():
 
 def test_options_that_t5x_cannot_combine():
     with pytest.raises(InputError, match="T5X takes one of the two"):
-        t5x_adapter.decode_fn(temperature=1.0, top_k=3, top_p=0.5)
+        adapter.decode_fn(temperature=1.0, top_k=3, top_p=0.5)
     with pytest.raises(InputError, match="TEMPERATURE: -1 is negative"):
-        t5x_adapter.decode_fn(temperature=-1)
+        adapter.decode_fn(temperature=-1)

@@ -14,9 +14,9 @@ import tiny
 from flax import traverse_util
 from jax.sharding import AbstractMesh, PartitionSpec
 
-from commit_t5x import optim
 from commit_t5x.engine import checkpoints, train, train_state, utils
 from commit_t5x.errors import InputError
+from commit_t5x.model import optim
 
 pytestmark = pytest.mark.t5x
 _REASON = "T5X isn't installed; docs/t5x.md tells how"
@@ -24,7 +24,7 @@ t5x_train = pytest.importorskip("t5x.train", reason=_REASON, exc_type=ImportErro
 
 import t5x.utils  # noqa: E402
 
-from commit_t5x import t5x_adapter, t5x_data  # noqa: E402
+from commit_t5x.t5x_adapter import adapter, data  # noqa: E402
 
 STEPS = 20
 NETWORK = tiny.TinyNetwork()
@@ -66,7 +66,7 @@ def t5x_config(**options):
 
 def t5x_run(model_dir, steps=STEPS, weights=None):
     native = tiny.model(NETWORK)
-    model = t5x_adapter.DecoderOnlyModel(
+    model = adapter.DecoderOnlyModel(
         NETWORK,
         tiny.VOCABULARY,
         optimizer(),
@@ -74,17 +74,17 @@ def t5x_run(model_dir, steps=STEPS, weights=None):
     )
     _, state = t5x_train.train(
         model=model,
-        train_dataset_cfg=t5x_data.dataset(t5x_config()),
-        train_eval_dataset_cfg=t5x_data.dataset(t5x_config(split="validation", shuffle=False)),
-        infer_eval_dataset_cfg=t5x_data.questions(t5x_config(task=None)),
-        get_dataset_fn=functools.partial(t5x_adapter.train_batches, model_dir=str(model_dir)),
-        train_eval_get_dataset_fn=t5x_data.eval_batches,
+        train_dataset_cfg=data.dataset(t5x_config()),
+        train_eval_dataset_cfg=data.dataset(t5x_config(split="validation", shuffle=False)),
+        infer_eval_dataset_cfg=data.questions(t5x_config(task=None)),
+        get_dataset_fn=functools.partial(adapter.train_batches, model_dir=str(model_dir)),
+        train_eval_get_dataset_fn=data.eval_batches,
         checkpoint_cfg=t5x.utils.CheckpointConfig(
             save=t5x.utils.SaveCheckpointConfig(period=4),
-            restore=t5x_adapter.initial_weights(weights, NETWORK),
+            restore=adapter.initial_weights(weights, NETWORK),
         ),
-        partitioner=t5x_adapter.PjitPartitioner(num_partitions=1),
-        trainer_cls=t5x_adapter.Trainer,
+        partitioner=adapter.PjitPartitioner(num_partitions=1),
+        trainer_cls=adapter.Trainer,
         model_dir=str(model_dir),
         total_steps=steps,
         eval_steps=None,
@@ -92,7 +92,7 @@ def t5x_run(model_dir, steps=STEPS, weights=None):
         stats_period=1,
         random_seed=3,
         summarize_config_fn=functools.partial(
-            t5x_adapter.summarize_config, module=NETWORK, vocabulary=tiny.VOCABULARY
+            adapter.summarize_config, module=NETWORK, vocabulary=tiny.VOCABULARY
         ),
     )
     return jax.device_get(state.state_dict())
@@ -205,16 +205,16 @@ def test_t5x_resumes_at_the_next_batch(run, tmp_path):
 def test_weights_of_another_network(native, tmp_path):
     other = tiny.TinyNetwork(tiny.TinyConfig(norm_eps=1e-5))
     with pytest.raises(InputError, match="norm_eps is 1e-06 in the checkpoint and 1e-05"):
-        t5x_adapter.checkpoint(str(native), other)
+        adapter.checkpoint(str(native), other)
     with pytest.raises(InputError, match="no such checkpoint"):
-        t5x_adapter.checkpoint(str(tmp_path / "none"), NETWORK)
+        adapter.checkpoint(str(tmp_path / "none"), NETWORK)
 
 
 @pytest.mark.parametrize("devices, axis", [(8, "model"), (3, None)])
 def test_axes_that_devices_cannot_share_stay_whole(devices, axis):
-    partitioner = t5x_adapter.PjitPartitioner(num_partitions=1)
+    partitioner = adapter.PjitPartitioner(num_partitions=1)
     partitioner.__dict__["mesh"] = AbstractMesh((1, devices), ("data", "model"))  # cached
-    model = t5x_adapter.DecoderOnlyModel(NETWORK, tiny.VOCABULARY, optimizer())
+    model = adapter.DecoderOnlyModel(NETWORK, tiny.VOCABULARY, optimizer())
     state = t5x.utils.TrainStateInitializer(
         model.optimizer_def, model.get_initial_variables, {}, partitioner
     ).train_state_axes.state_dict()

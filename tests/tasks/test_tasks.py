@@ -6,11 +6,14 @@ import json
 import pytest
 import seqio
 
-from commit_t5x import mixer, resources, sources, templates, vocabularies
+from commit_t5x import resources
+from commit_t5x.data import sources, templates
+from commit_t5x.data.feature_converters import DecoderFeatureConverter
+from commit_t5x.data.qa_prompts import qa_prompt
 from commit_t5x.errors import InputError
-from commit_t5x.feature_converters import DecoderFeatureConverter
-from commit_t5x.qa_prompts import qa_prompt
+from commit_t5x.mixing import mixer
 from commit_t5x.tasks import families
+from commit_t5x.vocabularies import configured
 
 LENGTHS = {"targets": 256, "targets_loss_weights": 256}
 
@@ -30,7 +33,7 @@ def examples(name, split="train", lengths=None, seed=0, count=None):
 
 
 def decoded(example):
-    return vocabularies.get_vocabulary().decode(example["targets"].tolist())
+    return configured.get_vocabulary().decode(example["targets"].tolist())
 
 
 def test_alpaca_is_the_file():
@@ -88,7 +91,7 @@ def test_training_rows_are_the_same_for_the_same_seed(packing):
             shuffle=True,
             num_epochs=2,
             feature_converter=DecoderFeatureConverter(
-                packing=packing, vocabulary=vocabularies.get_vocabulary()
+                packing=packing, vocabulary=configured.get_vocabulary()
             ),
             seed=seed,
             trim_output_features=packing == "segments",

@@ -1,0 +1,1 @@
+"""Records to features: sources, templates, preprocessors and the feature converter."""

@@ -1,0 +1,280 @@
+"""SeqIO preprocessors: examples to mixed, templated, tokenised ones with exact loss weights.
+
+Those between `batch_examples` and `unbatch_examples` map batches of examples inside the graph,
+which is several times as fast as one example at a time. Mixing stands after SeqIO's cache
+placeholder, so that every epoch draws afresh.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import gin
+import seqio
+import tensorflow as tf
+
+from commit_t5x.data import templates
+from commit_t5x.data.qa_prompts import qa_prompt
+from commit_t5x.errors import InputError
+from commit_t5x.mixing.mixer import CodeMixer, check_ratio
+from commit_t5x.mixing.schedule import MixSchedule
+
+Features = Mapping[str, tf.Tensor]
+
+_BATCH = 512  # the more examples, the more of their words are repeats, tokenised only once
+_FIELDS = ("instruction", "input", "output")
+_TOKENS = ("targets", "targets_loss_weights")
+
+
+def batch_examples(ds: tf.data.Dataset) -> tf.data.Dataset:
+    """Joins examples, whose features may differ in length, to batches for what follows."""
+    return ds.ragged_batch(_BATCH)
+
+
+def unbatch_examples(ds: tf.data.Dataset) -> tf.data.Dataset:
+    """Takes batches apart again; only the features of tokens remain."""
+
+    def join(batch: Features) -> tf.RaggedTensor:
+        columns = [batch[name].flat_values for name in _TOKENS]
+        return batch["targets"].with_flat_values(tf.stack(columns, axis=1))
+
+    # Taking one ragged tensor apart costs half as much as taking two.
+    rows = ds.map(join).unbatch()
+    # tf.data would hand what is done to each example from thread to thread, which costs more.
+    options = tf.data.Options()
+    options.experimental_optimization.map_parallelization = False
+    rows = rows.with_options(options)
+    return rows.map(lambda row: dict(zip(_TOKENS, tf.unstack(row, axis=1), strict=True)))
+
+
+@gin.configurable(allowlist=["response_ratio"])
+def fill_prompt(
+    ds: tf.data.Dataset,
+    *,
+    prompts: Callable[[], templates.PromptTemplates] = templates.get_prompts,
+    mixer: Callable[[], CodeMixer] | None = None,
+    template_blocked: bool = True,
+    response_ratio: float | None = None,
+) -> tf.data.Dataset:
+    """Turns Alpaca's fields into `prompt` and `response`, code-mixed if there is a mixer.
+
+    Args:
+      ds: batches of `instruction`, `input`, `output` (strings), and what `number_epochs` adds if
+        there is a mixer.
+      prompts: gives the templates.
+      mixer: gives the mixer; None leaves the text as it is.
+      template_blocked: mix the fields one by one and fill the template with the results (COMMIT);
+        else mix the filled prompt, template words included, as one text (naive code-mix).
+      response_ratio: the mixing ratio of `output`; None: the mixer's own, as for the prompt.
+
+    Returns:
+      `prompt` and `response` (strings), and `cuttable_span` (int32 [2]): the bytes of the prompt
+      that the example's `input` fills, which may be cut where the row is too short.
+    """
+    prompts = prompts()
+    mixer = mixer() if mixer else None
+    if response_ratio is not None:
+        check_ratio("response_ratio", response_ratio)
+
+    def fill(batch: Features, template: templates.Template) -> tuple[tf.Tensor, tf.Tensor]:
+        return template.render_tf(batch), template.slot_span_tf(batch, "input")
+
+    def fill_batch(batch: Features) -> Features:
+        fields = {name: batch[name] for name in _FIELDS}
+        without_input = fields["input"] == ""
+        if mixer and template_blocked:
+            fields = _mix(mixer, batch, fields, {"output": response_ratio})
+        prompt, span = (
+            tf.where(without_input if a.shape.rank == 1 else without_input[:, tf.newaxis], a, b)
+            for a, b in zip(
+                fill(fields, prompts.without_input), fill(fields, prompts.with_input), strict=True
+            )
+        )
+        if mixer and not template_blocked:
+            texts = {"prompt": prompt, "output": fields["output"]}
+            fields = _mix(mixer, batch, texts, {"output": response_ratio})
+            prompt = fields["prompt"]
+            span = tf.zeros_like(span)  # mixing has moved it
+        return {"prompt": prompt, "response": fields["output"], "cuttable_span": span}
+
+    return _map(ds, fill_batch)
+
+
+def mix_documents(ds: tf.data.Dataset, *, mixer: Callable[[], CodeMixer]) -> tf.data.Dataset:
+    """Code-mixes batches of `text`, for alignment; they also have what `number_epochs` adds."""
+    mixer = mixer()
+    return _map(ds, lambda batch: _mix(mixer, batch, {"text": batch["text"]}))
+
+
+def mixing_seeds(epoch_seed, index, field: int):
+    """Returns the two integers that seed the mixing of the `field`-th text of an example."""
+    return epoch_seed, index * len(_FIELDS) + field
+
+
+@gin.configurable
+def encode_prompt_response(
+    ds: tf.data.Dataset,
+    output_features: Mapping[str, seqio.Feature],
+    *,
+    response_mask: str = "exact",
+) -> tf.data.Dataset:
+    """Tokenises prompt and response as one text; the loss falls on the response and the final EOS.
+
+    The boundary between the two is a byte offset, so no second tokenisation decides where the loss
+    begins. A token that straddles it belongs to the prompt.
+
+    Args:
+      ds: what `fill_prompt` returns.
+      output_features: SeqIO's; gives the vocabulary.
+      response_mask: "exact", or "paper": as the paper's code, which measures the prompt by
+        tokenising it alone with an EOS, so that the first response token bears no loss.
+
+    Returns:
+      `targets`, int32 [tokens]: prompt, response, EOS (BOS comes with the feature converter);
+      `targets_loss_weights`, int32 [tokens]: 1 where the loss falls; `targets_cuttable`, int32
+      [tokens]: 1 on tokens of the example's `input`.
+    """
+    if response_mask not in ("exact", "paper"):
+        raise InputError(f"response_mask {response_mask!r}: unknown; use 'exact' or 'paper'")
+    vocabulary = output_features["targets"].vocabulary
+
+    def encode(batch: Features) -> Features:
+        whole = tf.strings.join([batch["prompt"], batch["response"]])
+        if response_mask == "exact":
+            ids, starts = vocabulary.encode_with_offsets_tf(whole)
+            rows = ids.value_rowids()  # the example of each token; ragged broadcasting is slow
+            boundary = tf.cast(tf.strings.length(batch["prompt"]), starts.dtype)
+            in_response = starts.flat_values >= tf.gather(boundary, rows)
+            on_eos = tf.ones_like(boundary, tf.int32)
+        else:
+            both = tf.concat([whole, batch["prompt"]], axis=0)
+            (ids, alone), (starts, _) = (
+                (ragged[: tf.size(whole)], ragged[tf.size(whole) :])
+                for ragged in vocabulary.encode_with_offsets_tf(both)
+            )
+            rows = ids.value_rowids()
+            boundary = alone.row_lengths() + 1
+            places = tf.range(tf.size(rows, tf.int64)) - tf.gather(ids.row_starts(), rows)
+            in_response = places >= tf.gather(boundary, rows)
+            on_eos = tf.cast(ids.row_lengths() >= boundary, tf.int32)
+        first, last = tf.unstack(tf.gather(batch["cuttable_span"], rows), axis=1)
+        begins = tf.cast(starts.flat_values, first.dtype)
+        cuttable = (begins >= first) & (begins < last)
+
+        # One by one, these would take three times as long to append to.
+        flags = (tf.cast(flag, tf.int32) for flag in (in_response, cuttable))
+        tokens = ids.with_flat_values(tf.stack([ids.flat_values, *flags], axis=1))
+        last = [tf.fill(tf.shape(on_eos), vocabulary.eos_id), on_eos, tf.zeros_like(on_eos)]
+        tokens = tf.concat([tokens, tf.stack(last, axis=1)[:, tf.newaxis]], axis=1)
+        return {
+            name: tokens.with_flat_values(tokens.flat_values[:, column])
+            for column, name in enumerate((*_TOKENS, "targets_cuttable"))
+        }
+
+    return _map(ds, encode)
+
+
+@gin.configurable
+def encode_documents(
+    ds: tf.data.Dataset,
+    output_features: Mapping[str, seqio.Feature],
+    *,
+    repeat_special_tokens: bool = False,
+) -> tf.data.Dataset:
+    """Tokenises `text`; every token bears loss.
+
+    Args:
+      ds: batches of `text`, strings.
+      output_features: SeqIO's; gives the vocabulary.
+      repeat_special_tokens: as the paper's code: a second BOS and a second EOS, with loss.
+
+    Returns:
+      `targets` and `targets_loss_weights`, int32 [tokens], EOS included.
+    """
+    vocabulary = output_features["targets"].vocabulary
+
+    def encode(batch: Features) -> Features:
+        ids, _ = vocabulary.encode_with_offsets_tf(batch["text"])
+        eos = tf.fill([ids.nrows()], vocabulary.eos_id)
+        ids = _append(ids, eos)
+        if repeat_special_tokens:
+            bos = tf.fill([ids.nrows(), 1], vocabulary.bos_id)
+            ids = tf.concat([bos, _append(ids, eos)], axis=1)
+        return {"targets": ids, "targets_loss_weights": tf.ones_like(ids)}
+
+    return _map(ds, encode)
+
+
+def encode_question(
+    ds: tf.data.Dataset,
+    output_features: Mapping[str, seqio.Feature],
+    sequence_length: Mapping[str, int] | None,
+    *,
+    family: str,
+    label_language: str,
+) -> tf.data.Dataset:
+    """Turns a question about a context into `inputs` (the prompt) and `targets` (the first answer).
+
+    A prompt over its length loses tokens from the left, as at evaluation by lm-eval.
+
+    Args:
+      ds: `context`, `question` (strings) and `answers` (string [n]), which stay.
+      output_features: SeqIO's; gives the vocabulary.
+      sequence_length: SeqIO's; None leaves the lengths free.
+      family: "xquad" or "mlqa".
+      label_language: the language of the prompt's labels.
+    """
+    vocabulary = output_features["targets"].vocabulary
+    longest = (sequence_length or {}).get("inputs")
+    # The layout has one home; the marks only find the places of the two fields in it.
+    parts = qa_prompt(family, label_language, "\0", "\0").split("\0")
+
+    def encode(example: Features) -> Features:
+        pieces = [parts[0], example["context"], parts[1], example["question"], parts[2]]
+        prompt = tf.strings.join(pieces)
+        answer = tf.concat([example["answers"], [""]], axis=0)[0]
+        ids, starts = vocabulary.encode_with_offsets_tf([prompt + answer])
+        in_answer = starts[0] >= tf.cast(tf.strings.length(prompt), starts.dtype)
+        inputs = ids[0][~in_answer]
+        return {
+            **example,
+            "inputs": inputs[-longest:] if longest else inputs,
+            "inputs_pretokenized": prompt,
+            "targets": tf.concat([ids[0][in_answer], [vocabulary.eos_id]], axis=0),
+            "targets_pretokenized": answer,
+        }
+
+    return ds.map(encode, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _append(rows: tf.RaggedTensor, last: tf.Tensor) -> tf.RaggedTensor:
+    """Appends one value to each row."""
+    return tf.concat([rows, tf.cast(last, rows.dtype)[:, tf.newaxis]], axis=1)
+
+
+def _map(ds: tf.data.Dataset, fn: Callable[[Features], Features]) -> tf.data.Dataset:
+    fn = tf.autograph.experimental.do_not_convert(fn)  # plain graph code, which traces faster
+    return ds.map(fn, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _mix(
+    mixer: CodeMixer,
+    batch: Features,
+    texts: Features,
+    ratios: Mapping[str, float | None] = MappingProxyType({}),
+) -> Features:
+    """Mixes several texts, string [n] each, of every example of a batch by one call.
+
+    Args:
+      mixer: mixes.
+      batch: the examples.
+      texts: name -> text.
+      ratios: name -> ratio, where it isn't the mixer's own.
+    """
+    factor = MixSchedule().factor_tf(batch["position"])
+    seeds, scaled = [], []
+    for field, name in enumerate(texts):
+        ratio = ratios.get(name)
+        seeds.append(tf.stack(mixing_seeds(batch["epoch_seed"], batch["index"], field), axis=1))
+        scaled.append(factor * (mixer.ratio if ratio is None else ratio))
+    mixed = mixer.mix_tf(*(tf.concat(a, axis=0) for a in (list(texts.values()), seeds, scaled)))
+    return dict(zip(texts, tf.split(mixed, len(texts)), strict=True))

@@ -1,0 +1,1 @@
+"""Text and words: dictionaries, segmenters, the mixer; no tokens, no arrays."""

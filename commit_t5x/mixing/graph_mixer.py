@@ -1,0 +1,203 @@
+"""The mixer's TensorFlow face: a batch of texts mixed inside a graph.
+
+It does what `CodeMixer.mix` does in Python, to the byte; there the algorithm is easier to read.
+"""
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from commit_t5x.mixing import counts, pointer_jumping, stateless_random
+from commit_t5x.mixing.lexicon import Lexicon
+from commit_t5x.mixing.segmenters import Segmenter
+
+ALWAYS = 2**32  # every 32-bit draw is below it
+
+
+class GraphMixer:
+    """Mixes batches of texts inside a TensorFlow graph.
+
+    Args:
+      lexicon: not empty.
+      segmenter: cuts the texts into words.
+      phrase_lengths: first word of a phrase -> number of words of the longest such phrase.
+      calibrated: as in `CodeMixer`.
+    """
+
+    def __init__(
+        self,
+        lexicon: Lexicon,
+        segmenter: Segmenter,
+        phrase_lengths: Mapping[str, int],
+        calibrated: bool,
+    ):
+        self._segmenter = segmenter
+        self._calibrated = calibrated
+        # Made outside of any graph, so that every graph that mixes shares one table.
+        with tf.init_scope():
+            words, translations = zip(*lexicon.items(), strict=True)
+            self._entries = _table(words, range(len(words)))
+            self._translations = tf.constant([target for row in translations for target in row])
+            # Where the share of each translation begins, each entry having 2^32 to share out.
+            self._shares = tf.constant(
+                [
+                    (entry << 32) + share
+                    for entry, word in enumerate(words)
+                    for share in lexicon.shares(word)
+                ],
+                tf.int64,
+            )
+            self._longest_phrase = max(phrase_lengths.values(), default=1)
+            if phrase_lengths:
+                self._phrase_lengths = _table(phrase_lengths.keys(), phrase_lengths.values())
+
+    def __call__(self, texts: tf.Tensor, seeds: tf.Tensor, ratios: tf.Tensor) -> tf.Tensor:
+        """Mixes texts: string [n], int64 [n, 2], float64 [n] -> string [n]."""
+        pieces = self._segmenter.segment_tf(texts)
+        flat, rows = pieces.flat_values, pieces.value_rowids()
+        entries = self._entries.lookup(flat)
+        starts = _words(tf.where(entries >= 0)[:, 0], pieces)
+        entries, ends = tf.gather(entries, starts), starts + 1
+        if self._longest_phrase > 1:
+            starts, ends, entries = self._with_phrases(pieces, starts, entries)
+
+        hit_rows = tf.gather(rows, starts)
+        thresholds = tf.cast(tf.round(ratios * ALWAYS), tf.int64)
+        if self._calibrated:
+            words, hits = _count_words(pieces), _sum_rows((ends - starts + 1) // 2, hit_rows, texts)
+            thresholds = tf.minimum(thresholds * words // tf.maximum(hits, 1), ALWAYS)
+        streams = tf.gather(stateless_random.key_tf(seeds), hit_rows)
+        counters = 2 * _rank_in_row(hit_rows)
+        replace = stateless_random.bits_tf(streams, counters) < tf.gather(thresholds, hit_rows)
+
+        starts, ends, entries = (a[replace] for a in (starts, ends, entries))
+        if counter := counts.current():
+            words = tf.math.count_nonzero(_are_words(pieces))
+            counter.add_tf(words, tf.reduce_sum((ends - starts + 1) // 2))
+        draws = stateless_random.bits_tf(streams[replace], counters[replace] + 1)
+        after = tf.searchsorted(self._shares, entries * ALWAYS + draws, "right", tf.int64)
+        targets = tf.gather(self._translations, after - 1)
+        if self._segmenter.words_touch:
+            flat = _with_spaces(pieces, starts, ends)
+        flat = tf.tensor_scatter_nd_update(flat, starts[:, tf.newaxis], targets)
+        if self._longest_phrase > 1:
+            # The target stands for all pieces of a phrase.
+            rest = tf.ragged.range(starts + 1, ends).flat_values
+            flat = tf.tensor_scatter_nd_update(
+                flat, rest[:, tf.newaxis], tf.fill(tf.shape(rest), "")
+            )
+        return tf.strings.reduce_join(pieces.with_flat_values(flat), axis=-1)
+
+    def _with_phrases(
+        self, pieces: tf.RaggedTensor, starts: tf.Tensor, entries: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Puts phrases in place of the single words that they cover.
+
+        Args:
+          pieces: of all texts; places count among their flat values.
+          starts: int64 [hits], the places of single words that are hits.
+          entries: int64 [hits], their entries.
+
+        Returns:
+          Places where each hit starts and ends, and its entry, int64 [hits] each.
+        """
+        first, last, phrases = self._find_phrases(pieces)
+        latest = tf.searchsorted(first, starts, "right", tf.int64)  # phrases that start before
+        alone = starts >= tf.gather(tf.concat([[0], last], axis=0), latest)
+        starts, entries = starts[alone], entries[alone]
+        ends = tf.concat([starts + 1, last], axis=0)
+        starts = tf.concat([starts, first], axis=0)
+        entries = tf.concat([entries, phrases], axis=0)
+        order = tf.argsort(starts)
+        return tf.gather(starts, order), tf.gather(ends, order), tf.gather(entries, order)
+
+    def _find_phrases(self, pieces: tf.RaggedTensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Returns start, end and entry, int64 [phrases] each, of the phrases, none overlapping."""
+        flat, rows = pieces.flat_values, pieces.value_rowids()
+        lengths = self._phrase_lengths.lookup(flat)
+        starts = _words(tf.where(lengths > 1)[:, 0], pieces)
+        lengths = tf.gather(lengths, starts)
+        ends, entries = starts, tf.fill(tf.shape(starts), tf.constant(-1, tf.int64))
+        past = tf.size(flat, tf.int64) - 1
+        for words in range(2, self._longest_phrase + 1):
+            stops = starts + 2 * words - 1
+            span = tf.minimum(starts[:, tf.newaxis] + tf.range(2 * words - 1, dtype=tf.int64), past)
+            parts = tf.gather(flat, span)
+            found = self._entries.lookup(tf.strings.reduce_join(parts, axis=1))
+            matches = (
+                (found >= 0)
+                & (words <= lengths)
+                & (stops - 1 <= past)
+                & (tf.gather(rows, span[:, 0]) == tf.gather(rows, span[:, -1]))
+                & tf.reduce_all(parts[:, ::2] != "", axis=1)
+            )
+            entries, ends = tf.where(matches, found, entries), tf.where(matches, stops, ends)
+        starts, ends, entries = (a[entries >= 0] for a in (starts, ends, entries))
+        # From left to right, leaving out those that begin within another.
+        kept = pointer_jumping.visited(tf.searchsorted(starts, ends, "left", tf.int64))
+        return starts[kept], ends[kept], entries[kept]
+
+
+def _table(keys, values) -> tf.lookup.StaticHashTable:
+    initializer = tf.lookup.KeyValueTensorInitializer(
+        tf.constant(list(keys)), tf.constant(list(values), tf.int64)
+    )
+    return tf.lookup.StaticHashTable(initializer, default_value=-1)
+
+
+def _words(places: tf.Tensor, pieces: tf.RaggedTensor) -> tf.Tensor:
+    """Keeps those of the places, int64 [k], at which words stand: the even ones of each text."""
+    return places[_even_in_row(places, tf.gather(pieces.value_rowids(), places))]
+
+
+def _are_words(pieces: tf.RaggedTensor) -> tf.Tensor:
+    """Returns which of the flat pieces are words, empty ones left out: bool [pieces]."""
+    flat = pieces.flat_values
+    even = _even_in_row(tf.range(tf.size(flat, tf.int64)), pieces.value_rowids())
+    return even & (tf.strings.length(flat) > 0)
+
+
+def _even_in_row(places: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """Returns which places, int64 [k], are even ones of their texts: bool [k]."""
+    # Each text has an odd number of pieces, so those with even numbers start at even places.
+    return tf.bitwise.bitwise_and(places + rows, 1) == 0
+
+
+def _with_spaces(pieces: tf.RaggedTensor, starts: tf.Tensor, ends: tf.Tensor) -> tf.Tensor:
+    """Returns the flat pieces with a space wherever a word that is replaced touches another.
+
+    Args:
+      pieces: of all texts.
+      starts: int64 [k], where the pieces of each word or phrase that is replaced start.
+      ends: int64 [k], where they end.
+    """
+    flat = pieces.flat_values
+    rows = tf.gather(pieces.value_rowids(), starts)
+    # The gaps before and after, but not before a text's first word or after its last.
+    before = (starts - 1)[starts > tf.gather(pieces.row_starts(), rows)]
+    after = ends[ends < tf.gather(pieces.row_limits(), rows)]
+    gaps = tf.concat([before, after], axis=0)
+    around = tf.gather(flat, gaps[:, tf.newaxis] + tf.constant([-1, 0, 1], tf.int64))
+    touching = (around[:, 0] != "") & (around[:, 1] == "") & (around[:, 2] != "")
+    gaps = gaps[touching][:, tf.newaxis]
+    return tf.tensor_scatter_nd_update(flat, gaps, tf.fill([tf.shape(gaps)[0]], " "))
+
+
+def _count_words(pieces: tf.RaggedTensor) -> tf.Tensor:
+    """Returns the number of words in each text: int64 [n]."""
+    words = tf.cast(_are_words(pieces), tf.int64)
+    return _sum_rows(words, pieces.value_rowids(), pieces.row_starts())
+
+
+def _sum_rows(values: tf.Tensor, rows: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+    """Sums values, int64 [k], by the row, int64 [k], that each belongs to: int64 [n]."""
+    return tf.math.unsorted_segment_sum(values, rows, tf.size(like))
+
+
+def _rank_in_row(rows: tf.Tensor) -> tf.Tensor:
+    """Counts 0, 1, 2, ... within each run of equal values: int64 [n] -> int64 [n].
+
+    Example: [0, 0, 3, 3, 3, 5] -> [0, 1, 0, 1, 2, 0]
+    """
+    positions = tf.range(tf.size(rows, tf.int64))
+    return positions - tf.searchsorted(rows, rows, side="left", out_type=tf.int64)

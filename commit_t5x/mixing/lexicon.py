@@ -1,0 +1,205 @@
+"""Bilingual dictionaries: files of word pairs in, a `Lexicon` out."""
+
+import bisect
+import functools
+import itertools
+import math
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import gin
+
+from commit_t5x import resources
+from commit_t5x.errors import InputError
+from commit_t5x.mixing import dictionary_files
+
+# A shorter stem is too often another word's.
+_SHORTEST_STEM = 3
+
+
+class Lexicon:
+    """Maps a source word to its translations, in file order, repeats kept.
+
+    Args:
+      entries: word -> translations.
+      report: what loading them met.
+      weights: word -> weights of its translations, for words whose translations aren't all as
+        likely as each other.
+
+    Example:
+      >>> lexicon = Lexicon.from_pairs([("water", "पानी"), ("water", "जल"), ("two", "दो")])
+      >>> lexicon.translations("water")
+      ('पानी', 'जल')
+      >>> lexicon.translations("Water")
+      ()
+    """
+
+    def __init__(
+        self,
+        entries: Mapping[str, tuple[str, ...]],
+        report: dictionary_files.LoadReport | None = None,
+        weights: Mapping[str, tuple[float, ...]] | None = None,
+    ):
+        self._entries = entries  # not copied: it may hold millions
+        self._weights = weights or {}
+        self.report = report
+
+    @classmethod
+    def from_pairs(
+        cls, pairs: Iterable[tuple[str, str]], report: dictionary_files.LoadReport | None = None
+    ) -> "Lexicon":
+        """Builds a lexicon from (source, target) pairs."""
+        return cls(dictionary_files.group(pairs), report)
+
+    @classmethod
+    def load(cls, path: str | pathlib.Path, *, skip_malformed: bool = False) -> "Lexicon":
+        """Reads a dictionary file, of a kind that `dictionaries.files.read_pairs` knows.
+
+        Args:
+          path: the file.
+          skip_malformed: leave lines that aren't pairs out (`report` lists them) rather than fail.
+
+        Returns:
+          The lexicon; its `report` says what the file holds.
+
+        Raises:
+          InputError: the file is missing, empty, not UTF-8, or holds a line that isn't a pair.
+        """
+        return cls(*dictionary_files.load(path, skip_malformed=skip_malformed))
+
+    @classmethod
+    def merged(cls, parts: Sequence[tuple["Lexicon", float]]) -> "Lexicon":
+        """Joins lexicons; a word is translated by those that know it, drawn by weight.
+
+        Args:
+          parts: (lexicon, weight), whose translations are as likely as each other.
+
+        Raises:
+          InputError: a weight isn't positive.
+
+        Example:
+          >>> hindi, thai = Lexicon({"tea": ("चाय",)}), Lexicon({"tea": ("ชา", "น้ำชา")})
+          >>> Lexicon.merged([(hindi, 1), (thai, 2)]).shares("tea") == (0, 2**32 // 3, 2**33 // 3)
+          True
+        """
+        if not all(0 < weight < math.inf for _, weight in parts):
+            raise InputError(f"weights {[w for _, w in parts]}: each must be positive")
+        if len(parts) == 1:
+            return parts[0][0]
+        entries, weights = {}, {}
+        for lexicon, weight in parts:
+            for word, translations in lexicon.items():
+                share = (weight / len(translations),) * len(translations)
+                entries[word] = entries.get(word, ()) + translations
+                weights[word] = weights.get(word, ()) + share
+        return cls(entries, weights=weights)
+
+    def shares(self, word: str) -> tuple[int, ...]:
+        """Returns where the share of each translation of `word` begins in 0 ... 2^32 - 1."""
+        count = len(self._entries[word])
+        if word not in self._weights:
+            return tuple(-(-(place << 32) // count) for place in range(count))
+        weights = self._weights[word]
+        before = itertools.accumulate(weights[:-1], initial=0.0)
+        return tuple(math.floor(weight / math.fsum(weights) * 2**32) for weight in before)
+
+    def choose(self, word: str, bits: int) -> str:
+        """Returns the translation of `word` that a random number below 2^32 falls on."""
+        return self._entries[word][bisect.bisect_right(self.shares(word), bits) - 1]
+
+    def translations(self, word: str) -> tuple[str, ...]:
+        """Returns the translations of `word`, in file order; empty if there is none."""
+        return self._entries.get(word, ())
+
+    def __contains__(self, word: str) -> bool:
+        return word in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def items(self) -> Iterable[tuple[str, tuple[str, ...]]]:
+        """Returns (source word, translations) for each entry, in file order."""
+        return self._entries.items()
+
+    def without_identity(self) -> "Lexicon":
+        """Returns a lexicon without the pairs whose two sides are equal but for case."""
+        kept = {
+            source: tuple(t for t in targets if t.casefold() != source.casefold())
+            for source, targets in self._entries.items()
+        }
+        return Lexicon(
+            {source: targets for source, targets in kept.items() if targets}, self.report
+        )
+
+    def with_case_variants(self) -> "Lexicon":
+        """Returns a lexicon that also knows each word with its first or all letters in upper case.
+
+        The variants' translations carry the same case. An entry of the file always wins over a
+        variant of another entry. MUSE sources are all lower-case, so without this no word at the
+        start of an English sentence is ever found.
+
+        Example:
+          >>> Lexicon({"tea": ("τσάι",)}).with_case_variants().translations("Tea")
+          ('Τσάι',)
+        """
+        variants = {}
+        for restore in (str.upper, _capitalise):
+            for source, targets in self._entries.items():
+                variants[restore(source)] = tuple(restore(target) for target in targets)
+        return Lexicon({**variants, **self._entries}, self.report)
+
+    def with_suffix_variants(self, rules: Sequence[tuple[str, str]]) -> "Lexicon":
+        """Returns a lexicon that also knows inflected forms of its words, by their endings.
+
+        A form is translated as the word that it is a form of. An entry of the file always wins over
+        a form, and a rule over those after it.
+
+        Args:
+          rules: (ending of the form, ending of the word), as in `suffixes.SUFFIXES`.
+
+        Example:
+          >>> lexicon = Lexicon({"try": ("कोशिश",)}).with_suffix_variants([("ied", "y")])
+          >>> lexicon.translations("tried")
+          ('कोशिश',)
+        """
+        forms = {}
+        for form_ending, ending in reversed(rules):
+            for source, targets in self._entries.items():
+                if source.endswith(ending) and len(source) - len(ending) >= _SHORTEST_STEM:
+                    forms[source.removesuffix(ending) + form_ending] = targets
+        return Lexicon({**forms, **self._entries}, self.report)
+
+
+@gin.configurable
+@functools.lru_cache(maxsize=8)
+def load_dictionary(
+    source_language: str, target_language: str, directory: str = gin.REQUIRED
+) -> Lexicon:
+    """Returns the dictionary `{source}-{target}` of the directory that `DICT_DIR` names.
+
+    Args:
+      source_language: the language of the words looked up, as in the file's name.
+      target_language: the language of the translations.
+      directory: the folder; "samples" means the small dictionaries shipped with the project.
+
+    Raises:
+      InputError: no such dictionary.
+    """
+    shipped = directory == "samples"
+    folder = resources.path("dicts") if shipped else pathlib.Path(directory).expanduser()
+    stem = f"{source_language}-{target_language}"
+    names = [stem + suffix for suffix in (".txt", ".tsv", ".csv", ".txt.gz", ".tsv.gz", ".csv.gz")]
+    for name in names:
+        if (folder / name).is_file():
+            return Lexicon.load(folder / name)
+    raise InputError(
+        f"{folder / names[0]}: no dictionary {stem} there; put the MUSE file of that name into it, "
+        "or set DICT_DIR to the folder that holds it"
+    )
+
+
+def _capitalise(word: str) -> str:
+    return word[:1].upper() + word[1:]

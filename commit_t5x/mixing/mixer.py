@@ -1,0 +1,282 @@
+"""CodeMixer: replaces words of a text by dictionary translations (COMMIT).
+
+One stateless algorithm with two faces that agree to the byte: plain Python (`mix`), the readable
+truth, and TensorFlow (`mix_tf`), which mixes a batch inside a tf.data graph.
+"""
+
+import dataclasses
+import functools
+import itertools
+import types
+from collections.abc import Iterator, Mapping, Sequence
+
+import gin
+import tensorflow as tf
+
+from commit_t5x.errors import InputError
+from commit_t5x.mixing import stateless_random
+from commit_t5x.mixing.graph_mixer import ALWAYS, GraphMixer
+from commit_t5x.mixing.lexicon import Lexicon, load_dictionary
+from commit_t5x.mixing.segmenters import Segmenter, SpaceSegmenter, get_segmenter
+from commit_t5x.mixing.suffixes import SUFFIXES
+from commit_t5x.mixing.word_alignment import load_alignment_pairs
+
+
+@dataclasses.dataclass(frozen=True)
+class Replacement:
+    """One replaced word or phrase.
+
+    Attributes:
+      start: its place in the mixed text, in characters.
+      source: what it was.
+      target: what it is.
+      source_start: its place in the text before mixing.
+    """
+
+    start: int
+    source: str
+    target: str
+    source_start: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixed:
+    """A mixed text.
+
+    Attributes:
+      text: the result.
+      replacements: what was replaced, from left to right.
+      words: words of the text, protected ones left out.
+      hits: words that the lexicon knows, each word of a phrase counted.
+      replaced: words that were replaced, each word of a phrase counted.
+    """
+
+    text: str
+    replacements: tuple[Replacement, ...]
+    words: int
+    hits: int
+    replaced: int
+
+
+class CodeMixer:
+    """Replaces the words of a text that a lexicon knows, each with probability `ratio`.
+
+    The text is cut into words, each is looked up, and on a hit one translation is drawn by the
+    lexicon's weights. A word that touches the next one, as in Thai, gets a space between if either
+    is replaced. Two numbers are drawn for each hit and none for a miss, from a stream that
+    the seed alone fixes. The defaults are the paper's algorithm: words end at U+0020, white space
+    and punctuation around them are set aside, translations are drawn uniformly.
+
+    Args:
+      lexicon: source words and their translations.
+      ratio: probability, 0 to 1, that a hit is replaced.
+      segmenter: cuts the text into words.
+      phrases: also look for entries of several words, the longest first.
+      calibrated: `ratio` is the share of all words to replace, rather than of hits: hits are
+        replaced as much more often as the text has words that are none.
+
+    Raises:
+      InputError: `ratio` is not between 0 and 1.
+
+    Example:
+      >>> lexicon = Lexicon.from_pairs([("drink", "पियो"), ("water", "पानी")])
+      >>> CodeMixer(lexicon, ratio=1.0).mix("Please drink (water)!", seed=(42, 0))
+      'Please पियो (पानी)!'
+    """
+
+    def __init__(
+        self,
+        lexicon: Lexicon,
+        ratio: float = 0.9,
+        *,
+        segmenter: Segmenter | None = None,
+        phrases: bool = False,
+        calibrated: bool = False,
+    ):
+        check_ratio("code-mixing ratio", ratio)
+        self.lexicon = lexicon
+        self.ratio = ratio
+        self.segmenter = segmenter or SpaceSegmenter()
+        self.calibrated = calibrated
+        # First word -> number of words in the longest phrase that begins with it.
+        self._phrase_lengths = self._measure_phrases() if phrases else {}
+
+    def mix(self, text: str, seed: tuple[int, int], ratio: float | None = None) -> str:
+        """Returns the mixed text; the same seed gives the same text everywhere.
+
+        Args:
+          text: the text.
+          seed: two integers, taken modulo 2^64.
+          ratio: in place of the mixer's own.
+        """
+        return self.mix_with_replacements(text, seed, ratio).text
+
+    def mix_with_replacements(
+        self, text: str, seed: tuple[int, int], ratio: float | None = None
+    ) -> Mixed:
+        """As `mix`, with what was replaced."""
+        stream = stateless_random.key(seed)
+        pieces = self.segmenter.segment(text)
+        words = sum(map(bool, pieces[::2]))
+        spans = list(self._find(pieces))
+        hits = sum(map(_words_in, spans))
+        threshold = round((self.ratio if ratio is None else ratio) * ALWAYS)
+        if self.calibrated:
+            threshold = min(ALWAYS, threshold * words // max(hits, 1))
+
+        source_starts = _starts(pieces)
+        replaced = {}
+        for number, span in enumerate(spans):
+            if stateless_random.bits(stream, 2 * number) < threshold:
+                source = "".join(pieces[span.start : span.stop])
+                bits = stateless_random.bits(stream, 2 * number + 1)
+                replaced[span] = source, self.lexicon.choose(source, bits)
+        for span in replaced:
+            for gap in (span.start - 1, span.stop):
+                if 0 < gap < len(pieces) and not pieces[gap]:
+                    # Beside protected spans there are gaps without words.
+                    pieces[gap] = " " if pieces[gap - 1] and pieces[gap + 1] else ""
+        for span, (_, target) in replaced.items():
+            pieces[span.start : span.stop] = [target] + [""] * (len(span) - 1)
+        starts = _starts(pieces)
+        return Mixed(
+            "".join(pieces),
+            tuple(
+                Replacement(starts[span.start], *pair, source_starts[span.start])
+                for span, pair in replaced.items()
+            ),
+            words,
+            hits,
+            sum(map(_words_in, replaced)),
+        )
+
+    def _find(self, pieces: Sequence[str]) -> Iterator[range]:
+        """Yields the places of the pieces that make up each hit, from left to right."""
+        place = 0
+        while place < len(pieces):
+            for words in range(self._phrase_lengths.get(pieces[place], 1), 0, -1):
+                span = range(place, place + 2 * words - 1)
+                if (
+                    span.stop <= len(pieces)
+                    and all(pieces[p] for p in span[::2])
+                    and "".join(pieces[span.start : span.stop]) in self.lexicon
+                ):
+                    yield span
+                    place = span.stop - 1
+                    break
+            place += 2
+
+    def _measure_phrases(self) -> Mapping[str, int]:
+        lengths: dict[str, int] = {}
+        for source, _ in self.lexicon.items():
+            pieces = self.segmenter.segment(source) if " " in source else ()
+            if len(pieces) > 1 and all(pieces[::2]):
+                lengths[pieces[0]] = max(lengths.get(pieces[0], 1), (len(pieces) + 1) // 2)
+        return lengths
+
+    def mix_tf(
+        self, texts: tf.Tensor, seeds: tf.Tensor, ratios: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """Mixes a batch of UTF-8 texts.
+
+        Args:
+          texts: string [n].
+          seeds: int64 [n, 2].
+          ratios: float64 [n], in place of the mixer's own; or None.
+
+        Returns:
+          The mixed texts, string [n].
+        """
+        if not self.lexicon:
+            return tf.identity(texts)  # TensorFlow's tables can't be empty
+        if ratios is None:
+            ratios = tf.fill(tf.shape(texts), tf.constant(self.ratio, tf.float64))
+        return self._graph_mixer(texts, seeds, ratios)
+
+    @functools.cached_property
+    def _graph_mixer(self) -> GraphMixer:
+        return GraphMixer(self.lexicon, self.segmenter, self._phrase_lengths, self.calibrated)
+
+
+@gin.configurable
+def make_mixer(
+    source_language: str,
+    target_language: str,
+    *,
+    ratio: float = 0.9,
+    target_languages: Mapping[str, float] | None = None,
+    replacements: Mapping[str, float] = types.MappingProxyType({"dictionary": 1.0}),
+    segmenter: str = "space",
+    protected: Sequence[str] = (),
+    phrases: bool = False,
+    case_variants: bool = False,
+    suffix_backoff: bool = False,
+    drop_identity: bool = False,
+    calibrated: bool = False,
+) -> CodeMixer:
+    """Returns the mixer that gin configures for a language pair; see `CodeMixer`.
+
+    Args:
+      source_language: the language of the texts.
+      target_language: the language mixed in.
+      ratio: as in `CodeMixer`.
+      target_languages: mix in several languages rather than `target_language`, drawn by weight
+        among those that know a word: {"hi": 2, "th": 1}.
+      replacements: where they come from, drawn by weight among those that know a word:
+        "dictionary" is `{source}-{target}` of `DICT_DIR`, "alignment" the phrases of the aligned
+        text `{source}-{target}` of `ALIGNMENT_DIR`.
+      segmenter: a name that `segmenters.get_segmenter` knows.
+      protected: what is never mixed, as in `segmenters.get_segmenter`.
+      phrases: as in `CodeMixer`.
+      case_variants: also find words written with their first or all letters in upper case.
+      suffix_backoff: also find words whose ending is an inflection of an entry's.
+      drop_identity: ignore pairs that would replace a word by itself.
+      calibrated: as in `CodeMixer`.
+
+    Raises:
+      InputError: a source of replacements is unknown or missing, or a weight isn't positive.
+    """
+    parts = []
+    for language, share in (target_languages or {target_language: 1.0}).items():
+        for name, weight in replacements.items():
+            if name not in _REPLACEMENTS:
+                raise InputError(
+                    f"replacements {name!r}: unknown; use {' or '.join(map(repr, _REPLACEMENTS))}"
+                )
+            lexicon = _REPLACEMENTS[name](source_language, language)
+            if drop_identity:
+                lexicon = lexicon.without_identity()
+            if suffix_backoff:
+                lexicon = lexicon.with_suffix_variants(SUFFIXES.get(source_language, ()))
+            if case_variants:
+                lexicon = lexicon.with_case_variants()
+            parts.append((lexicon, share * weight))
+    lexicon = Lexicon.merged(parts)
+    return CodeMixer(
+        lexicon,
+        ratio,
+        segmenter=get_segmenter(segmenter, source_language, lambda: lexicon, protected),
+        phrases=phrases,
+        calibrated=calibrated,
+    )
+
+
+def _from_alignment(source_language: str, target_language: str) -> Lexicon:
+    return Lexicon.from_pairs(load_alignment_pairs(source_language, target_language))
+
+
+_REPLACEMENTS = {"dictionary": load_dictionary, "alignment": _from_alignment}
+
+
+def check_ratio(name: str, ratio: float) -> None:
+    """Raises InputError if a ratio isn't between 0 and 1."""
+    if not 0 <= ratio <= 1:
+        raise InputError(f"{name} {ratio}: must lie between 0 and 1")
+
+
+def _starts(pieces: Sequence[str]) -> list[int]:
+    return list(itertools.accumulate(map(len, pieces), initial=0))
+
+
+def _words_in(span: range) -> int:
+    return (len(span) + 1) // 2

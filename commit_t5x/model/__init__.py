@@ -1,0 +1,1 @@
+"""The network and its numbers: configuration, layers, partitioning rules, optimizer."""

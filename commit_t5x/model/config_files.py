@@ -1,0 +1,60 @@
+"""Network configurations from the files that models come with."""
+
+import json
+import pathlib
+from typing import Any
+
+from commit_t5x.errors import InputError
+from commit_t5x.model.llama_config import LlamaConfig
+from commit_t5x.model.llama_presets import PRESETS
+
+NATIVE, HUGGING_FACE = "model_config.json", "config.json"
+
+
+def load(given: str | pathlib.Path) -> LlamaConfig:
+    """Returns the configuration that a preset's name, a file or a directory stands for.
+
+    Args:
+      given: a preset's name; a model_config.json of ours or a config.json of Hugging Face's; or a
+        directory with one of them: a model directory, a checkpoint_N in it, an export.
+
+    Raises:
+      InputError: it is none of them, or can't be expressed.
+
+    Example:
+      >>> load("runs/commit_hi") == load("runs/commit_hi/checkpoint_1210") == preset("7b")
+      True
+    """
+    if str(given) in PRESETS:
+        return PRESETS[str(given)]
+    place = pathlib.Path(given).expanduser()
+    candidates = [place / NATIVE, place.parent / NATIVE, place / HUGGING_FACE]
+    path = place if place.is_file() else next(filter(pathlib.Path.is_file, candidates), None)
+    if path is None:
+        raise InputError(
+            f"{given}: neither a model nor a preset; name a directory with a {NATIVE} or a "
+            f"{HUGGING_FACE}, or one of {', '.join(PRESETS)}"
+        )
+    fields = read_json(path)
+    try:
+        parse = LlamaConfig.from_hf if "model_type" in fields else LlamaConfig.from_json
+        return parse(fields)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+    """Reads a file that holds a JSON object.
+
+    Raises:
+      InputError: there is no such file, or it holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; fetch it again") from error
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON ({error}); fetch it again") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: not a JSON object; fetch it again")
+    return content

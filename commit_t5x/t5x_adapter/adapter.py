@@ -1,0 +1,315 @@
+"""T5X, with this project's loss, data and checkpoints: what gin/engines/t5x/ binds.
+
+T5X's own binaries run these. Batches, losses, initial weights and random numbers are the native
+engine's, so a run can change engines at any checkpoint. docs/t5x.md tells how to install T5X.
+"""
+
+import functools
+import math
+import pathlib
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+import seqio
+import tensorflow as tf
+from clu import metric_writers
+from clu import metrics as clu_metrics
+from flax import linen as nn
+from flax import traverse_util
+from jax.sharding import PartitionSpec
+
+from commit_t5x.engine import checkpoints, losses, model_files, models
+from commit_t5x.engine.sampling import Sampling
+from commit_t5x.errors import InputError
+from commit_t5x.model.optim import Optimizer
+
+try:
+    from t5x import checkpoints as t5x_checkpoints
+    from t5x import decoding, gin_utils, metrics, optimizers, partitioning, trainer, utils
+    from t5x import models as t5x_models
+except ImportError as error:
+    raise ImportError(f"T5X isn't installed ({error}); docs/t5x.md tells how") from error
+
+# What the loss of the whole batch is divided by, [batch, 1]: a feature, so that each microbatch
+# gets it along with its rows.
+_DENOMINATOR = "loss_denominator"
+
+
+class DecoderOnlyModel(t5x_models.DecoderOnlyModel):
+    """T5X's model with the native engine's loss and metrics.
+
+    Under T5X's own model, too, the network trains, scores and answers. But T5X means something else
+    by AVERAGE_PER_SEQUENCE, and makes all logits of a batch at once.
+
+    Args:
+      module, vocabulary, feature_converter_cls, loss_normalizing_factor, z_loss,
+        loss_chunk_length: as in `commit_t5x.engine.models.DecoderOnlyModel`.
+      optimizer_def: an optax transformation, such as `optim.adamw` makes.
+      decode_fn: see `decode_fn` below.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        vocabulary: seqio.Vocabulary,
+        optimizer_def: Optimizer | optax.GradientTransformation | None = None,
+        feature_converter_cls: Callable[..., seqio.FeatureConverter] | None = None,
+        decode_fn: Callable = decoding.temperature_sample,
+        loss_normalizing_factor: str = losses.AVERAGE_PER_SEQUENCE,
+        z_loss: float = 0.0,
+        loss_chunk_length: int | None = None,
+    ):
+        super().__init__(
+            module,
+            vocabulary,
+            None if optimizer_def is None else optimizers.OptaxWrapper(optimizer_def),
+            decode_fn=decode_fn,
+            feature_converter_cls=feature_converter_cls,
+        )
+        self._engine_model = models.DecoderOnlyModel(
+            module,
+            vocabulary,
+            loss_normalizing_factor=loss_normalizing_factor,
+            z_loss=z_loss,
+            loss_chunk_length=loss_chunk_length,
+        )
+
+    def get_initial_variables(self, rng, input_shapes, input_types=None):
+        """Returns the native engine's parameters of the same key."""
+        return self._engine_model.get_initial_variables(rng)
+
+    def with_denominator(self, batch: models.Batch) -> dict[str, jax.Array]:
+        """Returns a whole batch from which `loss_fn` may be given some rows at a time."""
+        rows = len(batch["decoder_target_tokens"])
+        denominator = self._engine_model.loss_denominator(batch)
+        return {**batch, _DENOMINATOR: jnp.broadcast_to(denominator, (rows, 1))}
+
+    def loss_fn(self, params, batch, dropout_rng):
+        """Returns the loss, and T5X's metrics under the native engine's names."""
+        loss, sums = self._engine_model.loss_fn(params, batch, dropout_rng, batch.get(_DENOMINATOR))
+        per_step = ("loss", "z_loss", "loss_tokens", "tokens")
+        return loss, {
+            **{name: metrics.AveragePerStep(total=sums[name]) for name in per_step},
+            "accuracy": clu_metrics.Average(total=sums["correct"], count=sums["loss_tokens"]),
+            "tokens_per_second": metrics.TimeRate.from_model_output(numerator=sums["tokens"]),
+            "steps_per_second": metrics.StepsPerTime.from_model_output(),
+        }
+
+    def eval_fn(self, params, batch):
+        """Returns loss and metrics that average over an evaluation's batches as over one."""
+        one = jnp.ones((), jnp.float32)
+        loss, sums = self._engine_model.loss_fn(params, batch, None, one)
+        num_rows = jnp.sum(jnp.any(batch["decoder_target_tokens"] != 0, axis=-1))
+        count = self._engine_model.loss_denominator(batch, num_rows)
+        return loss / count, {
+            "loss": clu_metrics.Average(total=loss, count=count),
+            "z_loss": clu_metrics.Average(total=sums["z_loss"], count=count),
+            "accuracy": clu_metrics.Average(total=sums["correct"], count=sums["loss_tokens"]),
+        }
+
+    def predict_batch_with_aux(self, params, batch, rng=None, **options):
+        """Returns T5X's answers, in which EOS stands for the padding behind an answer.
+
+        T5X pads with 0, which its vocabularies leave out of a text; LLaMA's tokenizer writes it.
+        """
+        tokens, aux = super().predict_batch_with_aux(params, batch, rng, **options)
+        places = jnp.arange(tokens.shape[-1])
+        ends = jnp.max(jnp.where(tokens != 0, places + 1, 0), axis=-1, keepdims=True)
+        return jnp.where(places < ends, tokens, self.output_vocabulary.eos_id), aux
+
+
+class Trainer(trainer.Trainer):
+    """T5X's trainer, for which microbatches leave loss and gradients as they are.
+
+    T5X's own adds up the losses of the microbatches, each divided by what belongs to itself.
+
+    Args:
+      num_microbatches: as in T5X.
+      learning_rate_fn: for the metrics; by default the optimizer's own schedule.
+      **options: T5X's.
+    """
+
+    def __init__(
+        self,
+        num_microbatches: int | None = None,
+        learning_rate_fn: optax.Schedule | None = None,
+        **options: Any,
+    ):
+        optimizer = options["model"].optimizer_def
+        if learning_rate_fn is None and optimizer is not None:
+            unknown = optax.constant_schedule(jnp.nan)
+            learning_rate_fn = getattr(optimizer.optax_optimizer, "learning_rate", unknown)
+        super().__init__(
+            num_microbatches=num_microbatches, learning_rate_fn=learning_rate_fn, **options
+        )
+
+    @functools.cached_property
+    def _partitioned_train_step(self):
+        def train_step(state, batch):
+            grads, sums, _ = trainer.accumulate_grads_microbatched(
+                self._model,
+                state,
+                self._model.with_denominator(batch),
+                self._get_step_rng(state.step),
+                self._num_microbatches,
+                self._partitioner.data_partition_spec,
+            )
+            state, sums = trainer.apply_grads(
+                state,
+                grads,
+                sums,
+                self._learning_rate_fn(state.step),
+                self._weight_metrics_computer,
+            )
+            sums["grad_norm"] = metrics.AveragePerStep(total=optax.tree.norm(grads))
+            sums["param_norm"] = metrics.AveragePerStep(total=optax.tree.norm(state.params))
+            return state, sums
+
+        axes = self._train_state_axes
+        return self._partitioner.partition(
+            train_step,
+            in_axis_resources=(axes, self._partitioner.data_partition_spec),
+            out_axis_resources=(axes, None),
+            donate_argnums=(0,),
+        )
+
+
+class PjitPartitioner(partitioning.PjitPartitioner):
+    """T5X's partitioner; an axis that the devices can't share evenly stays whole."""
+
+    def get_mesh_axes(self, train_state):
+        axes = super().get_mesh_axes(train_state)
+        leaves = traverse_util.flatten_dict(train_state.state_dict(), sep="/")
+
+        def shards(axis):
+            names = (axis,) if isinstance(axis, str) else axis or ()
+            return math.prod(self.mesh.shape[name] for name in names)
+
+        def even(name, spec):
+            if not isinstance(spec, PartitionSpec):
+                return spec
+            pairs = zip(spec, leaves[name].shape, strict=False)
+            return PartitionSpec(*(None if size % shards(axis) else axis for axis, size in pairs))
+
+        specs = traverse_util.flatten_dict(axes.state_dict(), keep_empty_nodes=True, sep="/")
+        specs = {name: even(name, spec) for name, spec in specs.items()}
+        return axes.restore_state(traverse_util.unflatten_dict(specs, sep="/"))
+
+
+def decode_fn(
+    temperature: float = 0.0,
+    top_k: int | None = None,
+    top_p: float = 1.0,
+    max_new_tokens: int | None = None,
+    seed: int = 0,
+) -> Callable:
+    """Returns T5X's `temperature_sample` with the native engine's options.
+
+    Raises:
+      InputError: a value is out of range, or T5X can't combine them.
+    """
+    Sampling(temperature, top_k, top_p)  # checks them
+    if top_k is not None and top_p < 1:
+        raise InputError("TOP_K, TOP_P: T5X takes one of the two; leave the other at its default")
+    topp = top_p if top_p < 1 else 0.0
+    # T5X counts them on from the prompt's tokens that aren't 0, and takes BOS for a 0.
+    steps = None if max_new_tokens is None else max_new_tokens - 1
+
+    def decode(*, decode_rng: jax.Array | None = None, **arguments: Any):
+        return decoding.temperature_sample(
+            decode_rng=jax.random.fold_in(
+                jax.random.PRNGKey(0) if decode_rng is None else decode_rng, seed
+            ),
+            temperature=temperature,
+            topk=top_k or 0,
+            topp=topp,
+            max_decode_steps=steps,
+            **arguments,
+        )
+
+    return decode
+
+
+def train_batches(
+    cfg: utils.DatasetConfig,
+    shard_id: int,
+    num_shards: int,
+    feature_converter_cls: Callable[..., seqio.FeatureConverter],
+    num_epochs: int | None = None,
+    continue_from_last_checkpoint: bool = False,
+    *,
+    model_dir: str,
+) -> tf.data.Dataset:
+    """Returns T5X's batches from where the run in `model_dir` stopped.
+
+    T5X can't save the position in a pipeline with Python in it, and would begin anew. The pipeline
+    is deterministic, so the batches of the steps that are done are left out.
+    """
+    batches = utils.get_dataset(
+        cfg, shard_id, num_shards, feature_converter_cls, num_epochs, continue_from_last_checkpoint
+    )
+    steps = t5x_checkpoints.all_steps(model_dir)
+    return batches.skip(max(steps, default=0))
+
+
+def checkpoint(
+    path: str | None, module: nn.Module, **options: Any
+) -> utils.RestoreCheckpointConfig | None:
+    """Returns what makes T5X read a checkpoint; None where there is no path.
+
+    Args:
+      path: a model directory, for its latest checkpoint, or a checkpoint_N folder; in the cloud,
+        such a folder.
+      module: the network, whose configuration is compared with the checkpoint's.
+      **options: T5X's.
+
+    Raises:
+      InputError: there is no checkpoint, or it is of another network.
+    """
+    if path is None:
+        return None
+    if "://" not in path:
+        folder = checkpoints.find(path).absolute()
+        model_files.check_config(folder.parent, module.config)
+        path = str(folder)
+    return utils.RestoreCheckpointConfig(path=path, mode="specific", dtype="float32", **options)
+
+
+def initial_weights(path: str | None, module: nn.Module) -> utils.RestoreCheckpointConfig | None:
+    """Returns as `checkpoint` does, for weights alone: steps and the optimizer begin anew."""
+    return checkpoint(
+        path, module, state_transformation_fns=[_weights_alone], fallback_to_scratch=True
+    )
+
+
+def _weights_alone(
+    saved: Mapping[str, Any], wanted: Mapping[str, Any], *, is_resuming: bool = False
+) -> Mapping[str, Any]:
+    return saved if is_resuming else {"target": saved["target"]}
+
+
+def checkpoint_period(period: int | None, total_steps: int) -> int:
+    """Returns the steps between checkpoints; without a period, the last step's is the only one."""
+    return total_steps if period is None else period
+
+
+def summarize_config(
+    model_dir: str,
+    summary_writer: metric_writers.MetricWriter | None,
+    step: int,
+    *,
+    module: nn.Module,
+    vocabulary: seqio.Vocabulary,
+) -> None:
+    """Writes config.gin, and beside it the network's configuration and the tokenizer."""
+    gin_utils.summarize_gin_config(model_dir, summary_writer, step)
+    if jax.process_index() == 0:
+        with tempfile.TemporaryDirectory() as aside:
+            folder = pathlib.Path(aside)
+            model_files.write(folder, module.config, getattr(vocabulary, "path", None))
+            for file in folder.iterdir():
+                tf.io.gfile.copy(str(file), f"{model_dir}/{file.name}", overwrite=True)

@@ -1,0 +1,1 @@
+"""Text to tokens: SentencePiece and Hugging Face tokenizers as SeqIO vocabularies."""

@@ -1,0 +1,90 @@
+import fsspec
+import pytest
+
+from commit_t5x import resources
+from commit_t5x.data import data_files
+from commit_t5x.errors import InputError
+
+NAMES = ["hi.txt", "texts/hi.txt"]
+
+
+def find(location, shards=""):
+    return data_files.find(str(location), "MY_PATH", NAMES, shards)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("b.jsonl", "a.parquet", "c.txt.gz", "d.csv", ".e.txt", "_f.txt", "g.txt/h.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    return tmp_path
+
+
+def test_a_file_is_itself(folder):
+    assert find(folder / "b.jsonl") == [str(folder / "b.jsonl")]
+    assert find(folder / "d.csv") == [str(folder / "d.csv")]  # which reading refuses by name
+    odd = folder / "odd[1]*.txt"
+    odd.touch()
+    assert find(odd) == [str(odd)]
+
+
+def test_the_files_of_a_folder_are_shards(folder):
+    kept = [str(folder / name) for name in ("a.parquet", "b.jsonl", "c.txt.gz")]
+    assert find(folder, ".*") == find(f"{folder}/", ".*") == kept
+    assert find(folder, "[^b].*") == [kept[0], kept[2]]
+
+
+def test_a_file_of_the_name_goes_before_shards(folder):
+    path = folder / "texts" / "hi.txt"
+    path.parent.mkdir()
+    path.touch()
+    assert find(folder, ".*") == [str(path)]
+    (folder / "hi.txt").touch()
+    assert find(folder, ".*") == [str(folder / "hi.txt")]
+
+
+def test_a_glob_takes_files_in_order(folder):
+    assert find(folder / "[ab].*") == [str(folder / "a.parquet"), str(folder / "b.jsonl")]
+    assert find(folder / "**" / "h.txt") == [str(folder / "g.txt" / "h.txt")]
+
+
+def test_a_url_may_be_a_file_a_folder_or_a_glob():
+    memory = fsspec.filesystem("memory")
+    for name in ("b.jsonl", "a.jsonl", "c.csv"):
+        memory.pipe(f"memory://files/{name}", b"")
+    a, b = (["memory://files/a.jsonl"], ["memory://files/b.jsonl"])
+    assert find(b[0]) == b
+    assert find("memory://files", ".*") == a + b
+    assert [path.replace(":///", "://") for path in find("memory://files/*.jsonl")] == a + b
+    for location in ("memory://files/none.txt", "memory://nothing", "memory://nothing/*.txt"):
+        with pytest.raises(InputError, match="no such file or folder; set MY_PATH to where"):
+            find(location)
+    with pytest.raises(InputError, match="^MY_PATH: nonsense://x cannot be looked up"):
+        find("nonsense://x")
+
+
+@pytest.mark.parametrize("name", ["tatsu-lab/alpaca", "alpaca", "tfds:wikipedia/hi/x", "a.b/c"])
+def test_other_names_are_for_the_hub_and_tfds(name):
+    assert find(name) is None
+
+
+@pytest.mark.parametrize("location", ["./a", "/a/b", "~/a", "a/b/c", "a.jsonl", "a.gz", "wiki-*"])
+def test_what_looks_like_a_path_must_exist(location):
+    message = f"{location}: no such file or folder; set MY_PATH to where the data lies"
+    with pytest.raises(InputError) as caught:
+        find(location)
+    assert str(caught.value) == message
+
+
+def test_a_folder_without_any_file_says_which(folder):
+    with pytest.raises(InputError) as caught:
+        find(folder)
+    assert str(caught.value) == f"{folder}/hi.txt: no such file; put it there or set MY_PATH"
+
+
+def test_samples():
+    path = resources.path("samples") / "alpaca.jsonl"
+    assert data_files.find("samples", "MY_PATH", ["alpaca.jsonl"]) == [str(path)]
+    with pytest.raises(InputError, match="^MY_PATH: the samples hold no hi.txt; set it to"):
+        find("samples", ".*")

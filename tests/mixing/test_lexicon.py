@@ -1,0 +1,107 @@
+import gzip
+
+import pytest
+
+from commit_t5x import resources
+from commit_t5x.errors import InputError
+from commit_t5x.mixing.lexicon import Lexicon, load_dictionary
+
+PAIRS = [("water", "पानी"), ("tea", "चाय"), ("water", "जल"), ("water", "पानी"), ("I", "मैं")]
+ENTRIES = {"water": ("पानी", "जल", "पानी"), "tea": ("चाय",), "I": ("मैं",)}
+
+
+def write(path, content):
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def test_translations_keep_file_order_and_repeats():
+    lexicon = Lexicon.from_pairs(PAIRS)
+    assert lexicon.translations("water") == ("पानी", "जल", "पानी")
+    assert lexicon.translations("Water") == lexicon.translations("") == ()
+    assert list(lexicon) == ["water", "tea", "I"]
+    assert dict(lexicon.items()) == ENTRIES
+    assert len(lexicon) == 3
+    assert "tea" in lexicon and "Tea" not in lexicon
+
+
+def test_load_reads_a_file_and_keeps_the_report(tmp_path):
+    path = write(tmp_path / "x.txt", "".join(f"{source}\t{target}\n" for source, target in PAIRS))
+    lexicon = Lexicon.load(path)
+    assert dict(lexicon.items()) == ENTRIES
+    assert (lexicon.report.path, lexicon.report.pairs, lexicon.report.odd) == (str(path), 5, 0)
+
+
+def test_load_skips_malformed_lines_when_told(tmp_path):
+    path = write(tmp_path / "x.txt", "a b\nc\n")
+    with pytest.raises(InputError, match=r"x\.txt:2: expected 2 columns"):
+        Lexicon.load(path)
+    lexicon = Lexicon.load(path, skip_malformed=True)
+    assert dict(lexicon.items()) == {"a": ("b",)}
+    assert lexicon.report.odd_lines == ((2, "expected 2 columns, found 1"),)
+
+
+def test_without_identity_drops_pairs_equal_but_for_case():
+    lexicon = Lexicon({"tv": ("TV", "τηλεόραση"), "ok": ("ok", "OK"), "tea": ("τσάι",)})
+    kept = dict(lexicon.without_identity().items())
+    assert kept == {"tv": ("τηλεόραση",), "tea": ("τσάι",)}
+
+
+def test_case_variants_carry_the_case_over():
+    lexicon = Lexicon({"tea": ("τσάι", "ρόφημα"), "a": ("ένα",)}).with_case_variants()
+    assert dict(lexicon.items()) == {
+        "tea": ("τσάι", "ρόφημα"),
+        "Tea": ("Τσάι", "Ρόφημα"),
+        "TEA": ("ΤΣΆΙ", "ΡΌΦΗΜΑ"),
+        "a": ("ένα",),
+        "A": ("Ένα",),  # one letter: a capitalised word rather than an upper-case one
+    }
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_entry_wins_over_a_variant_wherever_it_stands(order):
+    pairs = [("us", "εμάς"), ("US", "ΗΠΑ"), ("turkey", "γαλοπούλα"), ("Turkey", "Τουρκία")]
+    lexicon = Lexicon.from_pairs(pairs[::order]).with_case_variants()
+    assert lexicon.translations("US") == ("ΗΠΑ",)
+    assert lexicon.translations("Us") == ("Εμάς",)
+    assert lexicon.translations("Turkey") == ("Τουρκία",)
+    assert lexicon.translations("turkey") == ("γαλοπούλα",)
+
+
+def test_variants_of_scripts_without_case_change_nothing():
+    lexicon = Lexicon({"पानी": ("water",), "น้ำ": ("น้ำ",)})
+    assert lexicon.with_case_variants().translations("น้ำ") == ("น้ำ",)
+    assert len(lexicon.with_case_variants()) == 2
+
+
+@pytest.mark.parametrize("pair", ["en-hi", "en-el", "en-th", "hi-en", "el-en", "th-en"])
+def test_sample_dictionaries_load(bind, pair):
+    bind("lexicon.load_dictionary.directory", "samples")
+    lexicon = load_dictionary(*pair.split("-"))
+    assert lexicon.report.path == str(resources.path("dicts") / f"{pair}.txt")
+    assert len(lexicon) > 100
+
+
+@pytest.mark.parametrize("name", ["en-xx.txt", "en-xx.tsv", "en-xx.csv", "en-xx.txt.gz"])
+def test_dictionaries_of_a_folder(bind, tmp_path, name):
+    content = "tea,ti\n" if name.endswith(".csv") else "tea\tti\n"
+    packed = gzip.compress(content.encode()) if name.endswith(".gz") else content
+    write(tmp_path / name, packed)
+    bind("lexicon.load_dictionary.directory", str(tmp_path))
+    assert load_dictionary("en", "xx").translations("tea") == ("ti",)
+
+
+def test_the_folder_may_change_between_runs(bind, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / "en-xx.txt", f"tea {name}\n")
+        bind("lexicon.load_dictionary.directory", str(tmp_path / name))
+        assert load_dictionary("en", "xx").translations("tea") == (name,)
+
+
+def test_a_missing_dictionary_is_named_with_the_remedy(bind, tmp_path):
+    bind("lexicon.load_dictionary.directory", str(tmp_path))
+    with pytest.raises(InputError) as caught:
+        load_dictionary("en", "xx")
+    assert str(caught.value).startswith(f"{tmp_path / 'en-xx.txt'}: no dictionary en-xx")
+    assert "DICT_DIR" in str(caught.value)

@@ -1,0 +1,117 @@
+import json
+
+import byte_level
+import pytest
+import transformers
+
+from commit_t5x import resources
+from commit_t5x.errors import InputError
+from commit_t5x.vocabularies import tokenizer_files
+from commit_t5x.vocabularies.tokenizer_files import HuggingFaceTokenizer
+
+SAMPLE_MODEL = resources.path("samples") / "tokenizer.model"
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A tokenizer.json with nothing beside it."""
+    path = byte_level.smollm(tmp_path / "smollm")
+    path.with_name("tokenizer_config.json").unlink()
+    return path
+
+
+def special(path):
+    tokenizer = HuggingFaceTokenizer.read(path)
+    return tokenizer.bos_id, tokenizer.eos_id
+
+
+def write(path, **content):
+    path.write_text(json.dumps(content))
+
+
+def test_finds_files_and_directories(tmp_path, path):
+    assert tokenizer_files.find(tmp_path) is None
+    assert tokenizer_files.find(tmp_path / "none.json") is None
+    assert tokenizer_files.find(path) == path
+    assert tokenizer_files.find(str(path.parent)) == path
+    model = path.with_name("tokenizer.model")
+    model.write_bytes(SAMPLE_MODEL.read_bytes())
+    assert tokenizer_files.find(path.parent) == model
+    assert tokenizer_files.find(path) == path
+
+
+def test_the_nearest_file_says_what_bos_and_eos_are(path):
+    assert special(path) == (0, 0)  # <|endoftext|>, the usual name among its tokens
+    write(path.with_name("config.json"), bos_token_id=5, eos_token_id=[6, 7])
+    assert special(path) == (5, 6)
+    write(path.with_name("generation_config.json"), eos_token_id=8)
+    assert special(path) == (5, 8)
+    write(path.with_name("special_tokens_map.json"), bos_token={"content": "<|im_start|>"})
+    assert special(path) == (1, 8)
+    write(path.with_name("tokenizer_config.json"), bos_token=None, eos_token="<|im_end|>")
+    assert special(path) == (1, 2)
+
+
+def test_what_is_carried_says_it_alone(path, tmp_path):
+    write(path.with_name("special_tokens_map.json"), bos_token="<|im_start|>")
+    write(path.with_name("generation_config.json"), eos_token_id=2)
+    write(path.with_name("tokenizer_config.json"), pad_token="<|im_end|>")
+    path.with_name("chat_template.jinja").write_text("{{ messages }}")
+    carried = tmp_path / "carried"
+    carried.mkdir()
+    files = tokenizer_files.read(path)
+    for name, content in files.items():
+        (carried / name).write_bytes(content)
+    assert files["tokenizer.json"] == path.read_bytes()
+    assert special(tokenizer_files.find(carried)) == (1, 2)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(carried)
+    assert (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id) == (1, 2, 2)
+    assert tokenizer.chat_template == "{{ messages }}"
+    assert tokenizer_files.read(carried / "tokenizer.json") == files
+
+
+def test_a_sentencepiece_model_is_carried_alone():
+    assert tokenizer_files.read(SAMPLE_MODEL) == {"tokenizer.model": SAMPLE_MODEL.read_bytes()}
+
+
+def test_what_a_tokenizer_does_at_training_is_not_wanted(path):
+    content = json.loads(path.read_text())
+    content["truncation"] = {
+        **{"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0},
+    }
+    content["padding"] = {
+        **{"strategy": {"Fixed": 9}, "direction": "Left", "pad_to_multiple_of": None},
+        **{"pad_id": 0, "pad_type_id": 0, "pad_token": "<|endoftext|>"},
+    }
+    path.write_text(json.dumps(content))
+    backend = HuggingFaceTokenizer.read(path).backend
+    assert backend.decode(backend.encode("1 2 3 4").ids) == "1 2 3 4"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"text", b"[]", b"{}", b'{"model": {}}', b'{"model": null}', b"\xff\xfe"]
+)
+def test_a_file_that_is_no_tokenizer(path, content):
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="not a tokenizer.json; set TOKENIZER") as caught:
+        HuggingFaceTokenizer.read(path)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_nothing_says_what_bos_is(path):
+    content = json.loads(path.read_text())
+    content["added_tokens"] = []
+    del content["model"]["vocab"]["<|endoftext|>"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="nothing says which token is bos; put a tokenizer_config"):
+        HuggingFaceTokenizer.read(path)
+
+
+def test_broken_files_beside_it(path):
+    config = path.with_name("tokenizer_config.json")
+    write(config, bos_token="<bos>")
+    with pytest.raises(InputError, match="bos_token '<bos>' is not in tokenizer.json"):
+        HuggingFaceTokenizer.read(path)
+    config.write_text("{")
+    with pytest.raises(InputError, match="tokenizer_config.json: not valid JSON"):
+        HuggingFaceTokenizer.read(path)
