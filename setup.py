@@ -41,7 +41,7 @@ setuptools.setup(
         "jax>=0.10.2,<0.11",  # the network, the optimizer and the mesh
         "lm-eval>=0.4.13,<0.5",  # the scores
         "ml-dtypes>=0.5",  # bfloat16 in NumPy: weight files
-        "msgpack>=1.0",  # EasyLM's checkpoints, and T5X's older ones
+        "msgpack>=1.0",  # EasyLM's checkpoints
         "matplotlib>=3.9",  # the report's plot
         "numpy>=2.0",  # host arrays
         "optax>=0.2.8,<0.3",  # AdamW, clipping, schedules

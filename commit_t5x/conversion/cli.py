@@ -9,10 +9,9 @@ It moves one tensor at a time: a model larger than the memory is no problem."""
 _EXAMPLE = """formats:
   hf      Hugging Face model directory (safetensors; .bin files with the extra `convert`)
   native  our model directory, or one of its checkpoint_N: Orbax, as T5X writes it
-  easylm  EasyLM's streaming msgpack, params::FILE
+  easylm  EasyLM's streaming msgpack, params::FILE; read only
   meta    Meta's consolidated.*.pth and params.json (extra `convert`); read only
   gguf    llama.cpp's file; read only
-  t5x     T5X's old checkpoints, msgpack and zarr; read only, as T5X reads native ones
 
 examples:
   commit-t5x convert --to native llama7b_hf llama7b

@@ -132,9 +132,8 @@ FORMATS: Mapping[str, Format] = types.MappingProxyType(
         "gguf": Format("gguf"),
         "meta": Format("meta"),
         "hf": Format("hf", writable=True, half=True),
-        "t5x": Format("t5x", takes_config=True),
         "native": Format("native", writable=True, takes_config=True),
-        "easylm": Format("easylm", writable=True, half=True, takes_config=True),
+        "easylm": Format("easylm", takes_config=True),
     }
 )
 READABLE = tuple(sorted(FORMATS))

@@ -67,7 +67,7 @@ def source(
             for name, (leaf, index) in places.items()
         },
         get=lambda name: read(*places[name]),
-        dtypes={name: np.dtype(leaf.dtype).name for name, (leaf, _) in places.items()},
+        dtypes={name: leaf.dtype.name for name, (leaf, _) in places.items()},
         files=files,
     )
 

@@ -122,18 +122,16 @@ def test_old_torch_weights(native, tmp_path):
 
 def test_dry_run_prints_the_plan_and_writes_nothing(native, tmp_path, capsys):
     directory, _, config = native
-    conversion.convert(
-        "native", "easylm", directory, tmp_path / "out", dtype="float16", dry_run=True
-    )
+    conversion.convert("native", "hf", directory, tmp_path / "out", dtype="float16", dry_run=True)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["from", "to", "shape", "dtype", "change"]
     query = next(line for line in lines if "query" in line)
     assert re.split("  +", query) == [
         "layers_0/self_attention/query/kernel",
-        "transformer/h/0/attention/wq/kernel",
+        "model.layers.0.self_attn.q_proj.weight",
         "32 x 32",
         "float32 -> float16",
-        "rotary pairs reordered",
+        "transposed",
     ]
     assert f"12 tensors, {config.num_parameters:,} weights" in lines[-1]
     assert "tokenizer.model" in lines[-1]
@@ -145,13 +143,13 @@ def test_options_that_do_not_fit(native, tmp_path):
     conversion.convert("native", "hf", directory, tmp_path / "hf")
     with pytest.raises(InputError, match="native weights are always float32"):
         conversion.convert("hf", "native", tmp_path / "hf", tmp_path / "x", dtype="bfloat16")
-    with pytest.raises(InputError, match="format 'meta': can't be written; choose from easylm"):
+    with pytest.raises(InputError, match="format 'meta': can't be written; choose from hf, native"):
         conversion.convert("hf", "meta", tmp_path / "hf", tmp_path / "x")
     with pytest.raises(InputError, match="--config: hf checkpoints carry their own"):
         conversion.convert("hf", "native", tmp_path / "hf", tmp_path / "x", config="debug")
 
 
-@pytest.mark.parametrize("target", ["hf", "native", "easylm"])
+@pytest.mark.parametrize("target", ["hf", "native"])
 def test_interrupted_conversion_leaves_the_old(target, native, tmp_path):
     """The source ends in the midst, after the first tensors are written."""
     directory, _, config = native
@@ -197,8 +195,8 @@ def test_no_room_for_a_file(target, tmp_path, file_size_limit):
     hf.export_hf(jax.device_get(init(llama.Llama(config))), config, tmp_path / "hf")
     src, source = tmp_path / "hf", "hf"
     if target == "hf":
-        src, source = tmp_path / "easylm", "easylm"
-        conversion.convert("hf", "easylm", tmp_path / "hf", src)
+        src, source = tmp_path / "native", "native"
+        conversion.convert("hf", "native", tmp_path / "hf", src)
     before = sorted(tmp_path.iterdir())
     file_size_limit(5_000_000)
     with pytest.raises(InputError, match="File too large.*; free some space") as caught:
@@ -227,14 +225,11 @@ def configs(draw):
 @settings(max_examples=8, deadline=None)
 @given(config=configs(), data=st.data())
 def test_round_trips_are_exact(config, data, tmp_path_factory):
-    """Hugging Face to native to Hugging Face, and by EasyLM where it can express the model."""
     folder = tmp_path_factory.mktemp("trip")
     params = jax.device_get(init(llama.Llama(config)))
     hf.export_hf(params, config, folder / "a", max_shard_size=data.draw(st.integers(500, 9000)))
-    plain = not (config.tied_embeddings or config.attention_bias or config.mlp_bias)
-    middle = data.draw(st.sampled_from(["native", "easylm"] if plain else ["native"]))
-    conversion.convert("hf", middle, folder / "a", folder / "b")
-    conversion.convert(middle, "hf", folder / "b", folder / "c")
+    conversion.convert("hf", "native", folder / "a", folder / "b")
+    conversion.convert("native", "hf", folder / "b", folder / "c")
     back, back_config = hf.import_hf(folder / "c")
     assert back_config == config
     jax.tree.map(np.testing.assert_array_equal, back, params)
