@@ -1,18 +1,14 @@
 """Checkpoints from and to other formats: one table of rules a format, which serves both ways."""
 
-import errno
-import os
 import pathlib
-import re
 import shutil
 
-from commit_t5x.conversion import companions, directories, formats, plan_table, rules, stream
+from commit_t5x import disk
+from commit_t5x.conversion import companions, formats, plan_table, rules, stream
 from commit_t5x.conversion.formats import FORMATS, Header, Source
 from commit_t5x.errors import InputError
 from commit_t5x.model import config_files
 from commit_t5x.vocabularies import tokenizer_files
-
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def convert(
@@ -64,7 +60,7 @@ def convert(
     if source_format == target_format:
         raise InputError(f"{source_format} to {target_format}: nothing to convert; copy {src}")
     if not dry_run:
-        directories.check_free(dst, overwrite)
+        disk.check_free(dst, overwrite)
     if dtype != "float32" and not FORMATS[target_format].half:
         raise InputError(f"dtype '{dtype}': {target_format} weights are always float32")
     if verify:
@@ -79,19 +75,13 @@ def convert(
         print(plan_table.render(source, transfers, dtype))
         return
     _check_space(dst, transfers, dtype)
-    try:
-        with directories.finished(dst, overwrite) as directory:
-            shapes = rules.shapes(target.RULES, source.config)
-            with target.write(directory, shapes, header) as put:
-                stream.copy(source, transfers, put, dtype)
-            if verify:
-                verification.run(source, target_format, directory, header)
-    except (OSError, ValueError) as error:
-        if (code := _os_error(error)) not in _DISK_FULL:
-            raise
-        raise InputError(
-            f"{dst}: {os.strerror(code)}; free some space, or choose another place"
-        ) from error
+    with disk.writing(dst), disk.finished(dst, overwrite) as directory:
+        directory.mkdir()
+        shapes = rules.shapes(target.RULES, source.config)
+        with target.write(directory, shapes, header) as put:
+            stream.copy(source, transfers, put, dtype)
+        if verify:
+            verification.run(source, target_format, directory, header)
     for note in source.notes:
         print(f"note: {note}")
 
@@ -122,14 +112,6 @@ def _tokenizer(path: pathlib.Path, source: Source) -> dict[str, bytes]:
         )
     kept = {n: c for n, c in source.files.items() if n == companions.GENERATION}
     return {**tokenizer_files.read(found), **kept}
-
-
-def _os_error(error: OSError | ValueError) -> int | None:
-    """Returns the operating system's number of an error, which tensorstore puts in its text."""
-    if isinstance(error, OSError):
-        return error.errno
-    found = re.search(r"os_error_code='(\d+)'", str(error))
-    return int(found[1]) if found else None
 
 
 def _check_space(dst: pathlib.Path, transfers: list[stream.Transfer], dtype: str) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from commit_t5x import disk
 from commit_t5x.conversion import (
     companions,
-    directories,
     hf_tokenizer,
     memory,
     pytorch_files,
@@ -21,7 +21,6 @@ from commit_t5x.conversion import (
 from commit_t5x.conversion.formats import Header, Put, Source
 from commit_t5x.conversion.rules import Rule
 from commit_t5x.errors import InputError
-from commit_t5x.model import config_files
 from commit_t5x.model.llama_config import LlamaConfig
 from commit_t5x.vocabularies import tokenizer_files
 
@@ -139,7 +138,7 @@ def _token_ids(dst: pathlib.Path, config: LlamaConfig) -> dict[str, int]:
                 "use the tokenizer that the model was trained with"
             )
     if (dst / companions.GENERATION).is_file():
-        generation = config_files.read_json(dst / companions.GENERATION)
+        generation = disk.read_json(dst / companions.GENERATION)
         ids |= {name: generation[name] for name in _TOKEN_IDS if name in generation}
     return ids
 
@@ -173,7 +172,8 @@ def export_hf(
     header = Header.checked(config, files, dtype, max_shard_size)
     source = memory.source(params, config)
     transfers = stream.plan(source, RULES)
-    with directories.finished(pathlib.Path(out_dir), overwrite) as directory:
+    with disk.finished(out_dir, overwrite) as directory:
+        directory.mkdir()
         with write(directory, rules.shapes(RULES, config), header) as put:
             for name, tensor in stream.tensors(source, transfers):
                 put(name, tensor)
@@ -194,13 +194,11 @@ def import_hf(src_dir: str | pathlib.Path) -> tuple[dict[str, Any], LlamaConfig]
 
 
 def _read_config(path: pathlib.Path) -> LlamaConfig:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; is {path.parent} a Hugging Face model directory?")
+    fields = disk.read_json(path, f"is {path.parent} a Hugging Face model directory?")
     try:
-        return LlamaConfig.from_hf(config_files.read_json(path))
+        return LlamaConfig.from_hf(fields)
     except InputError as error:
-        place = "" if str(error).startswith(str(path)) else f"{path.parent}: "
-        raise InputError(f"{place}{error}") from error
+        raise InputError(f"{path.parent}: {error}") from error
 
 
 def _write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from commit_t5x import disk
 from commit_t5x.conversion import companions, pytorch_files
 from commit_t5x.conversion.formats import Source
 from commit_t5x.conversion.rules import Rule
 from commit_t5x.errors import InputError
-from commit_t5x.model import config_files
 from commit_t5x.model.llama_config import LlamaConfig, RopeScaling
 from commit_t5x.vocabularies import tokenizer_files
 
@@ -68,7 +68,7 @@ def read(path: pathlib.Path, config: None = None) -> Source:
     paths = sorted(path.glob("consolidated.*.pth"))
     if not paths:
         raise InputError(f"{path}: holds no consolidated.*.pth; name the directory that does")
-    params = config_files.read_json(path / _PARAMS)
+    params = disk.read_json(path / _PARAMS)
     readers = [pytorch_files.Reader([file]) for file in paths]
     first = readers[0]
     for file, reader in zip(paths, readers, strict=True):

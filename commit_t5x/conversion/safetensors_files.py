@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import safetensors
 
+from commit_t5x import disk
 from commit_t5x.conversion import arrays
 from commit_t5x.conversion.formats import Put
 from commit_t5x.errors import InputError
@@ -85,9 +86,8 @@ def weight_files(directory: pathlib.Path, index_name: str, pattern: str) -> list
     index = directory / index_name
     if index.is_file():
         try:
-            content = json.loads(index.read_text(encoding="utf-8"))
-            names = sorted(set(content["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError) as error:
+            names = sorted(set(disk.read_json(index)["weight_map"].values()))
+        except (KeyError, AttributeError) as error:
             raise InputError(f"{index}: not an index of weight files; fetch it again") from error
         missing = [name for name in names if not (directory / name).is_file()]
         if missing:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import orbax.checkpoint as ocp
 
+from commit_t5x import disk
 from commit_t5x.engine import (
     checkpoint_arrays,
     checkpoints,
@@ -17,8 +18,13 @@ from commit_t5x.engine import (
     utils,
 )
 from commit_t5x.engine.checkpoints import DATASET, PREFIX, STATE
-from commit_t5x.engine.writing import writing
 from commit_t5x.errors import InputError
+
+
+def writing(path: pathlib.Path) -> contextlib.AbstractContextManager[None]:
+    """Raises what the operating system refuses a run that writes as an InputError."""
+    remedy = "finished checkpoints are kept. Mend that, and run the same command again"
+    return disk.writing(path, remedy)
 
 
 class Resumed(NamedTuple):
@@ -181,7 +187,7 @@ class CheckpointManager:
             self._manager.close()
 
     def _writing(self) -> contextlib.AbstractContextManager[None]:
-        return writing(self.model_dir, f"{PREFIX}_{self._last_saved}")
+        return writing(self.model_dir / f"{PREFIX}_{self._last_saved}")
 
 
 class _PositionHandler(ocp.CheckpointHandler):

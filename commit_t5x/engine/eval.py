@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ import rich.console
 import rich.progress
 import seqio
 
+from commit_t5x import disk
 from commit_t5x.engine import (
     checkpoints,
     data,
@@ -237,7 +237,7 @@ def evaluate(
             write_jsonl(output_path / f"{name}.jsonl", records)
     summarize_config_fn(output_path, None, 0)
     report = {"checkpoint": str(folder), "split": dataset_cfg.split, "results": results}
-    _replace(output_path / "results.json", json.dumps(report, indent=2) + "\n")
+    disk.write(output_path / "results.json", json.dumps(report, indent=2) + "\n")
     for name, scores in results.items():
         print(name, " ".join(f"{metric}={value:.4f}" for metric, value in scores.items()))
     return results
@@ -264,11 +264,4 @@ def restore_weights(
 def write_jsonl(path: pathlib.Path, records: Sequence[Mapping[str, Any]]) -> None:
     """Writes one JSON object a line; the file, in a folder made if missing, appears complete."""
     lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-    _replace(path, "".join(lines))
-
-
-def _replace(path: pathlib.Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.name}.tmp")
-    aside.write_text(text, encoding="utf-8")
-    os.replace(aside, path)
+    disk.write(path, "".join(lines))

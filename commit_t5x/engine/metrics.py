@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import pathlib
 import time
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import Any
 import jax
 from clu import metric_writers
 
+from commit_t5x import disk
 from commit_t5x.engine import data, progress
 from commit_t5x.errors import InputError
 
@@ -40,9 +40,7 @@ class MetricFiles:
         if path.is_file():
             lines = path.read_text(encoding="utf-8").splitlines()
             kept = [line for line in lines if _is_until(line, first_step)]
-            aside = path.with_name(f"{path.name}.tmp")
-            aside.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-            os.replace(aside, path)
+            disk.write(path, "".join(f"{line}\n" for line in kept))
         self._lines = path.open("a", encoding="utf-8")
 
     def writer(self, name: str) -> metric_writers.MetricWriter:

@@ -1,15 +1,16 @@
 """The files beside the checkpoints that say what network they are of, and its tokenizer."""
 
 import json
-import os
 import pathlib
 from typing import Any
 
+from commit_t5x import disk
 from commit_t5x.errors import InputError
 from commit_t5x.model.llama_config import LlamaConfig
 from commit_t5x.vocabularies import tokenizer_files
 
 CONFIG_FILE = "model_config.json"
+_REMEDY = "copy it from the run that wrote the weights"
 # A network may be run on longer or shorter rows than its weights were made for.
 _MAY_DIFFER = ("max_length",)
 
@@ -22,19 +23,11 @@ def write(model_dir: pathlib.Path, config: Any, tokenizer_path: str | pathlib.Pa
       config: of the network, with a `to_json`; None for none.
       tokenizer_path: a SentencePiece .model or a Hugging Face tokenizer.json; None for none.
     """
-    model_dir.mkdir(parents=True, exist_ok=True)
     if config is not None:
-        text = json.dumps(config.to_json(), indent=2) + "\n"
-        _replace(model_dir / CONFIG_FILE, text.encode())
+        disk.write(model_dir / CONFIG_FILE, json.dumps(config.to_json(), indent=2) + "\n")
     if tokenizer_path is not None:
         for name, content in tokenizer_files.read(tokenizer_path).items():
-            _replace(model_dir / name, content)
-
-
-def _replace(path: pathlib.Path, content: bytes) -> None:
-    aside = path.with_name(f"{path.name}.tmp")
-    aside.write_bytes(content)
-    os.replace(aside, path)
+            disk.write(model_dir / name, content)
 
 
 def read_config(model_dir: pathlib.Path) -> LlamaConfig:
@@ -43,17 +36,7 @@ def read_config(model_dir: pathlib.Path) -> LlamaConfig:
     Raises:
       InputError: the file is missing or broken.
     """
-    path = model_dir / CONFIG_FILE
-    return LlamaConfig.from_json(_read_json(path))
-
-
-def _read_json(path: pathlib.Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: missing; copy it from the run that wrote the weights") from error
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: {error.msg}") from error
+    return LlamaConfig.from_json(disk.read_json(model_dir / CONFIG_FILE, _REMEDY))
 
 
 def check_config(model_dir: pathlib.Path, config: Any) -> None:
@@ -65,7 +48,7 @@ def check_config(model_dir: pathlib.Path, config: Any) -> None:
     path = model_dir / CONFIG_FILE
     if config is None or not path.is_file():
         return
-    saved = _read_json(path)
+    saved = disk.read_json(path, _REMEDY)
     for name, value in json.loads(json.dumps(config.to_json())).items():
         if name not in _MAY_DIFFER and name in saved and saved[name] != value:
             raise InputError(

@@ -29,7 +29,6 @@ from commit_t5x.engine import (
     trainer,
     utils,
 )
-from commit_t5x.engine.writing import writing
 from commit_t5x.errors import InputError
 
 
@@ -110,7 +109,7 @@ def train(
         # Before MODEL_DIR is made: nothing is left behind where they don't fit.
         eval.check_tokenizer(checkpoints.find(weights).parent, model)
         params = checkpoints.load_params(weights, initializer.params, model.config)
-    with writing(model_path), contextlib.ExitStack() as stack:
+    with checkpoint_manager.writing(model_path), contextlib.ExitStack() as stack:
         stack.enter_context(lock.held(model_path))
         manager = checkpoint_manager.CheckpointManager(model_path, checkpoint_cfg.save)
         stack.callback(manager.close)

@@ -18,7 +18,7 @@ from lm_eval.api import model as lm_eval_model
 from lm_eval.api import registry
 from lm_eval.tasks import manager as task_manager
 
-from commit_t5x import errors, resources
+from commit_t5x import disk, errors, resources
 from commit_t5x.evaluation import results as results_file
 
 
@@ -218,6 +218,6 @@ def _save(
             for row in rows
         )
         log = path.with_name(f"{path.stem}_samples_{task}.jsonl")
-        results_file.write(log, "".join(f"{line}\n" for line in lines).encode())
-    results_file.write(path, f"{text}\n".encode())
+        disk.write(log, "".join(f"{line}\n" for line in lines))
+    disk.write(path, f"{text}\n")
     print(f"Wrote {path}")

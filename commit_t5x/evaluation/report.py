@@ -4,7 +4,7 @@ import argparse
 import pathlib
 from collections.abc import Sequence
 
-from commit_t5x import errors
+from commit_t5x import disk, errors
 from commit_t5x.evaluation import report_formats, results
 
 
@@ -38,8 +38,7 @@ def report(
             print(renderer.render(made), end="")
         else:
             path = pathlib.Path(output_dir) / f"report{renderer.suffix}"
-            content = renderer.render(made)
-            results.write(path, content if renderer.is_binary else content.encode("utf-8"))
+            disk.write(path, renderer.render(made))
             print(f"Wrote {path}")
     return made
 

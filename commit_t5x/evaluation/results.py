@@ -1,7 +1,6 @@
 """What result files of lm-eval hold: scores by run, task and metric, with their intervals."""
 
 import dataclasses
-import json
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from commit_t5x import errors
+from commit_t5x import disk, errors
 
 # The key of a result file that holds {task: {metric: [score of each question]}}.
 SAMPLE_SCORES = "sample_scores"
@@ -120,19 +119,13 @@ def _result_files(
             raise errors.InputError(f"{path}: no such file or folder; name one with result files")
 
 
-def _read(path: pathlib.Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise errors.InputError(f"{path}: not JSON ({error}); make it anew or move it") from error
+def _read(path: pathlib.Path) -> dict[str, Any]:
+    return disk.read_json(path, "make it anew or move it")
 
 
-def _is_results(content: Any) -> bool:
-    return (
-        isinstance(content, dict)
-        and isinstance(content.get("results"), dict)
-        and all(isinstance(scores, dict) for scores in content["results"].values())
-    )
+def _is_results(content: Mapping[str, Any]) -> bool:
+    scores = content.get("results")
+    return isinstance(scores, dict) and all(isinstance(task, dict) for task in scores.values())
 
 
 def _run_names(files: Sequence[pathlib.Path]) -> list[str]:
@@ -171,11 +164,3 @@ def _scores(results: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Score
             else:
                 low = high = None
             yield (task, metric), Score(value, low, high, counts.get("effective"))
-
-
-def write(path: pathlib.Path, content: bytes) -> None:
-    """Writes aside and moves into place, so that a file is whole or absent."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.tmp")
-    aside.write_bytes(content)
-    os.replace(aside, path)

@@ -1,9 +1,8 @@
 """Network configurations from the files that models come with."""
 
-import json
 import pathlib
-from typing import Any
 
+from commit_t5x import disk
 from commit_t5x.errors import InputError
 from commit_t5x.model.llama_config import LlamaConfig
 from commit_t5x.model.llama_presets import PRESETS
@@ -35,26 +34,9 @@ def load(given: str | pathlib.Path) -> LlamaConfig:
             f"{given}: neither a model nor a preset; name a directory with a {NATIVE} or a "
             f"{HUGGING_FACE}, or one of {', '.join(PRESETS)}"
         )
-    fields = read_json(path)
+    fields = disk.read_json(path)
     try:
         parse = LlamaConfig.from_hf if "model_type" in fields else LlamaConfig.from_json
         return parse(fields)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-
-
-def read_json(path: pathlib.Path) -> dict[str, Any]:
-    """Reads a file that holds a JSON object.
-
-    Raises:
-      InputError: there is no such file, or it holds something else.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; fetch it again") from error
-    except ValueError as error:
-        raise InputError(f"{path}: not valid JSON ({error}); fetch it again") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: not a JSON object; fetch it again")
-    return content

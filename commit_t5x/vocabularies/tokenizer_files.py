@@ -12,6 +12,7 @@ from typing import Any
 
 import tokenizers
 
+from commit_t5x import disk
 from commit_t5x.errors import InputError
 
 # SentencePiece first: where both lie, tokenizer.json is a conversion of the model, and slower here.
@@ -156,9 +157,4 @@ def _named_id(path: pathlib.Path, backend: tokenizers.Tokenizer, name: str) -> i
 
 def _read_json(path: pathlib.Path) -> dict[str, Any]:
     """Returns what the file holds, nothing if there is no such file."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise InputError(f"{path}: not valid JSON ({error}); fetch it again") from error
+    return disk.read_json(path) if path.is_file() else {}

@@ -103,10 +103,10 @@ def test_damaged_checkpoint_is_an_error(weights):
 
 def test_damaged_configuration_is_an_error(weights):
     (weights / "model_config.json").write_text("{\n  oops")
-    with pytest.raises(InputError, match="model_config.json:2: "):
+    with pytest.raises(InputError, match="model_config.json: not valid JSON .*line 2"):
         checkpoints.restore_params(weights)
     (weights / "model_config.json").unlink()
-    with pytest.raises(InputError, match="model_config.json: missing"):
+    with pytest.raises(InputError, match="model_config.json: no such file; copy it"):
         checkpoints.restore_params(weights)
 
 

@@ -1,0 +1,105 @@
+"""Files that are either whole or not there, and JSON files that people may have touched."""
+
+import contextlib
+import errno
+import json
+import os
+import pathlib
+import re
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+from commit_t5x.errors import InputError
+
+
+@contextlib.contextmanager
+def finished(target: str | pathlib.Path, overwrite: bool = True) -> Iterator[pathlib.Path]:
+    """Yields a place for a file or a directory, which becomes `target` if no error ends the block.
+
+    What stood there stays until then, and nothing is left of what was written if there is an error.
+
+    Args:
+      target: of the finished one; the folders above it are made.
+      overwrite: replace what stands there.
+
+    Raises:
+      InputError: see check_free.
+
+    Example:
+      >>> with finished("out/report.md") as aside:
+      ...     aside.write_text("| run |")
+    """
+    target = pathlib.Path(target).absolute()
+    check_free(target, overwrite)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
+        written, old = pathlib.Path(folder, target.name), pathlib.Path(folder, f"{target.name}.old")
+        yield written
+        # os.replace puts a file in a file's place at once, but nothing in a full directory's.
+        if target.exists() and (target.is_dir() or written.is_dir()):
+            os.replace(target, old)
+        try:
+            os.replace(written, target)
+        finally:
+            if old.exists() and not target.exists():
+                os.replace(old, target)
+
+
+def check_free(target: pathlib.Path, overwrite: bool) -> None:
+    """Raises InputError if `target` exists and isn't to be replaced."""
+    if target.exists() and not overwrite:
+        raise InputError(f"{target}: exists already; choose another place or pass --overwrite")
+
+
+def write(path: str | pathlib.Path, content: str | bytes) -> None:
+    """Writes a file aside and moves it into place; text as UTF-8. The folders above it are made."""
+    with finished(path) as aside:
+        aside.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def writing(path: str | pathlib.Path, remedy: str = "choose another place") -> Iterator[None]:
+    """Raises what the operating system refuses inside (a full disk, permissions) as an InputError.
+
+    Args:
+      path: of what is written, which the message names.
+      remedy: ends the message.
+    """
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = _refusal(error)
+        if reason is None:
+            raise
+        raise InputError(f"{path}: can't be written ({reason}); {remedy}") from error
+
+
+def _refusal(error: OSError | ValueError) -> str | None:
+    if isinstance(error, OSError):
+        # Libraries derive errors of their own from it, which have no number.
+        return None if error.errno in (None, errno.EPIPE) else error.strerror
+    # Tensorstore's are ValueErrors: "...: No space left on device [os_error_code='28']"
+    match = re.search(r"([^:]+) \[os_error_code", str(error))
+    return match and match[1].strip()
+
+
+def read_json(path: pathlib.Path, remedy: str = "fetch it again") -> dict[str, Any]:
+    """Reads a file that holds a JSON object.
+
+    Args:
+      path: of the file.
+      remedy: ends the message of an error.
+
+    Raises:
+      InputError: there is no such file, or it holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; {remedy}") from error
+    except ValueError as error:  # of UTF-8, too
+        raise InputError(f"{path}: not valid JSON ({error}); {remedy}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: not a JSON object; {remedy}")
+    return content
