@@ -47,7 +47,7 @@ setuptools.setup(
         "optax>=0.2.8,<0.3",  # AdamW, clipping, schedules
         "orbax-checkpoint>=0.12.8,<0.13",  # checkpoints, as T5X writes them
         "pyarrow>=17",  # Parquet files
-        "requests>=2.32",  # fetches dictionaries, and resumes broken downloads
+        "requests>=2.32",  # fetches dictionaries
         "rich>=13.0",  # the progress bar, and colour in the terminal
         "safetensors>=0.8",  # Hugging Face's weight files, without torch
         "sentencepiece>=0.2.1",  # LLaMA's tokenizer; trains the sample one

@@ -1,12 +1,10 @@
 """`commit-t5x dicts`: fetch MUSE's dictionaries, and check any."""
 
 import argparse
-import contextlib
 import dataclasses
 import json
 import pathlib
 import sys
-from collections.abc import Iterator
 
 from commit_t5x.errors import InputError
 from commit_t5x.mixing import dictionary_files
@@ -23,8 +21,7 @@ _FETCH_EXAMPLE = """example:
   commit-t5x dicts fetch hi el th --to muse
   commit-t5x train --gin_file=... --gin.DICT_DIR="'muse'"
 
-Files that are there and can be read stay. A download that broke off goes on where it stopped when
-the command is run again."""
+Files that are there and can be read stay."""
 
 _CHECK = "Say what dictionary files hold: MUSE's format, TSV or CSV, plain or .gz."
 _CHECK_EXAMPLE = """example:
@@ -91,15 +88,14 @@ def _fetch(args: argparse.Namespace) -> None:
     folder = pathlib.Path(args.to).expanduser()
     print(muse.LICENCE, flush=True)
     for name in dict.fromkeys(names):
-        path, url = folder / name, muse.url_of(name, args.url)
+        path = folder / name
         if not args.force and path.exists():
             try:
                 print(f"{path} is there: {_size(muse.read(path))}")
                 continue
             except InputError as error:
                 print(f"Fetching anew: {error}", flush=True)
-        with _progress(name, url) as progress:
-            report = muse.fetch(url, path, progress)
+        report = muse.fetch(f"{args.url.rstrip('/')}/{name}", path)
         print(f"Wrote {path}: {_size(report)}", flush=True)
     print(f"""Use them with --gin.DICT_DIR="'{folder}'".""")
 
@@ -111,29 +107,6 @@ def _size(report: dictionary_files.LoadReport) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-@contextlib.contextmanager
-def _progress(name: str, url: str) -> Iterator:
-    """Yields what to tell of bytes that arrive: a bar on a terminal, a line elsewhere."""
-    import rich.console
-    import rich.progress
-
-    console = rich.console.Console(stderr=True)
-    if not console.is_terminal:
-        print(f"Fetching {url}", flush=True)
-        yield lambda done, total: None
-        return
-    with rich.progress.Progress(
-        rich.progress.TextColumn("{task.description}"),
-        rich.progress.BarColumn(),
-        rich.progress.DownloadColumn(),
-        rich.progress.TransferSpeedColumn(),
-        rich.progress.TimeRemainingColumn(),
-        console=console,
-    ) as bars:
-        bar = bars.add_task(name, total=None)
-        yield lambda done, total: bars.update(bar, completed=done, total=total)
 
 
 def _check(args: argparse.Namespace) -> None:
