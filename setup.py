@@ -52,6 +52,7 @@ setuptools.setup(
         "safetensors>=0.8",  # Hugging Face's weight files, without torch
         "sentencepiece>=0.2.1",  # LLaMA's tokenizer; trains the sample one
         "seqio>=0.0.20",  # tasks, mixtures, feature converters
+        "tabulate>=0.9",  # tables of text and Markdown
         "tensorboard>=2.20",  # clu's writers for TensorBoard import it
         "tensorflow>=2.21,<2.22",  # tf.data below SeqIO
         "tensorflow-text>=2.21,<2.22",  # SentencePiece with byte offsets inside the graph

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+import tabulate
+
 from commit_t5x.conversion import stream
 from commit_t5x.conversion.formats import Source
 from commit_t5x.conversion.stream import Transfer
-
-_COLUMNS = ("from", "to", "shape", "dtype", "change")
 
 
 def render(source: Source, transfers: Sequence[Transfer], dtype: str) -> str:
@@ -14,30 +14,23 @@ def render(source: Source, transfers: Sequence[Transfer], dtype: str) -> str:
 
     The shapes are those of the target.
     """
-    rows = [_COLUMNS]
+    rows = []
     for transfer in transfers:
-        name = transfer.source.foreign
-        stored = source.dtypes[name]
+        stored = source.dtypes[transfer.source.foreign]
         rows.append(
-            (
-                name,
-                transfer.target.foreign,
-                " x ".join(map(str, transfer.target.shape)),
-                dtype if stored == dtype else f"{stored} -> {dtype}",
-                transfer.changes or "-",
-            )
+            {
+                "from": transfer.source.foreign,
+                "to": transfer.target.foreign,
+                "shape": " x ".join(map(str, transfer.target.shape)),
+                "dtype": dtype if stored == dtype else f"{stored} -> {dtype}",
+                "change": transfer.changes or "-",
+            }
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    files = ", ".join(sorted(source.files)) or "none"
+    table = tabulate.tabulate(rows, "keys", "plain", disable_numparse=True)
     weights = sum(transfer.size for transfer in transfers)
-    lines += [
-        "",
+    totals = (
         f"{len(transfers)} tensors, {weights:,} weights, "
-        f"{stream.total_bytes(transfers, dtype) / 1e6:,.1f} MB to write; other files: {files}",
-        *(f"note: {note}" for note in source.notes),
-    ]
-    return "\n".join(lines)
+        f"{stream.total_bytes(transfers, dtype) / 1e6:,.1f} MB to write; "
+        f"other files: {', '.join(sorted(source.files)) or 'none'}"
+    )
+    return "\n".join([table, "", totals, *(f"note: {note}" for note in source.notes)])

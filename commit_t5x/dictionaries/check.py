@@ -4,16 +4,13 @@ import dataclasses
 import pathlib
 from collections.abc import Callable, Sequence
 
-import rich.box
-import rich.console
-import rich.table
-import rich.text
+import tabulate
 
 from commit_t5x.mixing import dictionary_files
 from commit_t5x.mixing.segmenters import edge_characters
 
 _LISTED_ODD_LINES = 5  # of each file
-_LABEL_WIDTH, _COLUMN_WIDTH = 35, 11
+_LABEL_WIDTH, _COLUMN_WIDTH = 32, 13
 _NEVER_FOUND = (
     "* They begin or end with white space or punctuation, which words lose before lookup."
 )
@@ -37,7 +34,10 @@ _ROWS: tuple[tuple[str, Callable[[Summary], str]], ...] = (
     ("entries (source words)", lambda summary: f"{summary.entries:,}"),
     ("pairs", lambda summary: f"{summary.pairs:,}"),
     ("identity pairs (source = target)", lambda summary: f"{summary.identity:,}"),
-    ("  share of all pairs", lambda summary: f"{100 * summary.identity / summary.pairs:.1f} %"),
+    (
+        "share of identity pairs",
+        lambda summary: f"{100 * summary.identity / summary.pairs:.1f} %",
+    ),
     ("words with several translations", lambda summary: f"{summary.multi_translation:,}"),
     ("multi-word sources", lambda summary: f"{summary.multi_word:,}"),
     ("repeated pairs", lambda summary: f"{summary.duplicates:,}"),
@@ -62,41 +62,28 @@ def summarise(path: str | pathlib.Path) -> Summary:
     )
 
 
-def show(summaries: Sequence[Summary], console: rich.console.Console) -> None:
-    """Prints summaries side by side, as many as fit, and the first odd lines of each file."""
-    room = (console.width - _LABEL_WIDTH) // _COLUMN_WIDTH
-    per_table = max(1, room) if console.is_terminal else len(summaries)
-    for start in range(0, len(summaries), per_table):
-        console.print(_table(summaries[start : start + per_table], framed=console.is_terminal))
+def show(summaries: Sequence[Summary], width: int | None) -> None:
+    """Prints summaries side by side, and the first odd lines of each file.
+
+    Args:
+      summaries: of the files.
+      width: of the terminal, in characters: as many stand side by side as fit. None: all do.
+    """
+    count = len(summaries) if width is None else max(1, (width - _LABEL_WIDTH) // _COLUMN_WIDTH)
+    for start in range(0, len(summaries), count):
+        group = summaries[start : start + count]
+        names = [pathlib.Path(summary.path).name for summary in group]
+        headers = names if len(set(names)) == len(names) else [summary.path for summary in group]
+        rows = [[label, *(value(summary) for summary in group)] for label, value in _ROWS]
+        sides = ["left", *("right" for _ in group)]
+        print(
+            tabulate.tabulate(rows, ["", *headers], "plain", disable_numparse=True, colalign=sides)
+        )
     if any(summary.never_found for summary in summaries):
-        _print(console, _NEVER_FOUND)
+        print(_NEVER_FOUND)
     for summary in summaries:
         for number, reason in summary.odd_lines[:_LISTED_ODD_LINES]:
-            _print(console, f"{summary.path}:{number}: {reason}", style="red")
+            print(f"{summary.path}:{number}: {reason}")
         more = summary.odd - _LISTED_ODD_LINES
         if more > 0:
-            _print(console, f"{summary.path}: {more:,} more of them", style="red")
-
-
-def _table(summaries: Sequence[Summary], *, framed: bool) -> rich.table.Table:
-    table = rich.table.Table(
-        box=rich.box.SIMPLE_HEAD if framed else None,
-        padding=(0, 1) if framed else (0, 2, 0, 0),
-        pad_edge=framed,
-        header_style="bold",
-    )
-    table.add_column("", no_wrap=True)
-    names = [pathlib.Path(summary.path).name for summary in summaries]
-    unique = len(set(names)) == len(names)
-    for name, summary in zip(names, summaries, strict=True):
-        header = rich.text.Text(name if unique else summary.path)
-        table.add_column(header, justify="right", overflow="fold")
-    for label, value in _ROWS:
-        values = [value(summary) for summary in summaries]
-        style = "red" if label == "odd lines" and any(summary.odd for summary in summaries) else ""
-        table.add_row(label, *values, style=style)
-    return table
-
-
-def _print(console: rich.console.Console, line: str, style: str = "") -> None:
-    console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+            print(f"{summary.path}: {more:,} more of them")

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 import pathlib
+import shutil
 import sys
 
 from commit_t5x.errors import InputError
@@ -110,8 +111,6 @@ def _count(number: int, noun: str) -> str:
 
 
 def _check(args: argparse.Namespace) -> None:
-    import rich.console
-
     from commit_t5x.dictionaries import check
 
     summaries, unusable = [], []
@@ -128,6 +127,6 @@ def _check(args: argparse.Namespace) -> None:
         print(json.dumps([dataclasses.asdict(s) for s in summaries], ensure_ascii=False, indent=2))
     elif summaries:
         # What reads a pipe has no width to keep to.
-        check.show(summaries, rich.console.Console(width=None if sys.stdout.isatty() else 1000))
+        check.show(summaries, shutil.get_terminal_size().columns if sys.stdout.isatty() else None)
     if unusable:
         raise InputError("; ".join(unusable))

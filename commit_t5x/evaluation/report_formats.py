@@ -6,11 +6,12 @@ import io
 import types
 from collections.abc import Callable, Mapping
 
+import tabulate
+
 from commit_t5x import errors
 from commit_t5x.evaluation.results import Report, Score
 
 _SHORT_NAMES = {"exact_match": "EM", "f1": "F1"}
-_MISSING = "–"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,34 +29,18 @@ def to_markdown(report: Report) -> str:
     Behind a score stands half the width of its 95 % interval, whose exact bounds the CSV has.
 
     Example:
-      | run    |  xquad_hi EM |  xquad_hi F1 |
-      |--------|-------------:|-------------:|
-      | alpaca |     1.2 ±0.6 |     4.0 ±0.9 |
-      | commit | **6.5** ±1.4 | **9.2** ±1.5 |
+      | run    |   xquad_hi EM |   xquad_hi F1 |
+      |:-------|--------------:|--------------:|
+      | alpaca |      1.2 ±0.6 |      4.0 ±0.9 |
+      | commit |  **6.5** ±1.4 |  **9.2** ±1.5 |
     """
-    header = ["run"] + [f"{_title(task)} {_short(metric)}" for task, metric in report.columns]
-    rows = [header]
-    for run in report.runs:
-        rows.append([run])
-        for task, metric in report.columns:
-            score = report.scores.get((run, task, metric))
-            text = _MISSING
-            if score is not None:
-                text = _number(report, task, metric, score.value)
-                text = f"**{text}**" if _is_best(report, run, task, metric) else text
-                text += _margin(report, task, metric, score)
-            rows[-1].append(text)
-    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
-
-    def line(cells: list[str]) -> str:
-        first, *rest = (
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        )
-        return "| " + " | ".join([first, *rest]) + " |"
-
-    rule = ["-" * (widths[0] + 2)] + ["-" * (width + 1) + ":" for width in widths[1:]]
-    return "\n".join([line(rows[0]), f"|{'|'.join(rule)}|", *map(line, rows[1:])]) + "\n"
+    header = ["run", *(f"{_title(task)} {_short(metric)}" for task, metric in report.columns)]
+    rows = [
+        [run, *(_cell(report, run, column, "–", "**{}**", True) for column in report.columns)]
+        for run in report.runs
+    ]
+    sides = ["left", *("right" for _ in report.columns)]
+    return tabulate.tabulate(rows, header, "pipe", disable_numparse=True, colalign=sides) + "\n"
 
 
 def to_latex(report: Report) -> str:
@@ -76,12 +61,8 @@ def to_latex(report: Report) -> str:
         "\\midrule",
     ]
     for run in report.runs:
-        cells = [_escape(run)]
-        for task, metric in report.columns:
-            score = report.scores.get((run, task, metric))
-            text = "--" if score is None else _number(report, task, metric, score.value)
-            cells.append(f"\\textbf{{{text}}}" if _is_best(report, run, task, metric) else text)
-        lines.append(" & ".join(cells) + r" \\")
+        cells = (_cell(report, run, column, "--", r"\textbf{{{}}}") for column in report.columns)
+        lines.append(" & ".join([_escape(run), *cells]) + r" \\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
 
 
@@ -174,10 +155,23 @@ def _number(report: Report, task: str, metric: str, value: float) -> str:
     return f"{value:.3f}" if is_share and metric not in _SHORT_NAMES else f"{value:.1f}"
 
 
-def _margin(report: Report, task: str, metric: str, score: Score) -> str:
-    if score.low is None:
-        return ""
-    return f" ±{_number(report, task, metric, (score.high - score.low) / 2)}"
+def _cell(
+    report: Report,
+    run: str,
+    column: tuple[str, str],
+    missing: str,
+    bold: str,
+    margin: bool = False,
+) -> str:
+    """Returns a score as text, `missing` if there is none; the best of its column in `bold`."""
+    score = report.scores.get((run, *column))
+    if score is None:
+        return missing
+    text = _number(report, *column, score.value)
+    text = bold.format(text) if _is_best(report, run, *column) else text
+    if margin and score.low is not None:
+        text += f" ±{_number(report, *column, (score.high - score.low) / 2)}"
+    return text
 
 
 def _or_value(bound: float | None, score: Score) -> float:

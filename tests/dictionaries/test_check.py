@@ -10,18 +10,18 @@ def test_check_prints_a_summary_side_by_side(dicts, folder):
     (folder / "back.csv").write_text("ti,tea\n", encoding="utf-8")
     code, out, _ = dicts("check", "small.txt", "back.csv")
     assert code == 0
-    assert [line.rstrip() for line in out.splitlines()] == [
-        "                                  small.txt  back.csv",
-        "entries (source words)                    4         1",
-        "pairs                                     6         1",
-        "identity pairs (source = target)          1         0",
-        "  share of all pairs                 16.7 %     0.0 %",
-        "words with several translations           1         0",
-        "multi-word sources                        1         0",
-        "repeated pairs                            1         0",
-        "sources with capital letters              1         0",
-        "sources that are never found*             1         0",
-        "odd lines                                 0         0",
+    assert out.splitlines() == [
+        "                                    small.txt    back.csv",
+        "entries (source words)                      4           1",
+        "pairs                                       6           1",
+        "identity pairs (source = target)            1           0",
+        "share of identity pairs                16.7 %       0.0 %",
+        "words with several translations             1           0",
+        "multi-word sources                          1           0",
+        "repeated pairs                              1           0",
+        "sources with capital letters                1           0",
+        "sources that are never found*               1           0",
+        "odd lines                                   0           0",
         "* They begin or end with white space or punctuation, which words lose before lookup.",
     ]
 

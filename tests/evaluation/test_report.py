@@ -30,7 +30,7 @@ def test_prints_markdown(runs, capsys):
     command(runs)
     assert capsys.readouterr().out == (
         "| run    |    xquad_hi F1 |\n"
-        "|--------|---------------:|\n"
+        "|:-------|---------------:|\n"
         "| alpaca |       0.0 ±0.0 |\n"
         "| commit | **50.0** ±50.0 |\n"
     )

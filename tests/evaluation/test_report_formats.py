@@ -26,10 +26,10 @@ REPORT = Report(
 
 def test_markdown():
     assert report_formats.to_markdown(REPORT) == (
-        "| run       |  xquad_hi EM |   xquad_hi F1 |    other acc |\n"
-        "|-----------|-------------:|--------------:|-------------:|\n"
-        "| alpaca    |     1.2 ±0.6 |           4.0 | 0.500 ±0.100 |\n"
-        "| commit_hi | **6.5** ±1.4 | **11.2** ±1.4 |            – |\n"
+        "| run       |   xquad_hi EM |   xquad_hi F1 |    other acc |\n"
+        "|:----------|--------------:|--------------:|-------------:|\n"
+        "| alpaca    |      1.2 ±0.6 |           4.0 | 0.500 ±0.100 |\n"
+        "| commit_hi |  **6.5** ±1.4 | **11.2** ±1.4 |            – |\n"
     )
 
 
