@@ -12,7 +12,7 @@ from commit_t5x import disk
 from commit_t5x.conversion import (
     companions,
     hf_tokenizer,
-    memory,
+    native_names,
     pytorch_files,
     rules,
     safetensors_files,
@@ -170,7 +170,7 @@ def export_hf(
     """
     files = {} if tokenizer_path is None else tokenizer_files.read(tokenizer_path)
     header = Header.checked(config, files, dtype, max_shard_size)
-    source = memory.source(params, config)
+    source = native_names.source("native weights", rules.flatten(params), config)
     transfers = stream.plan(source, RULES)
     with disk.finished(out_dir, overwrite) as directory:
         directory.mkdir()
@@ -190,7 +190,7 @@ def import_hf(src_dir: str | pathlib.Path) -> tuple[dict[str, Any], LlamaConfig]
       InputError: see `read`; or tensors are missing, left over or of another shape.
     """
     source = read(pathlib.Path(src_dir))
-    return memory.load(source), source.config
+    return native_names.load(source), source.config
 
 
 def _read_config(path: pathlib.Path) -> LlamaConfig:

@@ -3,11 +3,13 @@
 So a scanned and an unrolled checkpoint look alike, and a stacked weight moves in slices.
 """
 
+import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from commit_t5x.conversion import arrays, rules, stream
 from commit_t5x.conversion.formats import Source
 from commit_t5x.conversion.rules import Rule
 from commit_t5x.model.llama_config import LlamaConfig
@@ -40,7 +42,7 @@ def source(
     name: str,
     leaves: Mapping[str, Any],
     config: LlamaConfig,
-    files: Mapping[str, bytes],
+    files: Mapping[str, bytes] = types.MappingProxyType({}),
     read: Callable[[Any, int | None], np.ndarray] | None = None,
 ) -> Source:
     """Returns a source of leaves by path, of a scanned or an unrolled network.
@@ -70,6 +72,25 @@ def source(
         dtypes={name: leaf.dtype.name for name, (leaf, _) in places.items()},
         files=files,
     )
+
+
+def load(opened: Source) -> dict[str, Any]:
+    """Reads a whole source.
+
+    Returns:
+      fp32 NumPy arrays, stacked over layers.
+
+    Raises:
+      InputError: tensors are missing, left over or of another shape, or can't be read.
+    """
+    shapes = rules.native_shapes(opened.config)
+    leaves = {path: np.empty(shape, np.float32) for path, shape in shapes.items()}
+    for transfer in stream.plan(opened, RULES):
+        entry = transfer.source
+        tensor = entry.to_native(opened.get(entry.foreign))
+        place = leaves[entry.path] if entry.index is None else leaves[entry.path][entry.index]
+        place[...] = arrays.converted(tensor, "float32", entry.foreign)
+    return rules.unflatten(leaves)
 
 
 def _index(leaf: Any, index: int | None) -> np.ndarray:

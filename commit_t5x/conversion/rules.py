@@ -71,9 +71,9 @@ class Entry:
         return heads.swapaxes(-1, -2).reshape(array.shape)
 
 
-def native_shapes(config: llama.LlamaConfig, scanned: bool = True) -> dict[str, tuple[int, ...]]:
+def native_shapes(config: llama.LlamaConfig) -> dict[str, tuple[int, ...]]:
     """Returns the shape of each native weight by its path; the network itself is asked."""
-    module = llama.Llama(config, scan_layers=scanned)
+    module = llama.Llama(config)
     tokens = jax.ShapeDtypeStruct((1, 1), jnp.int32)
     variables = jax.eval_shape(
         lambda t: module.init(jax.random.key(0), t, t, enable_dropout=False), tokens
@@ -91,36 +91,28 @@ def unflatten(leaves: Mapping[str, Any]) -> dict[str, Any]:
     return traverse_util.unflatten_dict(leaves, sep="/")
 
 
-def plan(rules: Sequence[Rule], config: llama.LlamaConfig, scanned: bool = True) -> list[Entry]:
+def plan(rules: Sequence[Rule], config: llama.LlamaConfig) -> list[Entry]:
     """Returns an entry for each tensor of the other format, in the order of the table.
 
     Args:
       rules: the whole table; rules for weights that this model lacks are left out.
       config: of the model.
-      scanned: the native weights are stacked over layers.
 
     Raises:
       InputError: a native weight has no rule, or two.
     """
-    shapes = native_shapes(config, scanned)
+    shapes = native_shapes(config)
     entries = []
     for rule in rules:
-        inner = rule.native.removeprefix("layers/")
-        if inner == rule.native:
-            places = [(rule.native, None, rule.foreign)]
-        else:
-            places = [
-                (rule.native, layer, rule.foreign.format(layer=layer))
-                if scanned
-                else (f"layers_{layer}/{inner}", None, rule.foreign.format(layer=layer))
-                for layer in range(config.num_layers)
-            ]
-        for path, index, foreign in places:
-            if path in shapes:
-                shape = shapes[path][0 if index is None else 1 :]
-                shape = shape[::-1] if rule.transposed else shape
-                head_dim = config.head_dim if rule.interleaved else None
-                entries.append(Entry(path, index, foreign, rule.transposed, head_dim, shape))
+        if rule.native not in shapes:
+            continue
+        stacked = rule.native.startswith("layers/")
+        shape = shapes[rule.native][1 if stacked else 0 :]
+        shape = shape[::-1] if rule.transposed else shape
+        head_dim = config.head_dim if rule.interleaved else None
+        for layer in range(config.num_layers) if stacked else [None]:
+            foreign = rule.foreign.format(layer=layer)
+            entries.append(Entry(rule.native, layer, foreign, rule.transposed, head_dim, shape))
     places = [(entry.path, entry.index) for entry in entries]
     unmatched = sorted(set(shapes) - {path for path, _ in places})
     doubled = sorted({path for path, index in places if places.count((path, index)) > 1})
@@ -137,17 +129,6 @@ def shapes(rules: Sequence[Rule], config: llama.LlamaConfig) -> dict[str, tuple[
     return {entry.foreign: entry.shape for entry in plan(rules, config)}
 
 
-def check_native(params: Mapping[str, Any], config: llama.LlamaConfig, scanned: bool) -> None:
-    """Checks that weights are those of a model of this configuration.
-
-    Raises:
-      InputError: listing the weights that are missing, left over or of another shape.
-    """
-    expected = native_shapes(config, scanned)
-    found = {path: tuple(leaf.shape) for path, leaf in flatten(params).items()}
-    _compare("native weights", expected, found)
-
-
 def check_foreign(
     source: str, entries: Iterable[Entry], found: Mapping[str, tuple[int, ...]]
 ) -> None:
@@ -156,12 +137,7 @@ def check_foreign(
     Raises:
       InputError: listing the tensors that are missing, left over or of another shape.
     """
-    _compare(source, {entry.foreign: entry.shape for entry in entries}, found)
-
-
-def _compare(
-    source: str, expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]
-) -> None:
+    expected = {entry.foreign: entry.shape for entry in entries}
     missing = sorted(set(expected) - set(found))
     unknown = sorted(set(found) - set(expected))
     misshapen = [

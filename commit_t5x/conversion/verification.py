@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from commit_t5x.conversion import arrays, formats, hf, memory, pytorch_files, rules, stream
+from commit_t5x.conversion import arrays, formats, hf, native_names, pytorch_files, rules, stream
 from commit_t5x.conversion.formats import Header, Source
 from commit_t5x.errors import InputError
 from commit_t5x.model import llama
@@ -50,10 +50,10 @@ def run(source: Source, target_format: str, written: pathlib.Path, header: Heade
       InputError: the difference is beyond TOLERANCE.
     """
     if target_format == "hf":
-        params = _rounded(memory.load(source), header.dtype)
+        params = _rounded(native_names.load(source), header.dtype)
         found = compare(params, source.config, written)
     else:
-        params = memory.load(formats.module(target_format).read(written))
+        params = native_names.load(formats.module(target_format).read(written))
         with tempfile.TemporaryDirectory(dir=written.parent) as folder:
             exported = pathlib.Path(folder)
             plain = dataclasses.replace(header, files={})

@@ -8,7 +8,7 @@ import pytest
 from small_llama import CONFIG, init
 
 from commit_t5x import conversion
-from commit_t5x.conversion import easylm, memory, rules
+from commit_t5x.conversion import easylm, native_names, rules
 from commit_t5x.errors import InputError
 from commit_t5x.model import llama
 
@@ -45,7 +45,7 @@ def test_reads_what_easylm_writes(chunk_bytes, dtype, params, tmp_path, monkeypa
     source = easylm.read(write(tmp_path / "llama", params, jax.numpy.dtype(dtype)), CONFIG)
     assert set(source.dtypes.values()) == {dtype}
     expected = jax.tree.map(lambda leaf: leaf.astype(dtype).astype(np.float32), params)
-    jax.tree.map(np.testing.assert_array_equal, memory.load(source), expected)
+    jax.tree.map(np.testing.assert_array_equal, native_names.load(source), expected)
 
 
 def test_a_file_needs_a_configuration(params, tmp_path):
@@ -55,7 +55,7 @@ def test_a_file_needs_a_configuration(params, tmp_path):
     config = tmp_path / "config.json"
     config.write_text(json.dumps(CONFIG.to_hf()))
     conversion.convert(None, "native", f"params::{path}", tmp_path / "out", config=config)
-    read = memory.load(conversion.open_source("native", tmp_path / "out"))
+    read = native_names.load(conversion.open_source("native", tmp_path / "out"))
     jax.tree.map(np.testing.assert_array_equal, read, params)
     with pytest.raises(InputError, match="gone.json: neither a model nor a preset"):
         conversion.convert("easylm", "native", path, tmp_path / "x", config="gone.json")

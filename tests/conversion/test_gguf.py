@@ -9,20 +9,17 @@ from gguf import GGMLQuantizationType as Kind
 from gguf_files import make
 from small_llama import apply
 
-from commit_t5x.conversion import gguf, memory
+from commit_t5x.conversion import gguf, native_names
 from commit_t5x.errors import InputError
 from commit_t5x.model.llama import Llama, LlamaConfig
 from commit_t5x.model.llama_config import RopeScaling
 
-KINDS = [
-    *(Kind.F32, Kind.F16, Kind.BF16, Kind.Q8_0, Kind.Q4_0, Kind.Q4_1),
-    *(Kind.Q2_K, Kind.Q3_K, Kind.Q4_K, Kind.Q5_K, Kind.Q6_K),
-]
+KINDS = [Kind.F32, Kind.F16, Kind.BF16, Kind.Q8_0, Kind.Q4_1, Kind.Q4_K, Kind.Q6_K]
 
 
 def logits(path):
     source = gguf.read(path)
-    params = memory.load(source)
+    params = native_names.load(source)
     return apply(Llama(source.config), params, tokens())
 
 

@@ -8,7 +8,7 @@ import transformers
 from small_llama import apply, random_tokens
 
 from commit_t5x import conversion, resources
-from commit_t5x.conversion import memory, meta
+from commit_t5x.conversion import meta, native_names
 from commit_t5x.errors import InputError
 from commit_t5x.model import llama
 
@@ -109,7 +109,7 @@ def test_logits_of_transformers(ranks, embedding_axis, tmp_path):
     save(tmp_path, in_metas_names(model), ranks, embedding_axis)
     source = meta.read(tmp_path)
     assert source.config.mlp_dim == MLP_DIM
-    actual = apply(llama.Llama(source.config), memory.load(source), tokens)
+    actual = apply(llama.Llama(source.config), native_names.load(source), tokens)
     np.testing.assert_allclose(actual, logits(model, tokens), rtol=0, atol=1e-4)
 
 
@@ -117,8 +117,8 @@ def test_to_native(tmp_path):
     (tmp_path / "meta").mkdir()
     save(tmp_path / "meta", in_metas_names(reference()), ranks=2, dtype=torch.bfloat16)
     conversion.convert(None, "native", tmp_path / "meta", tmp_path / "native")
-    expected = memory.load(meta.read(tmp_path / "meta"))
-    back = memory.load(conversion.open_source("native", tmp_path / "native"))
+    expected = native_names.load(meta.read(tmp_path / "meta"))
+    back = native_names.load(conversion.open_source("native", tmp_path / "native"))
     jax.tree.map(np.testing.assert_array_equal, back, expected)
 
 
@@ -192,4 +192,4 @@ def test_ranks_that_differ(tmp_path):
 def test_other_shapes_than_params_say(tmp_path):
     save(tmp_path, in_metas_names(reference()), multiple_of=256)
     with pytest.raises(InputError, match=r"w1.weight \(112, 32\) instead of \(256, 32\)"):
-        memory.load(meta.read(tmp_path))
+        native_names.load(meta.read(tmp_path))

@@ -6,7 +6,7 @@ import orbax.checkpoint as ocp
 import pytest
 from small_llama import CONFIG, init
 
-from commit_t5x.conversion import formats, memory, native, rules, stream
+from commit_t5x.conversion import formats, native, native_names, rules, stream
 from commit_t5x.engine import checkpoints, model_files
 from commit_t5x.errors import InputError
 from commit_t5x.model import llama
@@ -30,7 +30,7 @@ def test_reads_what_orbax_writes(scanned, tmp_path):
     source = native.read(tmp_path)
     assert source.name == str(tmp_path / "checkpoint_5")
     assert source.config == CONFIG
-    jax.tree.map(np.testing.assert_array_equal, memory.load(source), params)
+    jax.tree.map(np.testing.assert_array_equal, native_names.load(source), params)
 
 
 def test_orbax_reads_what_we_write(tmp_path):
@@ -47,12 +47,14 @@ def test_a_weight_larger_than_a_chunk(tmp_path):
     params = jax.device_get(init(llama.Llama(config)))
     checkpoints.save_params(tmp_path / "a", params, config, None)
     source = native.read(tmp_path / "a")
-    jax.tree.map(np.testing.assert_array_equal, memory.load(source), params)
+    jax.tree.map(np.testing.assert_array_equal, native_names.load(source), params)
     (tmp_path / "b").mkdir()
     shapes = rules.shapes(native.RULES, config)
     with native.write(tmp_path / "b", shapes, formats.Header(config)) as put:
         stream.copy(source, stream.plan(source, native.RULES), put, "float32")
-    jax.tree.map(np.testing.assert_array_equal, memory.load(native.read(tmp_path / "b")), params)
+    jax.tree.map(
+        np.testing.assert_array_equal, native_names.load(native.read(tmp_path / "b")), params
+    )
 
 
 def test_damaged_checkpoint(tmp_path):
@@ -61,5 +63,5 @@ def test_damaged_checkpoint(tmp_path):
     largest = max(state.rglob("d/*"), key=lambda path: path.stat().st_size)
     largest.write_bytes(largest.read_bytes()[:100])
     with pytest.raises(InputError, match="checkpoint_0.*(damaged|not a readable)") as caught:
-        memory.load(native.read(tmp_path))
+        native_names.load(native.read(tmp_path))
     assert "\n" not in str(caught.value)
