@@ -189,9 +189,9 @@ def measure_mixing(args, fidelity):
     import tensorflow as tf
 
     from commit_t5x.data import sources
-    from commit_t5x.mixing import mixer
+    from commit_t5x.mixing import graph_mixer, mixer
 
-    mix = mixer.make_mixer("en", args.language)
+    mix_batch = graph_mixer.GraphMixer(mixer.make_mixer("en", args.language))
     examples = itertools.cycle(list(sources.alpaca_examples("train")))
     examples = itertools.islice(examples, args.num_examples)
     texts = [text for example in examples for text in example.values()]
@@ -200,7 +200,7 @@ def measure_mixing(args, fidelity):
     ds = tf.data.Dataset.from_tensor_slices((texts, seeds)).batch(768).cache()
 
     def work():
-        for _ in ds.map(mix.mix_tf, num_parallel_calls=tf.data.AUTOTUNE):
+        for _ in ds.map(mix_batch, num_parallel_calls=tf.data.AUTOTUNE):
             pass
 
     return {"words_per_second": round(words / best(args, work))}

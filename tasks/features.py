@@ -2,7 +2,7 @@
 
 import seqio
 
-from commit_t5x.vocabularies.configured import ConfiguredVocabulary
+from commit_t5x.vocabularies.seqio_vocabulary import ConfiguredVocabulary
 
 # EOS is placed by the preprocessors, BOS by the feature converter.
 _TOKENS = seqio.Feature(ConfiguredVocabulary(), add_eos=False)

@@ -10,6 +10,7 @@ from tokenizers import decoders, models, normalizers, processors
 
 from commit_t5x.errors import InputError
 from commit_t5x.vocabularies import tokenizer_files
+from commit_t5x.vocabularies.hugging_face import HuggingFaceTokenizer
 
 _SPACE = "▁"  # SentencePiece writes a space as this character.
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 2, 3, 4  # piece types of its protocol buffer
@@ -38,11 +39,11 @@ def export(path: pathlib.Path, out_dir: pathlib.Path, max_length: int) -> dict[s
     """
     if path.suffix != ".json":
         return _export_sentencepiece(path, out_dir, max_length)
-    tokenizer = tokenizer_files.HuggingFaceTokenizer.read(path)
+    tokenizer = HuggingFaceTokenizer(path)
     for name, content in tokenizer_files.read(path).items():
         (out_dir / name).write_bytes(content)
     ids = {
-        "vocab_size": tokenizer.size,
+        "vocab_size": tokenizer.vocab_size,
         "bos_token_id": tokenizer.bos_id,
         "eos_token_id": tokenizer.eos_id,
     }

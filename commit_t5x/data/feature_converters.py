@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from commit_t5x.errors import InputError
 from commit_t5x.mixing import pointer_jumping
+from commit_t5x.vocabularies.tokenizer import Tokenizer
 
 Features = Mapping[str, tf.Tensor]
 
@@ -76,7 +77,7 @@ class DecoderFeatureConverter(seqio.FeatureConverter):
         use_custom_packing_ops: bool = False,
         *,
         packing: str = "segments",
-        vocabulary: seqio.Vocabulary = gin.REQUIRED,
+        vocabulary: Tokenizer = gin.REQUIRED,
     ):
         if packing not in _PACKINGS:
             raise InputError(f"packing {packing!r}: unknown; use one of {', '.join(_PACKINGS)}")

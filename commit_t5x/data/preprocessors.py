@@ -12,9 +12,10 @@ import gin
 import seqio
 import tensorflow as tf
 
-from commit_t5x.data import templates
+from commit_t5x.data import graph_templates, templates
 from commit_t5x.data.qa_prompts import qa_prompt
 from commit_t5x.errors import InputError
+from commit_t5x.mixing.graph_mixer import GraphMixer
 from commit_t5x.mixing.mixer import CodeMixer, check_ratio
 from commit_t5x.mixing.schedule import MixSchedule
 
@@ -71,12 +72,13 @@ def fill_prompt(
       that the example's `input` fills, which may be cut where the row is too short.
     """
     prompts = prompts()
-    mixer = mixer() if mixer else None
+    mixer = GraphMixer(mixer()) if mixer else None
     if response_ratio is not None:
         check_ratio("response_ratio", response_ratio)
 
     def fill(batch: Features, template: templates.Template) -> tuple[tf.Tensor, tf.Tensor]:
-        return template.render_tf(batch), template.slot_span_tf(batch, "input")
+        span = graph_templates.slot_span(template, batch, "input")
+        return graph_templates.render(template, batch), span
 
     def fill_batch(batch: Features) -> Features:
         fields = {name: batch[name] for name in _FIELDS}
@@ -101,7 +103,7 @@ def fill_prompt(
 
 def mix_documents(ds: tf.data.Dataset, *, mixer: Callable[[], CodeMixer]) -> tf.data.Dataset:
     """Code-mixes batches of `text`, for alignment; they also have what `number_epochs` adds."""
-    mixer = mixer()
+    mixer = GraphMixer(mixer())
     return _map(ds, lambda batch: _mix(mixer, batch, {"text": batch["text"]}))
 
 
@@ -257,7 +259,7 @@ def _map(ds: tf.data.Dataset, fn: Callable[[Features], Features]) -> tf.data.Dat
 
 
 def _mix(
-    mixer: CodeMixer,
+    mixer: GraphMixer,
     batch: Features,
     texts: Features,
     ratios: Mapping[str, float | None] = MappingProxyType({}),
@@ -276,5 +278,5 @@ def _mix(
         ratio = ratios.get(name)
         seeds.append(tf.stack(mixing_seeds(batch["epoch_seed"], batch["index"], field), axis=1))
         scaled.append(factor * (mixer.ratio if ratio is None else ratio))
-    mixed = mixer.mix_tf(*(tf.concat(a, axis=0) for a in (list(texts.values()), seeds, scaled)))
+    mixed = mixer(*(tf.concat(a, axis=0) for a in (list(texts.values()), seeds, scaled)))
     return dict(zip(texts, tf.split(mixed, len(texts)), strict=True))

@@ -11,7 +11,6 @@ import tomllib
 from collections.abc import Mapping
 
 import gin
-import tensorflow as tf
 
 from commit_t5x import resources
 from commit_t5x.errors import InputError
@@ -86,32 +85,6 @@ class Template:
                 spans.append((len(text), len(text) + len(values[segment.field]), segment.field))
                 text += values[segment.field]
         return Rendered(text, tuple(spans))
-
-    def render_tf(self, values: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Fills the slots for a batch: string [n] per field -> string [n]."""
-        return tf.strings.join(self._parts(values))
-
-    def slot_span_tf(self, values: Mapping[str, tf.Tensor], field: str) -> tf.Tensor:
-        """Returns where a field lies in the filled prompts, in bytes: int32 [n, 2]; 0, 0 if not.
-
-        Args:
-          values: as for `render_tf`.
-          field: a slot's field; the last such slot counts.
-        """
-        lengths = [tf.strings.length(part) for part in self._parts(values)]
-        start = end = tf.zeros_like(next(iter(values.values())), tf.int32)
-        position = start
-        for segment, length in zip(self.segments, lengths, strict=True):
-            if segment == Slot(field):
-                start, end = position, position + length
-            position += length
-        return tf.stack([start, end], axis=1)
-
-    def _parts(self, values: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
-        return [
-            tf.constant(s.text) if isinstance(s, Literal) else values[s.field]
-            for s in self.segments
-        ]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,36 +3,35 @@
 It does what `CodeMixer.mix` does in Python, to the byte; there the algorithm is easier to read.
 """
 
-from collections.abc import Mapping
-
 import tensorflow as tf
 
-from commit_t5x.mixing import counts, pointer_jumping, stateless_random
-from commit_t5x.mixing.lexicon import Lexicon
-from commit_t5x.mixing.segmenters import Segmenter
-
-ALWAYS = 2**32  # every 32-bit draw is below it
+from commit_t5x.mixing import counts, graph_random, graph_segmenters, pointer_jumping
+from commit_t5x.mixing.mixer import ALWAYS, CodeMixer
 
 
 class GraphMixer:
     """Mixes batches of texts inside a TensorFlow graph.
 
     Args:
-      lexicon: not empty.
-      segmenter: cuts the texts into words.
-      phrase_lengths: first word of a phrase -> number of words of the longest such phrase.
-      calibrated: as in `CodeMixer`.
+      mixer: says how.
+
+    Attributes:
+      ratio: the mixer's own.
+
+    Example:
+      >>> mix = GraphMixer(CodeMixer(Lexicon.from_pairs([("tea", "चाय")]), ratio=1.0))
+      >>> mix(tf.constant(["hot tea"]), tf.constant([[42, 0]], tf.int64)).numpy()[0].decode()
+      'hot चाय'
     """
 
-    def __init__(
-        self,
-        lexicon: Lexicon,
-        segmenter: Segmenter,
-        phrase_lengths: Mapping[str, int],
-        calibrated: bool,
-    ):
-        self._segmenter = segmenter
-        self._calibrated = calibrated
+    def __init__(self, mixer: CodeMixer):
+        self.ratio = mixer.ratio
+        self._segmenter = mixer.segmenter
+        self._calibrated = mixer.calibrated
+        self._empty = not mixer.lexicon  # TensorFlow's tables can't be
+        if self._empty:
+            return
+        lexicon, phrase_lengths = mixer.lexicon, mixer.phrase_lengths
         # Made outside of any graph, so that every graph that mixes shares one table.
         with tf.init_scope():
             words, translations = zip(*lexicon.items(), strict=True)
@@ -51,9 +50,27 @@ class GraphMixer:
             if phrase_lengths:
                 self._phrase_lengths = _table(phrase_lengths.keys(), phrase_lengths.values())
 
-    def __call__(self, texts: tf.Tensor, seeds: tf.Tensor, ratios: tf.Tensor) -> tf.Tensor:
-        """Mixes texts: string [n], int64 [n, 2], float64 [n] -> string [n]."""
-        pieces = self._segmenter.segment_tf(texts)
+    def __call__(
+        self, texts: tf.Tensor, seeds: tf.Tensor, ratios: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """Mixes a batch of UTF-8 texts.
+
+        Args:
+          texts: string [n].
+          seeds: int64 [n, 2].
+          ratios: float64 [n], in place of the mixer's own; or None.
+
+        Returns:
+          The mixed texts, string [n].
+
+        Raises:
+          InputError: see `graph_segmenters.segment`.
+        """
+        if self._empty:
+            return tf.identity(texts)
+        if ratios is None:
+            ratios = tf.fill(tf.shape(texts), tf.constant(self.ratio, tf.float64))
+        pieces = graph_segmenters.segment(self._segmenter, texts)
         flat, rows = pieces.flat_values, pieces.value_rowids()
         entries = self._entries.lookup(flat)
         starts = _words(tf.where(entries >= 0)[:, 0], pieces)
@@ -66,15 +83,15 @@ class GraphMixer:
         if self._calibrated:
             words, hits = _count_words(pieces), _sum_rows((ends - starts + 1) // 2, hit_rows, texts)
             thresholds = tf.minimum(thresholds * words // tf.maximum(hits, 1), ALWAYS)
-        streams = tf.gather(stateless_random.key_tf(seeds), hit_rows)
+        streams = tf.gather(graph_random.key(seeds), hit_rows)
         counters = 2 * _rank_in_row(hit_rows)
-        replace = stateless_random.bits_tf(streams, counters) < tf.gather(thresholds, hit_rows)
+        replace = graph_random.bits(streams, counters) < tf.gather(thresholds, hit_rows)
 
         starts, ends, entries = (a[replace] for a in (starts, ends, entries))
         if counter := counts.current():
             words = tf.math.count_nonzero(_are_words(pieces))
             counter.add_tf(words, tf.reduce_sum((ends - starts + 1) // 2))
-        draws = stateless_random.bits_tf(streams[replace], counters[replace] + 1)
+        draws = graph_random.bits(streams[replace], counters[replace] + 1)
         after = tf.searchsorted(self._shares, entries * ALWAYS + draws, "right", tf.int64)
         targets = tf.gather(self._translations, after - 1)
         if self._segmenter.words_touch:

@@ -1,25 +1,24 @@
 """CodeMixer: replaces words of a text by dictionary translations (COMMIT).
 
-One stateless algorithm with two faces that agree to the byte: plain Python (`mix`), the readable
-truth, and TensorFlow (`mix_tf`), which mixes a batch inside a tf.data graph.
+One stateless algorithm with two faces that agree to the byte: plain Python, here, the readable
+truth; and TensorFlow, `graph_mixer`, which mixes a batch inside a tf.data graph.
 """
 
 import dataclasses
-import functools
 import itertools
 import types
 from collections.abc import Iterator, Mapping, Sequence
 
 import gin
-import tensorflow as tf
 
 from commit_t5x.errors import InputError
 from commit_t5x.mixing import stateless_random
-from commit_t5x.mixing.graph_mixer import ALWAYS, GraphMixer
 from commit_t5x.mixing.lexicon import Lexicon, load_dictionary
 from commit_t5x.mixing.segmenters import Segmenter, SpaceSegmenter, get_segmenter
 from commit_t5x.mixing.suffixes import SUFFIXES
 from commit_t5x.mixing.word_alignment import load_alignment_pairs
+
+ALWAYS = 2**32  # every 32-bit draw is below it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +74,9 @@ class CodeMixer:
       calibrated: `ratio` is the share of all words to replace, rather than of hits: hits are
         replaced as much more often as the text has words that are none.
 
+    Attributes:
+      phrase_lengths: first word -> number of words of the longest phrase that begins with it.
+
     Raises:
       InputError: `ratio` is not between 0 and 1.
 
@@ -98,8 +100,7 @@ class CodeMixer:
         self.ratio = ratio
         self.segmenter = segmenter or SpaceSegmenter()
         self.calibrated = calibrated
-        # First word -> number of words in the longest phrase that begins with it.
-        self._phrase_lengths = self._measure_phrases() if phrases else {}
+        self.phrase_lengths = self._measure_phrases() if phrases else {}
 
     def mix(self, text: str, seed: tuple[int, int], ratio: float | None = None) -> str:
         """Returns the mixed text; the same seed gives the same text everywhere.
@@ -154,7 +155,7 @@ class CodeMixer:
         """Yields the places of the pieces that make up each hit, from left to right."""
         place = 0
         while place < len(pieces):
-            for words in range(self._phrase_lengths.get(pieces[place], 1), 0, -1):
+            for words in range(self.phrase_lengths.get(pieces[place], 1), 0, -1):
                 span = range(place, place + 2 * words - 1)
                 if (
                     span.stop <= len(pieces)
@@ -173,29 +174,6 @@ class CodeMixer:
             if len(pieces) > 1 and all(pieces[::2]):
                 lengths[pieces[0]] = max(lengths.get(pieces[0], 1), (len(pieces) + 1) // 2)
         return lengths
-
-    def mix_tf(
-        self, texts: tf.Tensor, seeds: tf.Tensor, ratios: tf.Tensor | None = None
-    ) -> tf.Tensor:
-        """Mixes a batch of UTF-8 texts.
-
-        Args:
-          texts: string [n].
-          seeds: int64 [n, 2].
-          ratios: float64 [n], in place of the mixer's own; or None.
-
-        Returns:
-          The mixed texts, string [n].
-        """
-        if not self.lexicon:
-            return tf.identity(texts)  # TensorFlow's tables can't be empty
-        if ratios is None:
-            ratios = tf.fill(tf.shape(texts), tf.constant(self.ratio, tf.float64))
-        return self._graph_mixer(texts, seeds, ratios)
-
-    @functools.cached_property
-    def _graph_mixer(self) -> GraphMixer:
-        return GraphMixer(self.lexicon, self.segmenter, self._phrase_lengths, self.calibrated)
 
 
 @gin.configurable

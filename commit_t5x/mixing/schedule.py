@@ -8,7 +8,7 @@ import seqio
 import tensorflow as tf
 
 from commit_t5x.errors import InputError
-from commit_t5x.mixing import stateless_random
+from commit_t5x.mixing import graph_random
 
 Features = Mapping[str, tf.Tensor]
 
@@ -27,7 +27,7 @@ def number_epochs(ds: tf.data.Dataset) -> tf.data.Dataset:
     # One element, from SeqIO's own seed manager, as its stochastic preprocessors get theirs.
     draw = seqio.map_over_dataset(lambda _, seed: seed, num_seeds=1)
     first, second = tf.unstack(draw(tf.data.Dataset.from_tensors(0)).get_single_element())
-    base = tf.bitcast(stateless_random.key_tf(tf.stack([[first, second]])), tf.int64)
+    base = tf.bitcast(graph_random.key(tf.stack([[first, second]])), tf.int64)
 
     def number(state, batch):
         first_index, epoch, position = state
@@ -38,7 +38,7 @@ def number_epochs(ds: tf.data.Dataset) -> tf.data.Dataset:
         begun = tf.cumsum(tf.cast(index == first_index, tf.int64)) - tf.cast(is_first, tf.int64)
         epochs = epoch + begun
         positions = position + tf.range(tf.size(index, tf.int64))
-        seeds = stateless_random.key_tf(tf.stack([tf.repeat(base, tf.size(epochs)), epochs], 1))
+        seeds = graph_random.key(tf.stack([tf.repeat(base, tf.size(epochs)), epochs], 1))
         numbers = {"epoch_seed": tf.bitcast(seeds, tf.int64), "position": positions}
         return (first_index, epochs[-1], positions[-1] + 1), {**batch, **numbers}
 

@@ -2,8 +2,8 @@
 
 A segmenter cuts a text into pieces that, put together, are the text again. Pieces 0, 2, 4, ... are
 words (or empty); pieces 1, 3, 5, ... are what stands between them and is never looked up: white
-space and the punctuation around words. `segment` is the readable truth in Python; `segment_tf` does
-the same to a batch inside a TensorFlow graph.
+space and the punctuation around words. `graph_segmenters` does the same to a batch inside a
+TensorFlow graph.
 """
 
 import abc
@@ -12,9 +12,6 @@ import re
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-
-import numpy as np
-import tensorflow as tf
 
 from commit_t5x.errors import InputError
 
@@ -27,10 +24,6 @@ _SPACES = (
 
 # Marks that set the direction of writing, and stick to words without being part of them.
 _DIRECTION_MARKS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-
-# Marks the cuts in TensorFlow: no UTF-8 text holds the byte FF. (tensorflow_text.regex_split would
-# drop what follows a NUL.)
-_CUT = b"\xff"
 
 
 class Segmenter(abc.ABC):
@@ -46,31 +39,21 @@ class Segmenter(abc.ABC):
     def segment(self, text: str) -> list[str]:
         """Returns the pieces of a text, an odd number of them."""
 
-    def segment_tf(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        """The same for string [n]: ragged string [n, (pieces)]."""
-        return tf.strings.split(self.mark_tf(texts), _CUT)
-
-    def mark_tf(self, texts: tf.Tensor) -> tf.Tensor:
-        """Returns the texts, string [n], with the byte FF between two pieces."""
-
-        def mark(batch: np.ndarray) -> np.ndarray:
-            pieces = (self.segment(text.decode("utf-8", "surrogateescape")) for text in batch)
-            marked = ("\udcff".join(row).encode("utf-8", "surrogateescape") for row in pieces)
-            return np.array(list(marked), object)
-
-        # In Python, for what has no form in TensorFlow's string operations.
-        return tf.ensure_shape(tf.numpy_function(mark, [texts], tf.string), [None])
-
 
 class _ChunkSegmenter(Segmenter):
-    """Cuts a text into chunks, and takes white space and punctuation off their ends."""
+    """Cuts a text into chunks, and takes white space and punctuation off their ends.
 
-    _spaces = _SPACES
-    _marks = _DIRECTION_MARKS
+    Attributes:
+      spaces: the characters that count as white space.
+      marks: the characters that stick to words without being part of them.
+    """
+
+    spaces = _SPACES
+    marks = _DIRECTION_MARKS
 
     @property
     def _edges(self) -> str:
-        return edge_characters() + self._marks + self._spaces
+        return edge_characters() + self.marks + self.spaces
 
     @abc.abstractmethod
     def _chunks(self, text: str) -> Iterable[str]:
@@ -97,19 +80,11 @@ class SpaceSegmenter(_ChunkSegmenter):
     """
 
     words_touch = False
-    _spaces = " "
-    _marks = ""
+    spaces = " "
+    marks = ""
 
     def _chunks(self, text: str) -> Iterable[str]:
-        return re.findall(f"[{self._spaces}]+|[^{self._spaces}]+", text)
-
-    def mark_tf(self, texts: tf.Tensor) -> tf.Tensor:
-        spaces = _as_ranges(self._spaces)
-        edges = _as_ranges(edge_characters() + self._marks)
-        # A run of punctuation and spaces is a gap if it holds a space or touches an end of the
-        # text; else (as in "don't") it is part of a word.
-        gaps = f"[{edges}]*[{spaces}][{edges}{spaces}]*|^[{edges}]+|[{edges}]+$"
-        return tf.strings.regex_replace(texts, gaps, _CUT + rb"\0" + _CUT)
+        return re.findall(f"[{self.spaces}]+|[^{self.spaces}]+", text)
 
 
 class WhitespaceSegmenter(SpaceSegmenter):
@@ -120,8 +95,8 @@ class WhitespaceSegmenter(SpaceSegmenter):
       ['', '(', 'a', ' ', 'b', '\\n', 'c', ')', '']
     """
 
-    _spaces = _ChunkSegmenter._spaces
-    _marks = _ChunkSegmenter._marks
+    spaces = _ChunkSegmenter.spaces
+    marks = _ChunkSegmenter.marks
 
 
 class LongestMatchSegmenter(_ChunkSegmenter):
@@ -195,7 +170,8 @@ class ProtectingSegmenter(Segmenter):
 
     Args:
       segmenter: cuts what lies between.
-      pattern: a regular expression that Python's `re` (with its flag ASCII) and RE2 read alike.
+      pattern: a regular expression that Python's `re` (with its flag ASCII) and, for mixing in a
+        graph, RE2 read alike.
 
     Example:
       >>> ProtectingSegmenter(SpaceSegmenter(), "`[^`]*`").segment("use `for i` for it")
@@ -203,32 +179,18 @@ class ProtectingSegmenter(Segmenter):
     """
 
     def __init__(self, segmenter: Segmenter, pattern: str):
-        self._segmenter = segmenter
-        self._pattern = pattern
+        self.segmenter = segmenter
+        self.pattern = pattern
         self.words_touch = segmenter.words_touch
 
     def segment(self, text: str) -> list[str]:
         pieces, start = [], 0
         # Empty words around a protected span keep phrases of several words from reaching across.
-        for match in re.finditer(self._pattern, text, re.ASCII):
-            pieces += self._segmenter.segment(text[start : match.start()])
+        for match in re.finditer(self.pattern, text, re.ASCII):
+            pieces += self.segmenter.segment(text[start : match.start()])
             pieces += ["", "", match[0], "", ""]
             start = match.end()
-        return pieces + self._segmenter.segment(text[start:])
-
-    def mark_tf(self, texts: tf.Tensor) -> tf.Tensor:
-        spans = tf.strings.regex_replace(texts, self._pattern, _CUT + rb"\0" + _CUT)
-        parts = tf.strings.split(spans, _CUT)
-        flat = parts.flat_values
-        places = tf.range(tf.size(flat, tf.int64)) - tf.gather(
-            parts.row_starts(), parts.value_rowids()
-        )
-        between = tf.where(places % 2 == 0)
-        marked = self._segmenter.mark_tf(tf.gather_nd(flat, between))
-        flat = tf.tensor_scatter_nd_update(flat, between, marked)
-        # By hand, as reduce_join leaves the separator out after an empty string.
-        flat = tf.strings.join([tf.where(places == 0, b"", 3 * _CUT), flat])
-        return tf.strings.reduce_join(parts.with_flat_values(flat), axis=-1)
+        return pieces + self.segmenter.segment(text[start:])
 
 
 # What `protected` can name.
@@ -297,29 +259,15 @@ def edge_characters() -> str:
     return "".join(filter(is_edge, map(chr, range(sys.maxunicode + 1))))
 
 
-def _as_ranges(characters: str) -> str:
-    """Returns characters as the inside of a class for RE2."""
-    # In ranges, as RE2's own Unicode tables may be of another version.
-    ranges = []
-    for code in sorted(map(ord, characters)):
-        if ranges and code == ranges[-1][1] + 1:
-            ranges[-1][1] = code
-        else:
-            ranges.append([code, code])
-    return "".join(rf"\x{{{first:x}}}-\x{{{last:x}}}" for first, last in ranges)
-
-
 def _protected_pattern(protected: Sequence[str]) -> str:
     for name in protected:
         pattern = PROTECTED.get(name, name)
         try:
             empty = re.compile(pattern, re.ASCII).match("")
-            tf.strings.regex_replace("", pattern, "")
-        except (re.error, tf.errors.InvalidArgumentError) as error:
-            problem = str(error).partition("\n")[0]
+        except re.error as error:
             raise InputError(
                 f"protected {name!r}: neither one of {', '.join(PROTECTED)} nor a regular "
-                f"expression ({problem})"
+                f"expression ({error})"
             ) from error
         if empty:
             raise InputError(f"protected {name!r}: also matches no character; use + for *")

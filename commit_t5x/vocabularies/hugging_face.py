@@ -1,122 +1,82 @@
-"""Hugging Face's `tokenizer.json` as seqio vocabularies, with the place of each token."""
+"""Hugging Face's `tokenizer.json`, and what the files beside it say of BOS and EOS."""
 
+import hashlib
 import itertools
+import json
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import seqio
-import tensorflow as tf
+import tokenizers
 
-from commit_t5x.vocabularies.tokenizer_files import HuggingFaceTokenizer
+from commit_t5x import disk
+from commit_t5x.errors import InputError
+from commit_t5x.vocabularies.tokenizer import Tokenizer
+
+CONFIG = "tokenizer_config.json"
+_MAP = "special_tokens_map.json"
+_MODEL_CONFIGS = ("generation_config.json", "config.json")
+_CHAT_TEMPLATE = "chat_template.jinja"
+# What BOS and EOS are called where no file beside the tokenizer says.
+_WELL_KNOWN = {
+    "bos": ("<|begin_of_text|>", "<s>", "<|endoftext|>"),
+    "eos": ("<|end_of_text|>", "</s>", "<|endoftext|>"),
+}
 
 
-class HuggingFaceVocabulary(seqio.Vocabulary):
+class HuggingFaceTokenizer(Tokenizer):
     """A `tokenizer.json`: byte-level BPE (LLaMA 3, SmolLM2), or a converted SentencePiece model.
 
-    Neither BOS nor EOS is ever added, and text that looks like a special token is text: a user's
-    "<|endoftext|>" becomes the tokens that spell it.
-
-    SeqIO pads with 0, so `pad_id` is 0 whatever token that is ("!" in LLaMA 3). Loss weights and
-    segment ids tell padding from text, never the id.
+    A user's "<|endoftext|>" becomes the tokens that spell it.
 
     Args:
-      path: the `tokenizer.json`; tokenizer_config.json and the like beside it name BOS and EOS.
+      path: the tokenizer.json. BOS and EOS are what tokenizer_config.json, special_tokens_map.json,
+        generation_config.json or config.json beside it says, in this order; else the tokens usually
+        called so.
+
+    Attributes:
+      backend: encodes plain text.
+      pad_id: None where nothing names it. Here nothing depends on it.
 
     Raises:
-      InputError: see `HuggingFaceTokenizer.read`.
+      InputError: it is none, or nothing says which tokens are BOS and EOS.
 
     Example:
-      >>> vocabulary = HuggingFaceVocabulary("SmolLM2-135M/tokenizer.json")
-      >>> vocabulary.decode(vocabulary.encode("two cups of tea"))
+      >>> tokenizer = HuggingFaceTokenizer("SmolLM2-135M/tokenizer.json")
+      >>> tokenizer.decode(tokenizer.encode("two cups of tea"))
       'two cups of tea'
     """
 
     def __init__(self, path: str | pathlib.Path):
-        super().__init__()
-        self._tokenizer = HuggingFaceTokenizer.read(path)
-        self._size = self._tokenizer.size
+        self.path = path = pathlib.Path(path)
+        content = path.read_bytes()
+        try:
+            model = json.loads(content)["model"]
+            self.backend = backend = tokenizers.Tokenizer.from_buffer(content)
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path}: not a tokenizer.json; set TOKENIZER to one") from error
+        backend.no_truncation()
+        backend.no_padding()
+        backend.post_processor = None  # it would add BOS, and take spaces out of the offsets
+        backend.encode_special_tokens = True
+        self.bos_id, self.eos_id = (_required_id(path, backend, name) for name in _WELL_KNOWN)
+        self.unk_id = model.get("unk_id")
+        if self.unk_id is None and model.get("unk_token") is not None:
+            self.unk_id = backend.token_to_id(model["unk_token"])
+        self.pad_id = _named_id(path, backend, "pad")
+        self.vocab_size = max(backend.get_vocab(with_added_tokens=True).values()) + 1
+        self.digest = hashlib.sha256(content + f"{self.bos_id} {self.eos_id}".encode()).hexdigest()
 
-    @property
-    def path(self) -> pathlib.Path:
-        """The file, which checkpoints and exports carry along."""
-        return self._tokenizer.path
+    def encode(self, text: str) -> list[int]:
+        return self.backend.encode(text, add_special_tokens=False).ids
 
-    @property
-    def bos_id(self) -> int:
-        return self._tokenizer.bos_id
+    def _decode(self, ids: list[int]) -> str:
+        return self.backend.decode(ids, skip_special_tokens=True)
 
-    @property
-    def eos_id(self) -> int:
-        return self._tokenizer.eos_id
-
-    @property
-    def unk_id(self) -> int | None:
-        return self._tokenizer.unk_id
-
-    @property
-    def _base_vocab_size(self) -> int:
-        return self._size
-
-    def _encode(self, s: str) -> Sequence[int]:
-        return self._tokenizer.backend.encode(s, add_special_tokens=False).ids
-
-    def _decode(self, ids: Iterable[int]) -> str:
-        return self._tokenizer.backend.decode([int(i) for i in ids], skip_special_tokens=True)
-
-    def _encode_tf(self, s: tf.Tensor) -> tf.Tensor:
-        if s.shape.rank == 0:
-            return self.encode_with_offsets_tf(s[tf.newaxis])[0].flat_values
-        return self.encode_with_offsets_tf(s)[0]
-
-    def decode_tf(self, ids: tf.Tensor | tf.RaggedTensor) -> tf.Tensor:
-        """Returns the text of ids [tokens], or the texts of [n, tokens], up to the first EOS.
-
-        Overrides SeqIO's, which puts tokens of id 0 after EOS: here they may be text.
-        """
-        return self._decode_tf(ids)
-
-    def _decode_tf(self, ids: tf.Tensor | tf.RaggedTensor) -> tf.Tensor:
-        if ids.shape.rank == 1:
-            return self._decode_tf(ids[tf.newaxis])[0]
-        rows = ids if isinstance(ids, tf.RaggedTensor) else tf.RaggedTensor.from_tensor(ids)
-        texts = tf.numpy_function(
-            self._decode_batch, [rows.flat_values, rows.row_splits], tf.string, stateful=False
-        )
-        texts.set_shape([ids.shape[0]])
-        return texts
-
-    def _decode_batch(self, ids: np.ndarray, splits: np.ndarray) -> np.ndarray:
-        rows = np.split(ids, splits[1:-1]) if len(splits) > 1 else []
-        return np.array([self.decode(row.tolist()).encode() for row in rows], object)
-
-    def encode_with_offsets_tf(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
-        """Tokenizes a batch and says where each token begins.
-
-        Args:
-          texts: string [n], UTF-8.
-
-        Returns:
-          ids: int32 ragged [n, (tokens)], without bos and eos.
-          starts: int64 ragged [n, (tokens)], the byte of the text at which each token begins. A
-            token that begins inside a character has the place where the character begins.
-        """
-        texts = tf.convert_to_tensor(texts)
-        ids, starts, lengths = tf.numpy_function(
-            self._encode_batch, [texts], (tf.int32, tf.int64, tf.int64), stateful=False
-        )
-        for tensor, shape in ((ids, [None]), (starts, [None]), (lengths, texts.shape)):
-            tensor.set_shape(shape)
-        ids, starts = (
-            tf.RaggedTensor.from_row_lengths(values, lengths, validate=False)
-            for values in (ids, starts)
-        )
-        return ids, starts
-
-    def _encode_batch(self, texts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Returns ids and starts of all texts, one after another, and the tokens of each."""
+    def encode_batch(self, texts: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         decoded = [text.decode() for text in texts]
-        encodings = self._tokenizer.backend.encode_batch(decoded, add_special_tokens=False)
+        encodings = self.backend.encode_batch(decoded, add_special_tokens=False)
         lengths = np.array([len(encoding) for encoding in encodings], np.int64)
         ids = np.fromiter(itertools.chain(*(e.ids for e in encodings)), np.int32)
         # In characters of each text; then in characters and in bytes of all of them.
@@ -127,18 +87,52 @@ class HuggingFaceVocabulary(seqio.Vocabulary):
         starts = np.flatnonzero((buffer & 0xC0) != 0x80)[starts]  # first bytes of characters
         return ids, starts - _begins(texts)[rows], lengths
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, HuggingFaceVocabulary):
-            return False
-        return self._tokenizer.digest == other._tokenizer.digest
-
-    def __hash__(self) -> int:
-        return hash(self._tokenizer.digest)
-
-    def __reduce__(self):
-        return HuggingFaceVocabulary, (self.path,)
+    def config(self) -> dict[str, Any]:
+        """Returns a tokenizer_config.json that needs no other file to name BOS and EOS."""
+        config = _read_json(self.path.with_name(CONFIG))
+        config.setdefault("tokenizer_class", "PreTrainedTokenizerFast")
+        for name, id_ in (("bos_token", self.bos_id), ("eos_token", self.eos_id)):
+            if config.get(name) is None:
+                config[name] = self.backend.id_to_token(id_)
+        template = self.path.with_name(_CHAT_TEMPLATE)
+        if template.is_file():
+            config.setdefault("chat_template", template.read_text(encoding="utf-8"))
+        return config
 
 
 def _begins(texts: Sequence) -> np.ndarray:
     """Returns where each text begins in all of them joined."""
     return np.cumsum([0, *map(len, texts)], dtype=np.int64)[:-1]
+
+
+def _required_id(path: pathlib.Path, backend: tokenizers.Tokenizer, name: str) -> int:
+    """Returns the id of "bos" or "eos"."""
+    usual = (backend.token_to_id(token) for token in _WELL_KNOWN[name])
+    for id_ in (_named_id(path, backend, name), *usual):
+        if id_ is not None:
+            return id_
+    raise InputError(
+        f"{path}: nothing says which token is {name}; put a {CONFIG} with a {name}_token beside it"
+    )
+
+
+def _named_id(path: pathlib.Path, backend: tokenizers.Tokenizer, name: str) -> int | None:
+    """Returns the id of a special token as the files beside a tokenizer give it."""
+    for file in (path.with_name(CONFIG), path.with_name(_MAP)):
+        token = _read_json(file).get(f"{name}_token")
+        # Written as text, or with its properties.
+        token = token.get("content") if isinstance(token, Mapping) else token
+        if token is not None:
+            if (id_ := backend.token_to_id(token)) is None:
+                raise InputError(f"{file}: {name}_token {token!r} is not in {path.name}; mend it")
+            return id_
+    for file in (path.with_name(config) for config in _MODEL_CONFIGS):
+        id_ = _read_json(file).get(f"{name}_token_id")
+        if id_ is not None:
+            return id_[0] if isinstance(id_, list) else id_
+    return None
+
+
+def _read_json(path: pathlib.Path) -> dict[str, Any]:
+    """Returns what the file holds, nothing if there is no such file."""
+    return disk.read_json(path) if path.is_file() else {}

@@ -1,55 +1,77 @@
-"""SentencePiece models as seqio vocabularies, with the place of each token in the text."""
+"""SentencePiece models, by the library's own reader."""
 
 import array
 import functools
+import hashlib
 import pathlib
 import re
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
-import seqio
-import tensorflow as tf
 from sentencepiece import SentencePieceProcessor, sentencepiece_model_pb2
 
-_SPACE = "\u2581"  # SentencePiece's sign for a space
+from commit_t5x.errors import InputError
+from commit_t5x.vocabularies.tokenizer import Tokenizer
+
+SPACE = "\u2581"  # SentencePiece's sign for a space
 
 # Words whose tokens are kept, some 300 bytes each, and the longest of them in bytes.
 _MAX_KNOWN_WORDS = 200_000
 _LONGEST_KNOWN_WORD = 60
+_TOKEN_BYTES = 8
 
 
-class SentencePieceVocabulary(seqio.SentencePieceVocabulary):
+class SentencePieceTokenizer(Tokenizer):
     """A LLaMA-style SentencePiece model: unk 0 (also the padding), bos 1, eos 2.
 
+    Args:
+      path: the .model file.
+
+    Raises:
+      InputError: it is none, or defines no bos or eos.
+
     Example:
-      >>> vocabulary = SentencePieceVocabulary("tokenizer.model")
-      >>> vocabulary.bos_id, vocabulary.eos_id, vocabulary.pad_id
+      >>> tokenizer = SentencePieceTokenizer("tokenizer.model")
+      >>> tokenizer.bos_id, tokenizer.eos_id, tokenizer.unk_id
       (1, 2, 0)
     """
 
-    @property
-    def path(self) -> pathlib.Path:
-        """The model's file, which checkpoints and exports carry along."""
-        return pathlib.Path(self.sentencepiece_model_file)
+    def __init__(self, path: str | pathlib.Path):
+        self.path = pathlib.Path(path)
+        content = self.path.read_bytes()
+        self._processor = SentencePieceProcessor()
+        try:
+            self._processor.LoadFromSerializedProto(content)
+        except RuntimeError as error:
+            raise InputError(
+                f"{path}: not a SentencePiece model; set TOKENIZER to one, or to a tokenizer.json"
+            ) from error
+        self.bos_id, self.eos_id = self._processor.bos_id(), self._processor.eos_id()
+        self.unk_id = self._processor.unk_id()
+        if min(self.bos_id, self.eos_id) < 0:
+            raise InputError(
+                f"{path}: the model defines no bos or eos id; use one trained with both"
+            )
+        self.vocab_size = self._processor.vocab_size()
+        self.digest = hashlib.sha256(content).hexdigest()
+        self._encode_known_word = functools.lru_cache(_MAX_KNOWN_WORDS)(self._encode_word)
 
-    def encode_with_offsets_tf(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
-        """Tokenizes a batch and says where each token begins.
+    def encode(self, text: str) -> list[int]:
+        return self._processor.encode(text)
 
-        Args:
-          texts: string [n], UTF-8.
+    def _decode(self, ids: list[int]) -> str:
+        # The network may have more rows than there are pieces.
+        return self._processor.decode_ids([i if i < self.vocab_size else self.unk_id for i in ids])
 
-        Returns:
-          ids: int32 ragged [n, (tokens)], without bos and eos.
-          starts: int64 ragged [n, (tokens)], the byte of the text at which each token begins. The
-            byte tokens of one character all begin where it begins.
-        """
-        if self._words_are_independent:
-            return self._encode_words_tf(texts)
-        ids, starts, _ = self.tf_tokenizer.tokenize_with_offsets(texts)
-        return ids, starts
+    def encode_batch(self, texts: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        encoded = [self._processor.encode(text, out_type="offset_mapping") for text in texts]
+        ids = [id_ for row in encoded for id_ in row["ids"]]
+        starts = [start for row in encoded for start, _ in row["offsets"]]
+        lengths = [len(row["ids"]) for row in encoded]
+        return np.array(ids, np.int32), np.array(starts, np.int64), np.array(lengths, np.int64)
 
     @functools.cached_property
-    def _words_are_independent(self) -> bool:
+    def words_are_independent(self) -> bool:
         """Whether tokens never depend on what stands before the space before them.
 
         That is so for LLaMA's kind of model: byte-pair encoding without normalisation, in which no
@@ -64,39 +86,18 @@ class SentencePieceVocabulary(seqio.SentencePieceVocabulary):
             and normalizer.escape_whitespaces
             and not normalizer.remove_extra_whitespaces
             and not normalizer.precompiled_charsmap
-            and not any(re.search(f"[^{_SPACE}]{_SPACE}", piece.piece) for piece in model.pieces)
+            and not any(re.search(f"[^{SPACE}]{SPACE}", piece.piece) for piece in model.pieces)
         )
 
-    def _encode_words_tf(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
-        """`encode_with_offsets_tf` by way of words, most of which have been met before."""
-        # SentencePiece puts a space before a text. Words are cut off before their spaces. The run
-        # ahead of the first word, which is empty but for a text of spaces, has no tokens or is one.
-        spaced = tf.strings.join([" ", texts])
-        cut = tf.strings.regex_replace(spaced, f"[ {_SPACE}]+[^ {_SPACE}]", b"\xff\\0")
-        words = tf.strings.split(cut, b"\xff")
-        distinct, which = tf.unique(words.flat_values, tf.int64)
-        widths = tf.strings.length(words.flat_values)
-        ids, starts, splits = (
-            tf.ensure_shape(output, [None])
-            for output in tf.numpy_function(
-                self._encode_words,
-                [distinct, which, widths, words.row_splits],
-                [tf.int32, tf.int64, tf.int64],
-                stateful=False,
-            )
-        )
-        return (
-            tf.RaggedTensor.from_row_splits(ids, splits, validate=False),
-            tf.RaggedTensor.from_row_splits(starts, splits, validate=False),
-        )
-
-    def _encode_words(
+    def encode_words(
         self, distinct: np.ndarray, which: np.ndarray, widths: np.ndarray, splits: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Tokenizes texts that are given as words.
+        """Tokenizes texts that are given as words, most of which have been met before.
+
+        Only where `words_are_independent`.
 
         Args:
-          distinct: bytes [distinct words].
+          distinct: bytes [distinct words], each with the space before it.
           which: int64 [words], the distinct word that each word is.
           widths: int32 [words], bytes of each word.
           splits: int64 [n + 1], where the words of each text begin, and the number of all.
@@ -106,8 +107,9 @@ class SentencePieceVocabulary(seqio.SentencePieceVocabulary):
           starts: int64 [tokens], the byte of its text at which each begins.
           splits: int64 [n + 1], where the tokens of each text begin, and the number of all.
         """
-        encode = _word_encoder(self.tokenizer)
-        rows = [encode(word) for word in distinct.tolist()]
+        known, anew = self._encode_known_word, self._encode_word
+        words = distinct.tolist()
+        rows = [(known if len(word) <= _LONGEST_KNOWN_WORD else anew)(word) for word in words]
         counts = np.fromiter(map(len, rows), np.int64, len(rows)) // _TOKEN_BYTES
         firsts = (np.cumsum(counts) - counts)[which]
         counts = counts[which]
@@ -120,27 +122,18 @@ class SentencePieceVocabulary(seqio.SentencePieceVocabulary):
         starts = (tokens >> 32) + np.repeat(begins, counts)
         return tokens.astype(np.int32), np.maximum(starts, 0), ends[splits]
 
+    def _encode_word(self, word: bytes) -> bytes:
+        """Returns a word's tokens as the bytes of an int64 array.
 
-_TOKEN_BYTES = 8
-
-
-@functools.lru_cache(maxsize=4)
-def _word_encoder(tokenizer: SentencePieceProcessor) -> Callable[[bytes], bytes]:
-    """Returns a function from a word to its tokens, as the bytes of an int64 array.
-
-    The high half of each is the byte of the word at which the token begins, the low half its id.
-    """
-
-    def encode(word: bytes) -> bytes:
+        The high half of each is the byte of the word at which the token begins, the low half its
+        id.
+        """
         # Without its first space, as SentencePiece puts one there.
         bare = word.removeprefix(b" ")
         if bare == word:
-            bare = word.removeprefix(_SPACE.encode())
-        encoded = tokenizer.encode(bare, out_type="offset_mapping")
+            bare = word.removeprefix(SPACE.encode())
+        encoded = self._processor.encode(bare, out_type="offset_mapping")
         starts = [begin + len(word) - len(bare) for begin, _ in encoded["offsets"]]
         starts[:1] = [0] * len(starts[:1])  # the first token begins at the space
         pairs = zip(starts, encoded["ids"], strict=True)
         return array.array("q", [start << 32 | id_ for start, id_ in pairs]).tobytes()
-
-    keep = functools.lru_cache(_MAX_KNOWN_WORDS)(encode)
-    return lambda word: (keep if len(word) <= _LONGEST_KNOWN_WORD else encode)(word)

@@ -12,7 +12,7 @@ from tokenizer_texts import TEXTS, random_texts, sample_texts
 from commit_t5x import conversion, resources
 from commit_t5x.conversion import gguf
 from commit_t5x.vocabularies import configured
-from commit_t5x.vocabularies.tokenizer_files import HuggingFaceTokenizer
+from commit_t5x.vocabularies.hugging_face import HuggingFaceTokenizer
 
 SAMPLE_MODEL = resources.path("samples") / "tokenizer.model"
 
@@ -36,8 +36,12 @@ def test_byte_level_tokens_are_the_originals(name, cut, tmp_path):
     original = getattr(byte_level, name)(tmp_path / "original")
     path = imported(tmp_path, gguf_files.byte_level(original, cut))
     assert path.name == "tokenizer.json"
-    theirs, ours = HuggingFaceTokenizer.read(original), HuggingFaceTokenizer.read(path)
-    assert (ours.bos_id, ours.eos_id, ours.size) == (theirs.bos_id, theirs.eos_id, theirs.size)
+    theirs, ours = HuggingFaceTokenizer(original), HuggingFaceTokenizer(path)
+    assert (ours.bos_id, ours.eos_id, ours.vocab_size) == (
+        theirs.bos_id,
+        theirs.eos_id,
+        theirs.vocab_size,
+    )
     for text in texts():
         ids = theirs.backend.encode(text).ids
         assert ours.backend.encode(text).ids == ids
@@ -69,8 +73,8 @@ def test_sentencepiece_tokens_are_the_originals(tmp_path):
 
 def test_a_file_travels_to_native_and_to_hugging_face(tmp_path):
     original = byte_level.llama3(tmp_path / "original")
-    theirs = HuggingFaceTokenizer.read(original)
-    model = make(num_hidden_layers=1, vocab_size=theirs.size)
+    theirs = HuggingFaceTokenizer(original)
+    model = make(num_hidden_layers=1, vocab_size=theirs.vocab_size)
     add = gguf_files.byte_level(original, "llama-bpe")
     path = gguf_files.write(tmp_path / "model.gguf", model, tokenizer=add)
     conversion.convert("gguf", "native", path, tmp_path / "native")

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from commit_t5x.data.feature_converters import DecoderFeatureConverter
 from commit_t5x.model.llama import Llama
-from commit_t5x.vocabularies.configured import ConfiguredVocabulary
+from commit_t5x.vocabularies.seqio_vocabulary import ConfiguredVocabulary
 
 LENGTH = 16
 MIDDLE = [7, 8, 9, 10, 2]

@@ -33,6 +33,7 @@ from commit_t5x import resources
 from commit_t5x.data import preprocessors
 from commit_t5x.engine import data, gin_utils
 from commit_t5x.mixing import mixer
+from commit_t5x.mixing.graph_mixer import GraphMixer
 from commit_t5x.mixing.lexicon import Lexicon
 
 REAL_DATA = os.environ.get("COMMIT_REAL_DATA")
@@ -221,7 +222,7 @@ def test_mixed_contexts(corpus, load, pair):
     assert changed > len(originals) / 10
     seeds = np.stack([np.full(len(originals), 42), np.arange(len(originals))], axis=1)
     assert list(map(mix.mix, originals, map(tuple, seeds.tolist()))) == expected
-    mixed = mix.mix_tf(tf.constant(originals), tf.constant(seeds))
+    mixed = GraphMixer(mix)(tf.constant(originals), tf.constant(seeds))
     assert [text.decode() for text in mixed.numpy()] == expected
 
 
@@ -234,7 +235,7 @@ BRACKETS = mixer.CodeMixer(Lexicon.from_pairs(BRACKETED.items()), ratio=1.0)
 def test_mixed_texts_of_many_scripts(batch):
     expected = [naive.mix(text, BRACKETED) for text in batch]
     assert [BRACKETS.mix(text, (0, 0)) for text in batch] == expected
-    mixed = BRACKETS.mix_tf(tf.constant(batch), tf.zeros([len(batch), 2], tf.int64))
+    mixed = GraphMixer(BRACKETS)(tf.constant(batch), tf.zeros([len(batch), 2], tf.int64))
     assert [text.decode() for text in mixed.numpy()] == expected
 
 

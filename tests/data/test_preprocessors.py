@@ -2,6 +2,7 @@ import functools
 
 import numpy as np
 import pytest
+import sentencepiece
 import seqio
 import tensorflow as tf
 from hypothesis import Phase, given, settings
@@ -15,6 +16,7 @@ from commit_t5x.mixing import schedule
 from commit_t5x.mixing.lexicon import Lexicon
 from commit_t5x.mixing.mixer import CodeMixer
 from commit_t5x.vocabularies import configured
+from commit_t5x.vocabularies.seqio_vocabulary import TokenizerVocabulary
 
 EXAMPLES = [
     {"instruction": "Name two rivers.", "input": "", "output": "The Nile and the Ganges."},
@@ -26,7 +28,7 @@ TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
 
 @pytest.fixture(scope="module")
 def vocabulary():
-    return configured.load(resources.path("samples") / "tokenizer.model")
+    return TokenizerVocabulary(configured.load(resources.path("samples") / "tokenizer.model"))
 
 
 @pytest.fixture
@@ -153,9 +155,10 @@ def test_the_paper_takes_the_loss_from_the_first_response_token(features, vocabu
 def test_boundary_is_exact_for_any_text(vocabulary, texts):
     examples = [dict(zip(("instruction", "input", "output"), text, strict=True)) for text in texts]
     features = {"targets": seqio.Feature(vocabulary, add_eos=False)}
+    reference = sentencepiece.SentencePieceProcessor(str(vocabulary.tokenizer.path))
     for example, row in zip(examples, encoded(examples, features), strict=True):
         prompt = templates.get_prompts("en").choose(example).render(example).text
-        pieces = vocabulary.tokenizer.encode(prompt + example["output"], out_type=str)
+        pieces = reference.encode(prompt + example["output"], out_type=str)
         # Bytes of the text that the unweighted tokens cover: all of the prompt, and more only by
         # the token that straddles the boundary.
         unweighted = [p for p, w in zip(pieces, row["targets_loss_weights"], strict=False) if not w]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from texts import texts
 
 from commit_t5x import resources
+from commit_t5x.data import graph_templates
 from commit_t5x.data.templates import Literal, Rendered, Slot, Template, get_prompts
 from commit_t5x.errors import InputError
 from commit_t5x.mixing.lexicon import Lexicon
@@ -87,10 +88,10 @@ def test_tensorflow_renders_the_same_and_counts_bytes(batch):
     columns = {f: tf.constant([row[f] for row in batch]) for f in ("instruction", "input")}
     for name, template in TEMPLATES.items():
         rendered = [template.render(row) for row in batch]
-        texts = template.render_tf(columns).numpy().tolist()
+        texts = graph_templates.render(template, columns).numpy().tolist()
         assert [text.decode() for text in texts] == [r.text for r in rendered], name
         for field in ("instruction", "input", "output"):
-            spans = template.slot_span_tf(columns, field)
+            spans = graph_templates.slot_span(template, columns, field)
             assert spans.dtype == tf.int32
             expected = [last_span_in_bytes(whole, field) for whole in rendered]
             assert spans.numpy().tolist() == expected, name
@@ -111,13 +112,15 @@ def test_spans_of_multibyte_text():
         "प्र: पानी é", ((5, 9, "input"), (10, 11, "instruction"))
     )
     columns = {field: tf.constant([text]) for field, text in values.items()}
-    assert template.slot_span_tf(columns, "input").numpy().tolist() == [[11, 23]]
-    assert template.slot_span_tf(columns, "instruction").numpy().tolist() == [[24, 26]]
+    assert graph_templates.slot_span(template, columns, "input").numpy().tolist() == [[11, 23]]
+    assert graph_templates.slot_span(template, columns, "instruction").numpy().tolist() == [
+        [24, 26]
+    ]
 
 
 def test_the_last_of_equal_slots_counts():
     columns = {"input": tf.constant(["ab", ""])}
-    spans = Template("{input}-{input}").slot_span_tf(columns, "input")
+    spans = graph_templates.slot_span(Template("{input}-{input}"), columns, "input")
     assert spans.numpy().tolist() == [[3, 5], [1, 1]]
 
 

@@ -21,7 +21,7 @@ CFG = utils.DatasetConfig(
 
 @pytest.fixture(autouse=True)
 def converter_vocabulary(samples, bind):
-    bind("DecoderFeatureConverter.vocabulary", configured.ConfiguredVocabulary())
+    bind("DecoderFeatureConverter.vocabulary", configured.get_vocabulary())
 
 
 @pytest.mark.parametrize("packing", ["segments", "stream"])

@@ -2,6 +2,7 @@ import pytest
 import tensorflow as tf
 
 from commit_t5x.mixing.counts import MixCounts, counting
+from commit_t5x.mixing.graph_mixer import GraphMixer
 from commit_t5x.mixing.lexicon import Lexicon
 from commit_t5x.mixing.mixer import CodeMixer
 
@@ -11,8 +12,8 @@ LEXICON = [("new york", "न्यूयॉर्क"), ("coffee", "कॉफ़
 
 def _pipeline(mixer):
     ds = tf.data.Dataset.from_tensor_slices((TEXTS, [(seed, 0) for seed in range(len(TEXTS))]))
-    mix = lambda texts, seeds: mixer.mix_tf(texts, tf.cast(seeds, tf.int64))  # noqa: E731
-    return ds.batch(2).map(mix, num_parallel_calls=2)
+    mix = GraphMixer(mixer)
+    return ds.batch(2).map(lambda t, s: mix(t, tf.cast(s, tf.int64)), num_parallel_calls=2)
 
 
 @pytest.mark.parametrize("ratio", [0.0, 0.5, 1.0])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from texts import EDGES, WORDS, texts
 
 from commit_t5x.errors import InputError
+from commit_t5x.mixing.graph_mixer import GraphMixer
 from commit_t5x.mixing.lexicon import Lexicon
 from commit_t5x.mixing.mixer import CodeMixer, Mixed, Replacement, make_mixer
 from commit_t5x.mixing.segmenters import (
@@ -44,7 +45,7 @@ def mix_tf(mixer, batch, seeds):
     """Mixes in TensorFlow; seeds count modulo 2^64, which is all that an int64 holds."""
     seeds = np.array(seeds, object).reshape(-1, 2) % 2**64
     seeds = seeds.astype(np.uint64).astype(np.int64)
-    mixed = mixer.mix_tf(tf.constant(batch, tf.string), tf.constant(seeds))
+    mixed = GraphMixer(mixer)(tf.constant(batch, tf.string), tf.constant(seeds))
     return [text.decode() for text in mixed.numpy()]
 
 
@@ -158,7 +159,7 @@ def test_tensorflow_agrees_on_long_texts_inside_a_pipeline(segmenter):
     mixer = CodeMixer(lexicon, 0.6, segmenter=SEGMENTERS[segmenter](lexicon))
     seeds = [(7, -n) for n in range(len(batch))]
     ds = tf.data.Dataset.from_tensor_slices((batch, tf.constant(seeds, tf.int64)))
-    ds = ds.batch(16).map(mixer.mix_tf, num_parallel_calls=2).unbatch()
+    ds = ds.batch(16).map(GraphMixer(mixer), num_parallel_calls=2).unbatch()
     mixed = [text.decode() for text in ds.as_numpy_iterator()]
     assert mixed == [mixer.mix(text, seed) for text, seed in zip(batch, seeds, strict=True)]
     assert mixed != batch
@@ -339,9 +340,9 @@ def test_a_calibrated_ratio_is_a_share_of_all_words(target):
     assert np.mean(shares) == pytest.approx(target, abs=0.01)
     known = np.array([(row == "tea").mean() for row in words])
     assert abs(np.corrcoef(shares, known)[0, 1]) < 0.35  # whatever the coverage of a text
-    assert [text.decode() for text in mixer.mix_tf(tf.constant(batch[:3]), seeds[:3]).numpy()] == [
-        mixer.mix(*case) for case in zip(batch[:3], seeds[:3], strict=True)
-    ]
+    assert [
+        text.decode() for text in GraphMixer(mixer)(tf.constant(batch[:3]), seeds[:3]).numpy()
+    ] == [mixer.mix(*case) for case in zip(batch[:3], seeds[:3], strict=True)]
 
 
 def test_a_calibrated_ratio_beyond_the_coverage_replaces_every_hit():
@@ -359,7 +360,7 @@ def test_a_ratio_given_with_the_text_wins(text, lexicon, seed):
 def test_each_text_of_a_batch_can_have_its_ratio():
     mixer = CodeMixer(Lexicon({"tea": ("x",)}), 0.5)
     batch, seeds, ratios = ["tea " * 50] * 3, [(0, n) for n in range(3)], [0.0, 0.3, 1.0]
-    mixed = mixer.mix_tf(
+    mixed = GraphMixer(mixer)(
         tf.constant(batch), tf.constant(seeds, tf.int64), tf.constant(ratios, tf.float64)
     )
     expected = [mixer.mix(*case) for case in zip(batch, seeds, ratios, strict=True)]

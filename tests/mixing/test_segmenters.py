@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from texts import WORDS, texts
 
 from commit_t5x.errors import InputError
+from commit_t5x.mixing import graph_segmenters
 from commit_t5x.mixing.segmenters import (
     PROTECTED,
     LongestMatchSegmenter,
@@ -32,7 +33,7 @@ each_segmenter = pytest.mark.parametrize("segmenter", SEGMENTERS.values(), ids=S
 
 
 def segment_tf(segmenter, batch):
-    pieces = segmenter.segment_tf(tf.constant(batch, tf.string))
+    pieces = graph_segmenters.segment(segmenter, tf.constant(batch, tf.string))
     assert pieces.flat_values.dtype == tf.string
     return [[piece.decode() for piece in row] for row in pieces.to_list()]
 
@@ -74,7 +75,11 @@ def test_batches_with_nothing_in_them(segmenter, batch):
 @each_segmenter
 def test_segmenters_work_inside_a_pipeline(segmenter):
     batch = ["น้ำแข็ง tea", "x\0y  z", ""]
-    ds = tf.data.Dataset.from_tensor_slices(batch).batch(2).map(segmenter.segment_tf)
+    ds = (
+        tf.data.Dataset.from_tensor_slices(batch)
+        .batch(2)
+        .map(lambda texts: graph_segmenters.segment(segmenter, texts))
+    )
     rows = [[p.decode() for p in row] for pieces in ds for row in pieces.to_list()]
     assert rows == [segmenter.segment(text) for text in batch]
 
@@ -194,6 +199,16 @@ def test_an_unknown_name_is_an_input_error():
 def test_a_protected_pattern_that_is_none(pattern, problem):
     with pytest.raises(InputError, match=f"protected {re.escape(repr(pattern))}: .*{problem}"):
         get_segmenter("space", "en", list, [pattern])
+
+
+@pytest.mark.parametrize("pattern", ["a(?=b)", r"(a)\1"])
+def test_a_protected_pattern_that_only_python_reads(pattern):
+    segmenter = get_segmenter("space", "en", list, ["code", pattern])
+    assert words(segmenter, "x") == ["x"]
+    with pytest.raises(
+        InputError, match="protected .*: RE2, which mixes in TensorFlow, can't read it"
+    ):
+        segment_tf(segmenter, ["x"])
 
 
 def test_pythainlp_not_installed(monkeypatch):

@@ -5,7 +5,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commit_t5x.mixing import stateless_random
+from commit_t5x.mixing import graph_random, stateless_random
 
 # The first numbers of SplitMix64 as its authors' C code (prng.di.unimi.it/splitmix64.c) gives them.
 SPLITMIX64 = {
@@ -73,7 +73,7 @@ def test_neighbouring_seeds_have_different_keys():
 
 def test_tensorflow_gives_the_same_keys():
     seeds = list(itertools.product(SEEDS, repeat=2))
-    keys = stateless_random.key_tf(tf.constant(seeds, tf.int64))
+    keys = graph_random.key(tf.constant(seeds, tf.int64))
     assert keys.dtype == tf.uint64
     assert keys.numpy().tolist() == [stateless_random.key(seed) for seed in seeds]
 
@@ -81,9 +81,7 @@ def test_tensorflow_gives_the_same_keys():
 def test_tensorflow_gives_the_same_numbers():
     cases = list(itertools.product(STREAMS, COUNTERS))
     streams, counters = zip(*cases, strict=True)
-    bits = stateless_random.bits_tf(
-        tf.constant(streams, tf.uint64), tf.constant(counters, tf.int64)
-    )
+    bits = graph_random.bits(tf.constant(streams, tf.uint64), tf.constant(counters, tf.int64))
     assert bits.dtype == tf.int64
     assert bits.numpy().tolist() == [stateless_random.bits(*case) for case in cases]
 
@@ -101,8 +99,8 @@ def test_tensorflow_agrees_on_random_values(data):
     }
     seeds = list(zip(draw["first"], draw["second"], strict=True))
     streams = [stateless_random.key(seed) for seed in seeds]
-    streams_tf = stateless_random.key_tf(tf.constant(seeds, tf.int64))
+    streams_tf = graph_random.key(tf.constant(seeds, tf.int64))
     assert streams_tf.numpy().tolist() == streams
-    numbers = stateless_random.bits_tf(streams_tf, tf.constant(draw["counter"], tf.int64))
+    numbers = graph_random.bits(streams_tf, tf.constant(draw["counter"], tf.int64))
     expected = map(stateless_random.bits, streams, draw["counter"])
     assert numbers.numpy().tolist() == list(expected)

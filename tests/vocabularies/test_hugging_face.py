@@ -13,7 +13,9 @@ from texts import EDGES, texts
 from commit_t5x import resources
 from commit_t5x.conversion import hf_tokenizer
 from commit_t5x.data import preprocessors
-from commit_t5x.vocabularies.hugging_face import HuggingFaceVocabulary
+from commit_t5x.vocabularies.hugging_face import HuggingFaceTokenizer
+from commit_t5x.vocabularies.sentencepiece import SentencePieceTokenizer
+from commit_t5x.vocabularies.seqio_vocabulary import TokenizerVocabulary
 
 SAMPLE_MODEL = resources.path("samples") / "tokenizer.model"
 LOOK_SPECIAL = "a <|endoftext|> b<|im_end|>\n<|begin_of_text|> <s> </s> <unk>"
@@ -26,6 +28,10 @@ def converted(directory):
     return directory / "tokenizer.json"
 
 
+def made(path):
+    return TokenizerVocabulary(HuggingFaceTokenizer(path))
+
+
 MADE = {"smollm": byte_level.smollm, "llama3": byte_level.llama3, "converted": converted}
 
 
@@ -36,13 +42,13 @@ def directory(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=MADE)
 def vocabulary(request, directory):
-    return HuggingFaceVocabulary(MADE[request.param](directory / request.param))
+    return made(MADE[request.param](directory / request.param))
 
 
 @pytest.fixture(scope="module")
 def byte_levels(tmp_path_factory):
     root = tmp_path_factory.mktemp("byte_level")
-    return [HuggingFaceVocabulary(MADE[name](root / name)) for name in ("smollm", "llama3")]
+    return [made(MADE[name](root / name)) for name in ("smollm", "llama3")]
 
 
 def test_special_ids(byte_levels, tmp_path):
@@ -51,14 +57,14 @@ def test_special_ids(byte_levels, tmp_path):
     assert llama3.bos_id == llama3.vocab_size - 2
     assert llama3.eos_id == llama3.vocab_size - 1
     assert llama3.encode("!") == [0]  # the padding's id is text
-    vocabulary = HuggingFaceVocabulary(converted(tmp_path / "converted"))
+    vocabulary = made(converted(tmp_path / "converted"))
     special = (vocabulary.bos_id, vocabulary.eos_id, vocabulary.unk_id, vocabulary.pad_id)
     assert special == (1, 2, 0, 0)
     assert vocabulary.vocab_size == 3000
 
 
 def test_ids_are_transformers_without_special_tokens(vocabulary):
-    reference = transformers.AutoTokenizer.from_pretrained(vocabulary.path.parent)
+    reference = transformers.AutoTokenizer.from_pretrained(vocabulary.tokenizer.path.parent)
     for text in ("", " ", "Name three hot drinks.", "नदी 2024\n\n  x", " น้ำแข็ง", "👩‍👧!"):
         ids = reference(text, add_special_tokens=False).input_ids
         assert vocabulary.encode(text) == ids
@@ -113,7 +119,7 @@ def test_offsets_of_byte_level_tokens_add_up_their_bytes(byte_levels, batch):
                     begin -= 1
                 assert place == begin
                 # In its own spelling, each byte of a token is one character.
-                position += len(vocabulary._tokenizer.backend.id_to_token(id_))
+                position += len(vocabulary.tokenizer.backend.id_to_token(id_))
             assert position == len(content)
 
 
@@ -132,10 +138,8 @@ def test_offsets_of_a_converted_model_are_sentencepieces(converted_pair, batch):
 
 @pytest.fixture(scope="module")
 def converted_pair(tmp_path_factory):
-    from commit_t5x.vocabularies import configured
-
     path = converted(tmp_path_factory.mktemp("converted") / "model")
-    return configured.load(SAMPLE_MODEL), HuggingFaceVocabulary(path)
+    return TokenizerVocabulary(SentencePieceTokenizer(SAMPLE_MODEL)), made(path)
 
 
 def test_a_token_across_the_boundary_belongs_to_the_prompt(byte_levels):
@@ -179,9 +183,9 @@ def test_in_a_data_set_whose_position_can_be_saved(byte_levels, tmp_path):
 
 def test_equality_and_pickling(directory, byte_levels):
     smollm, llama3 = byte_levels
-    again = HuggingFaceVocabulary(byte_level.smollm(directory / "again"))
+    again = made(byte_level.smollm(directory / "again"))
     assert smollm == again
-    assert hash(smollm) == hash(again)
+    assert hash(smollm.tokenizer) == hash(again.tokenizer)
     assert smollm != llama3
     copy = pickle.loads(pickle.dumps(smollm))
     assert copy == smollm
@@ -189,4 +193,4 @@ def test_equality_and_pickling(directory, byte_levels):
     other = byte_level.smollm(directory / "other_bos")
     config = other.with_name("tokenizer_config.json")
     config.write_text(json.dumps({"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}))
-    assert HuggingFaceVocabulary(other) != smollm
+    assert made(other) != smollm

@@ -7,7 +7,7 @@ import transformers
 from commit_t5x import resources
 from commit_t5x.errors import InputError
 from commit_t5x.vocabularies import tokenizer_files
-from commit_t5x.vocabularies.tokenizer_files import HuggingFaceTokenizer
+from commit_t5x.vocabularies.hugging_face import HuggingFaceTokenizer
 
 SAMPLE_MODEL = resources.path("samples") / "tokenizer.model"
 
@@ -21,7 +21,7 @@ def path(tmp_path):
 
 
 def special(path):
-    tokenizer = HuggingFaceTokenizer.read(path)
+    tokenizer = HuggingFaceTokenizer(path)
     return tokenizer.bos_id, tokenizer.eos_id
 
 
@@ -84,7 +84,7 @@ def test_what_a_tokenizer_does_at_training_is_not_wanted(path):
         **{"pad_id": 0, "pad_type_id": 0, "pad_token": "<|endoftext|>"},
     }
     path.write_text(json.dumps(content))
-    backend = HuggingFaceTokenizer.read(path).backend
+    backend = HuggingFaceTokenizer(path).backend
     assert backend.decode(backend.encode("1 2 3 4").ids) == "1 2 3 4"
 
 
@@ -94,7 +94,7 @@ def test_what_a_tokenizer_does_at_training_is_not_wanted(path):
 def test_a_file_that_is_no_tokenizer(path, content):
     path.write_bytes(content)
     with pytest.raises(InputError, match="not a tokenizer.json; set TOKENIZER") as caught:
-        HuggingFaceTokenizer.read(path)
+        HuggingFaceTokenizer(path)
     assert str(caught.value).startswith(f"{path}: ")
 
 
@@ -104,14 +104,14 @@ def test_nothing_says_what_bos_is(path):
     del content["model"]["vocab"]["<|endoftext|>"]
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match="nothing says which token is bos; put a tokenizer_config"):
-        HuggingFaceTokenizer.read(path)
+        HuggingFaceTokenizer(path)
 
 
 def test_broken_files_beside_it(path):
     config = path.with_name("tokenizer_config.json")
     write(config, bos_token="<bos>")
     with pytest.raises(InputError, match="bos_token '<bos>' is not in tokenizer.json"):
-        HuggingFaceTokenizer.read(path)
+        HuggingFaceTokenizer(path)
     config.write_text("{")
     with pytest.raises(InputError, match="tokenizer_config.json: not valid JSON"):
-        HuggingFaceTokenizer.read(path)
+        HuggingFaceTokenizer(path)
