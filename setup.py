@@ -1,22 +1,16 @@
-"""Packaging. One comment per dependency says why it is there; constraints.txt holds exact pins."""
+"""Packages and dependencies; pyproject.toml says the rest.
 
-import pathlib
+One comment per dependency says why it is there. Bounds are what the suite was run with; where an
+extra meets a package that another one holds back, the bound stands in the base, so that extras
+installed one after the other fit as well. constraints.txt holds exact pins.
+"""
 
 import setuptools
-
-_HERE = pathlib.Path(__file__).parent
 
 # Folders that stand at the top of the checkout and inside the package once installed.
 _MAPPED = {"commit_t5x.tasks": "tasks", "commit_t5x.gin": "gin", "commit_t5x.dicts": "dicts"}
 
 setuptools.setup(
-    name="commit-t5x",
-    version="0.1.0",
-    description="Code-mixed adaptation of English-centric LLaMA-family models, the T5X way",
-    long_description=(_HERE / "README.md").read_text(encoding="utf-8"),
-    long_description_content_type="text/markdown",
-    license="Apache-2.0",
-    python_requires=">=3.11",
     packages=setuptools.find_packages(include=["commit_t5x", "commit_t5x.*"]) + list(_MAPPED),
     package_dir=_MAPPED,
     package_data={
@@ -25,24 +19,24 @@ setuptools.setup(
         "commit_t5x.gin": ["*.gin", "**/*.gin"],
         "commit_t5x.dicts": ["*"],
     },
-    entry_points={
-        "console_scripts": ["commit-t5x = commit_t5x.cli:entry_point"],
-    },
     install_requires=[
         "absl-py>=2.1",  # flags and logging, as T5X's binaries have them
         "clu>=0.0.12",  # metric writers for TensorBoard
         "datasets>=3.0",  # the Hugging Face hub's data sets, and Parquet through pyarrow
-        "flax>=0.12.8,<0.13",  # linen: the network; T5X's logical axes
+        # linen: the network; T5X's logical axes. Run with 0.12.8 (the last for Python 3.11) and
+        # 0.12.12.
+        "flax>=0.12.8,<0.13",
         "fsspec>=2024.6",  # data at URLs (gs://, hf://) as well as on the disk
         "gin-config>=0.5.0,<0.6",  # configures every run
         "httpx2>=0.1",  # the hub client's HTTP library, whose errors we tell apart
         "huggingface-hub>=2.0",  # whether the hub answers, before a long wait
         "jinja2>=3.1",  # the page of `inspect`
-        "jax>=0.10.2,<0.11",  # the network, the optimizer and the mesh
+        # The network, the optimizer and the mesh. Run with 0.10.2 (the last for Python 3.11) and
+        # 0.12.0.
+        "jax>=0.10.2,<0.13",
         "lm-eval>=0.4.13,<0.5",  # the scores
         "ml-dtypes>=0.5",  # bfloat16 in NumPy: weight files
         "msgpack>=1.0",  # EasyLM's checkpoints
-        "matplotlib>=3.9",  # the report's plot
         "numpy>=2.0",  # host arrays
         "optax>=0.2.8,<0.3",  # AdamW, clipping, schedules
         "orbax-checkpoint>=0.12.8,<0.13",  # checkpoints, as T5X writes them
@@ -50,23 +44,24 @@ setuptools.setup(
         "requests>=2.32",  # fetches dictionaries
         "rich>=13.0",  # the progress bar, and colour in the terminal
         "safetensors>=0.8",  # Hugging Face's weight files, without torch
-        "sentencepiece>=0.2.1",  # LLaMA's tokenizer; trains the sample one
+        # LLaMA's tokenizer; trains the sample one. The code in 0.2.3 wants protobuf 7, and the
+        # extra `cache` holds protobuf below.
+        "sentencepiece>=0.2.1,<0.2.3",
         "seqio>=0.0.20",  # tasks, mixtures, feature converters
         "tabulate>=0.9",  # tables of text and Markdown
         "tensorboard>=2.20",  # clu's writers for TensorBoard import it
-        "tensorflow>=2.21,<2.22",  # tf.data below SeqIO
+        "tensorflow>=2.21,<2.22",  # tf.data below SeqIO; its wheels bound `requires-python`
         "tensorflow-text>=2.21,<2.22",  # SentencePiece with byte offsets inside the graph
         "tensorstore>=0.1.86",  # slices of a checkpoint's arrays, below Orbax
         "tokenizers>=0.22",  # Hugging Face's tokenizer.json
         "transformers>=5.0,<6",  # tokenizer files of an export; the hf model of lm-eval
     ],
     extras_require={
-        # apache-beam: seqio_cache_tasks. It holds protobuf below 7, for which the generated code in
-        # sentencepiece 0.2.3 is too new.
-        "cache": ["apache-beam>=2.77", "google-crc32c>=1.5", "sentencepiece<0.2.3"],
+        "cache": ["apache-beam>=2.77", "google-crc32c>=1.5"],  # seqio_cache_tasks
         "convert": ["torch>=2.13"],  # reads PyTorch's and Meta's weight files
         "gguf": ["gguf>=0.19"],  # reads llama.cpp's weight files
-        "plan": ["libtpu>=0.0.42,<0.0.43"],  # the TPU compiler, as jax wants it (700 MB)
+        "plan": ["jax[tpu]"],  # the TPU compiler that this jax wants (700 MB)
+        "plot": ["matplotlib>=3.9"],  # the report's plot
         # What T5X and AirIO (from git, see docs/t5x.md) need beyond our own: T5X's trainer imports
         # cached_property, its binaries fiddle; AirIO is made on grain.
         "t5x": ["cached_property>=2.0", "fiddle>=0.3.1", "grain>=0.2.18"],
@@ -75,8 +70,7 @@ setuptools.setup(
         "torch": ["torch>=2.13", "accelerate>=1.0"],
         "test": [
             *("hypothesis>=6.100", "pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.9"),
-            *("apache-beam>=2.77", "gguf>=0.19", "google-crc32c>=1.5", "pythainlp>=5.0"),
-            *("accelerate>=1.0", "torch>=2.13"),
+            "commit-t5x[cache,gguf,plot,thai,torch]",
         ],
     },
 )
