@@ -1,0 +1,62 @@
+"""Two processes, as two hosts would, train the run that one process trains."""
+
+import pathlib
+import runpy
+import socket
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from commit_t5x import resources
+
+pytestmark = [pytest.mark.t5x, pytest.mark.slow]
+pytest.importorskip(
+    "t5x.train", reason="T5X isn't installed; docs/t5x.md tells how", exc_type=ImportError
+)
+
+_HERE = pathlib.Path(__file__).parent
+_PARITY = _HERE.parents[1] / "benchmarks" / "t5x_parity.py"
+parity = types.SimpleNamespace(**runpy.run_path(str(_PARITY)))
+STEPS = 4
+# Each process packs and shuffles the examples that it reads; one a row in the file's order, a batch
+# holds the same rows however many read it.
+ROWS = {"PACK": False, "SHUFFLE": False}
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """The losses of one process with one device."""
+    model_dir = tmp_path_factory.mktemp("one")
+    parity.run_t5x(parity.flags("recommended", STEPS, model_dir, **ROWS))
+    return parity.t5x_losses(model_dir)
+
+
+@pytest.mark.parametrize("num_partitions", [1, 2], ids=["data over both", "model across them"])
+def test_two_processes_train_as_one_does(tmp_path, expected, num_partitions):
+    gin, port = resources.path("gin"), free_port()
+    macros = {**ROWS, "NUM_PARTITIONS": num_partitions}
+    flags = parity.flags("recommended", STEPS, tmp_path / "two", **macros)
+    arguments = [f"--gin_search_paths={gin / 'engines' / 't5x'},{gin}", *flags]
+    script = _HERE / "one_of_several.py"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, script, str(number), "2", str(port), *arguments],
+            stdout=(tmp_path / f"{number}.log").open("w"),
+            stderr=subprocess.STDOUT,
+        )
+        for number in range(2)
+    ]
+    codes = [process.wait(timeout=900) for process in processes]
+    assert codes == [0, 0], (tmp_path / "0.log").read_text()[-3000:]
+    losses = parity.t5x_losses(tmp_path / "two")
+    assert len(losses) == STEPS
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
