@@ -34,7 +34,6 @@ example:
 
 def entry_point(*prefix: str) -> int:
     """Runs the process's own arguments, after those of `prefix`; what the console script calls."""
-    quiet.filter_native_stderr()
     return main([*prefix, *sys.argv[1:]])
 
 

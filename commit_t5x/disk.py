@@ -7,7 +7,7 @@ import os
 import pathlib
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from commit_t5x.errors import InputError
@@ -56,6 +56,11 @@ def write(path: str | pathlib.Path, content: str | bytes) -> None:
     """Writes a file aside and moves it into place; text as UTF-8. The folders above it are made."""
     with finished(path) as aside:
         aside.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+def write_jsonl(path: str | pathlib.Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Writes one JSON object a line, as `write` does."""
+    write(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
 
 
 @contextlib.contextmanager

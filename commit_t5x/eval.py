@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Sequence
 
+from commit_t5x.engine import gin_utils
+
 _EXAMPLE = """\
 example:
   commit-t5x eval --gin_file=evaluation/xquad.gin --gin_file=models/debug.gin \\
@@ -13,11 +15,9 @@ example:
 
 def main(argv: Sequence[str]) -> None:
     """Runs the command with its arguments; raises InputError on bad input."""
-    from commit_t5x.engine import eval, gin_utils  # here: they take seconds to load
-
     gin_utils.run(
         argv,
-        eval.evaluate,
+        "commit_t5x.engine.eval.evaluate",
         prog="commit-t5x eval",
         description="Scores a checkpoint on a SeqIO task.",
         epilog=_EXAMPLE,

@@ -4,6 +4,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from commit_t5x.engine import gin_utils
+
 _EXAMPLE = """\
 example:
   commit-t5x infer --gin_file=evaluation/infer.gin --gin_file=models/debug.gin \\
@@ -19,13 +21,11 @@ _INTERACTIVE = "--interactive"
 
 def main(argv: Sequence[str]) -> None:
     """Runs the command with its arguments; raises InputError on bad input."""
-    from commit_t5x.engine import gin_utils, infer  # here: they take seconds to load
-
     own = argparse.ArgumentParser(add_help=False)
     own.add_argument(_INTERACTIVE, action="store_true", help="answer what is typed at the terminal")
     gin_utils.run(
         [*argv, *(["--gin.INTERACTIVE=True"] if _INTERACTIVE in argv else [])],
-        infer.infer,
+        "commit_t5x.engine.infer.infer",
         prog="commit-t5x infer",
         description="Lets a checkpoint answer the prompts of a task, a file, or a user.",
         epilog=_EXAMPLE,

@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import os
-import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -16,12 +15,11 @@ _ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",  # else it warns of forks
     "TRANSFORMERS_VERBOSITY": "error",
 }
-_NATIVE_NOTE = b"LOG(INFO) precompiled_charsmap is empty"
 _LOGGERS = ("absl", "datasets", "huggingface_hub", "jax", "lm_eval", "transformers")
 
 
 def silence_libraries() -> None:
-    """Leaves only errors of what the libraries say; call it before anything imports TensorFlow.
+    """Leaves only errors of what the libraries say; call it before anything imports them.
 
     Settings of the environment win.
     """
@@ -32,9 +30,6 @@ def silence_libraries() -> None:
     logging.getLogger("absl").addFilter(_is_news)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     sys.unraisablehook = _report_unraisable
-    with _native_stderr_closed():
-        import tensorflow  # noqa: F401
-        import tensorflow_text  # noqa: F401
 
 
 def _is_news(record: logging.LogRecord) -> bool:
@@ -48,32 +43,9 @@ def _report_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
         sys.__unraisablehook__(unraisable)
 
 
-def filter_native_stderr() -> None:
-    """Drops SentencePiece's notes from what C++ code writes to file descriptor 2.
-
-    Its copy within TensorFlow notes each model it loads, in the midst of the progress bar, and no
-    setting reaches it. A process of its own does the filtering, so that the last words of a crash
-    still come out. Python's own stderr stays the terminal. Call it before any thread starts.
-    """
-    terminal = os.dup(2)
-    source, sink = os.pipe()
-    if os.fork() == 0:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends when the command has
-        os.close(sink)
-        with open(source, "rb") as lines, open(terminal, "wb", buffering=0) as output:
-            for line in lines:
-                if _NATIVE_NOTE not in line:
-                    output.write(line)
-        os._exit(0)
-    os.close(source)
-    os.dup2(sink, 2)
-    os.close(sink)
-    sys.stderr = open(terminal, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
-
-
 @contextlib.contextmanager
-def _native_stderr_closed() -> Iterator[None]:
-    # TensorFlow greets before it looks at any log level.
+def native_stderr_closed() -> Iterator[None]:
+    """Drops what C++ code writes to file descriptor 2 meanwhile; for imports only."""
     saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
     try:

@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Sequence
 
+from commit_t5x.engine import gin_utils
+
 _EXAMPLE = """\
 example:
   commit-t5x train --gin_file=main_results/commit.gin --gin_file=models/debug.gin \\
@@ -13,11 +15,9 @@ example:
 
 def main(argv: Sequence[str]) -> None:
     """Runs the command with its arguments; raises InputError on bad input."""
-    from commit_t5x.engine import gin_utils, train  # here: they take seconds to load
-
     gin_utils.run(
         argv,
-        train.train,
+        "commit_t5x.engine.train.train",
         prog="commit-t5x train",
         description="Trains by gin files.",
         epilog=_EXAMPLE,

@@ -90,3 +90,8 @@ def test_broken_json(content, message, tmp_path):
         path.write_bytes(content)
     with pytest.raises(InputError, match=f"^{path}: {message}.*; mend it$"):
         disk.read_json(path, "mend it")
+
+
+def test_json_lines(tmp_path):
+    disk.write_jsonl(tmp_path / "new" / "a.jsonl", [{"text": "पानी"}, {"n": 1}])
+    assert (tmp_path / "new" / "a.jsonl").read_text("utf-8") == '{"text": "पानी"}\n{"n": 1}\n'

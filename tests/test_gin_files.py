@@ -182,8 +182,10 @@ def test_small_models_run(name, built):
 @pytest.mark.parametrize("name", EVALUATIONS)
 def test_evaluation_files_are_complete(name):
     macros = {"CHECKPOINT_PATH": "'out'", "TOKENIZER": "'samples'"}
-    if name.endswith("infer.gin"):
-        macros |= {"INFER_OUTPUT_DIR": "'o'", "INPUT_PATH": "'prompts.txt'"}
+    if "infer" in name:
+        source = {"MIXTURE_OR_TASK_NAME": "'xquad_hi'", "XQUAD_PATH": "'samples'"}
+        source = source if "task" in name else {"INPUT_PATH": "'prompts.txt'"}
+        macros |= {"INFER_OUTPUT_DIR": "'o'", **source}
         run = "commit_t5x.engine.infer.infer"
     else:
         macros |= {"EVAL_OUTPUT_DIR": "'o'", "LANGUAGE": "'hi'"}

@@ -4,13 +4,10 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import traverse_util
 
 from commit_t5x.errors import InputError
-from commit_t5x.model import llama
+from commit_t5x.model.llama_config import LlamaConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,10 +68,14 @@ class Entry:
         return heads.swapaxes(-1, -2).reshape(array.shape)
 
 
-def native_shapes(config: llama.LlamaConfig) -> dict[str, tuple[int, ...]]:
+def native_shapes(config: LlamaConfig) -> dict[str, tuple[int, ...]]:
     """Returns the shape of each native weight by its path; the network itself is asked."""
+    import jax  # here: the formats' names and --help need none of it
+
+    from commit_t5x.model import llama
+
     module = llama.Llama(config)
-    tokens = jax.ShapeDtypeStruct((1, 1), jnp.int32)
+    tokens = jax.ShapeDtypeStruct((1, 1), "int32")
     variables = jax.eval_shape(
         lambda t: module.init(jax.random.key(0), t, t, enable_dropout=False), tokens
     )
@@ -83,15 +84,19 @@ def native_shapes(config: llama.LlamaConfig) -> dict[str, tuple[int, ...]]:
 
 def flatten(params: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the leaves of a tree by their paths, joined by slashes."""
+    from flax import traverse_util  # as above
+
     return traverse_util.flatten_dict(params, sep="/")
 
 
 def unflatten(leaves: Mapping[str, Any]) -> dict[str, Any]:
     """Inverse of flatten."""
+    from flax import traverse_util  # as above
+
     return traverse_util.unflatten_dict(leaves, sep="/")
 
 
-def plan(rules: Sequence[Rule], config: llama.LlamaConfig) -> list[Entry]:
+def plan(rules: Sequence[Rule], config: LlamaConfig) -> list[Entry]:
     """Returns an entry for each tensor of the other format, in the order of the table.
 
     Args:
@@ -124,7 +129,7 @@ def plan(rules: Sequence[Rule], config: llama.LlamaConfig) -> list[Entry]:
     return entries
 
 
-def shapes(rules: Sequence[Rule], config: llama.LlamaConfig) -> dict[str, tuple[int, ...]]:
+def shapes(rules: Sequence[Rule], config: LlamaConfig) -> dict[str, tuple[int, ...]]:
     """Returns the shape of each tensor of the other format, by name, in the order of the table."""
     return {entry.foreign: entry.shape for entry in plan(rules, config)}
 

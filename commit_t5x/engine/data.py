@@ -14,7 +14,7 @@ import seqio
 import tensorflow as tf
 from absl import logging
 
-from commit_t5x.engine import utils
+from commit_t5x.engine import providers, utils
 from commit_t5x.errors import InputError
 from commit_t5x.mixing import counts
 
@@ -38,8 +38,8 @@ def get_rows(
     Raises:
       InputError: no such task, or no such split.
     """
-    provider = utils.get_mixture_or_task(cfg.mixture_or_task_name)
-    utils.check_split(provider, cfg.split)
+    provider = providers.get_mixture_or_task(cfg.mixture_or_task_name)
+    providers.check_split(provider, cfg.split)
     return seqio.get_dataset(
         mixture_or_task_name=cfg.mixture_or_task_name,
         task_feature_lengths=cfg.task_feature_lengths,
@@ -81,7 +81,7 @@ def _plain_errors(cfg: utils.DatasetConfig) -> Iterator[None]:
 
 def _caches(cfg: utils.DatasetConfig) -> str:
     """Returns " in FOLDER" for a cached task, or ""."""
-    provider = utils.get_mixture_or_task(cfg.mixture_or_task_name)
+    provider = providers.get_mixture_or_task(cfg.mixture_or_task_name)
     folders = [task.cache_dir for task in seqio.get_subtasks(provider) if task.cache_dir]
     return f" in {' or '.join(folders)}" if cfg.use_cached and folders else ""
 
@@ -224,7 +224,7 @@ def get_examples(cfg: utils.DatasetConfig, task: seqio.Task) -> Iterator[NumpyBa
       cfg: split and lengths; examples aren't cut if the lengths are None.
       task: the task itself, or a part of the mixture that `cfg` names.
     """
-    utils.check_split(task, cfg.split)
+    providers.check_split(task, cfg.split)
     dataset = task.get_dataset(
         sequence_length=cfg.task_feature_lengths,
         split=cfg.split,
@@ -242,7 +242,7 @@ def longest_features(cfg: utils.DatasetConfig) -> dict[str, int]:
 
     Lengths are rounded up to a multiple of 16.
     """
-    provider = utils.get_mixture_or_task(cfg.mixture_or_task_name)
+    provider = providers.get_mixture_or_task(cfg.mixture_or_task_name)
     longest = dict.fromkeys(provider.output_features, 1)
     for task in seqio.get_subtasks(provider):
         for example in get_examples(cfg, task):

@@ -3,7 +3,7 @@
 import itertools
 import json
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import rich.console
@@ -12,20 +12,18 @@ import seqio
 
 from commit_t5x import disk
 from commit_t5x.engine import (
-    checkpoints,
     data,
     generation,
     gin_utils,
     metrics,
-    model_files,
     models,
     partitioning,
-    train_state,
+    providers,
+    restoring,
     trainer,
     utils,
 )
 from commit_t5x.errors import InputError
-from commit_t5x.vocabularies import configured
 
 
 class TrainingEvaluator:
@@ -94,7 +92,7 @@ class InferenceEvaluator:
         add_bos: bool = True,
         stop: Sequence[str] = ("\n",),
     ):
-        provider = utils.get_mixture_or_task(cfg.mixture_or_task_name)
+        provider = providers.get_mixture_or_task(cfg.mixture_or_task_name)
         self.tasks = seqio.get_subtasks(provider)
         for task in self.tasks:
             if not can_generate(task):
@@ -158,33 +156,13 @@ def can_generate(task: seqio.Task) -> bool:
 
 def check_vocabulary(cfg: utils.DatasetConfig, model: models.DecoderOnlyModel) -> None:
     """Raises InputError if the data may hold token ids that the network has no row for."""
-    provider = utils.get_mixture_or_task(cfg.mixture_or_task_name)
+    provider = providers.get_mixture_or_task(cfg.mixture_or_task_name)
     size = provider.output_features["targets"].vocabulary.vocab_size
     rows = getattr(model.config, "vocab_size", size)
     if size > rows:
         raise InputError(
             f"{cfg.mixture_or_task_name}: the tokenizer has {size} tokens, the network {rows}; "
             "set the network's vocab_size, or the TOKENIZER that belongs to it"
-        )
-
-
-# In several scripts, each of which tokenizers cut in ways of their own.
-_PROBE = "It's 1,024 words:\nzwölf Wörter, δύο λέξεις, два слова, كلمتان, दो शब्द, สองคำ, 两个词"
-
-
-def check_tokenizer(model_dir: pathlib.Path, model: models.DecoderOnlyModel) -> None:
-    """Raises InputError if the tokenizer beside a checkpoint isn't the model's.
-
-    They may be files of different kinds: what counts is that texts get the same ids.
-    """
-    beside, used = model_files.tokenizer(model_dir), model.vocabulary
-    if beside is None or not hasattr(used, "path"):
-        return
-    expected = configured.load(beside)
-    if expected.encode(_PROBE) != used.encode(_PROBE) or expected.eos_id != used.eos_id:
-        raise InputError(
-            f"TOKENIZER: {used.path} gives texts other ids than {beside}, which the checkpoint was "
-            "made with; set TOKENIZER to that, or put a copy of yours in its place"
         )
 
 
@@ -221,8 +199,8 @@ def evaluate(
       InputError: no such task, split or checkpoint, or one of another network.
     """
     output_path = pathlib.Path(output_dir)
-    params, folder = restore_weights(model, partitioner, restore_checkpoint_cfg)
-    provider = utils.get_mixture_or_task(dataset_cfg.mixture_or_task_name)
+    params, folder = restoring.restore_weights(model, partitioner, restore_checkpoint_cfg)
+    provider = providers.get_mixture_or_task(dataset_cfg.mixture_or_task_name)
     results: dict[str, dict[str, float]] = {}
     evaluator = TrainingEvaluator(dataset_cfg, model, partitioner, eval_steps)
     results[provider.name] = evaluator.evaluate(params)
@@ -234,7 +212,7 @@ def evaluate(
             answers = answering.evaluate(params, lambda done: bar.advance(shown, done))
         for name, (scores, records) in answers.items():
             results.setdefault(name, {}).update(scores)
-            write_jsonl(output_path / f"{name}.jsonl", records)
+            disk.write_jsonl(output_path / f"{name}.jsonl", records)
     summarize_config_fn(output_path, None, 0)
     report = {"checkpoint": str(folder), "split": dataset_cfg.split, "results": results}
     disk.write(output_path / "results.json", json.dumps(report, indent=2) + "\n")
@@ -243,25 +221,19 @@ def evaluate(
     return results
 
 
-def restore_weights(
-    model: models.DecoderOnlyModel,
-    partitioner: partitioning.PjitPartitioner,
-    cfg: utils.RestoreCheckpointConfig,
-) -> tuple[Any, pathlib.Path]:
-    """Returns a checkpoint's parameters in shards, and its folder.
+def task_prompts(
+    cfg: utils.DatasetConfig, model: models.DecoderOnlyModel
+) -> Iterator[tuple[dict[str, Any], list[int]]]:
+    """Yields what an output line of `infer` begins with, and token ids, of a task's inputs.
 
     Raises:
-      InputError: no path, no checkpoint there, or one of another network or tokenizer.
+      InputError: no such task or split, it has no inputs, or more tokens than the network rows.
     """
-    if cfg.path is None:
-        raise InputError("CHECKPOINT_PATH: not set; give a model directory or a checkpoint in it")
-    folder = checkpoints.find(cfg.path)
-    check_tokenizer(folder.parent, model)
-    abstract = train_state.TrainStateInitializer(model, partitioner).params
-    return checkpoints.load_params(folder, abstract, model.config), folder
-
-
-def write_jsonl(path: pathlib.Path, records: Sequence[Mapping[str, Any]]) -> None:
-    """Writes one JSON object a line; the file, in a folder made if missing, appears complete."""
-    lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-    disk.write(path, "".join(lines))
+    provider = providers.get_mixture_or_task(cfg.mixture_or_task_name)
+    if "inputs" not in provider.output_features:
+        raise InputError(f"{provider.name}: has no inputs to continue; choose an evaluation task")
+    check_vocabulary(cfg, model)
+    for task in seqio.get_subtasks(provider):
+        for example in data.get_examples(cfg, task):
+            tokens = example["inputs"].tolist()
+            yield {"prompt": model.vocabulary.decode(tokens)}, tokens

@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from commit_t5x import disk
 from commit_t5x.engine import eval, models, partitioning, utils
 
 # (step, parameters) -> name and scores of each data set
@@ -69,7 +70,7 @@ class Evaluators:
         def evaluate(step: int, params: Any):
             for task, (scores, answers) in evaluator.evaluate(params).items():
                 name = f"inference_eval/{task}"
-                eval.write_jsonl(self._model_dir / name / f"answers_{step}.jsonl", answers)
+                disk.write_jsonl(self._model_dir / name / f"answers_{step}.jsonl", answers)
                 yield name, scores
 
         self._evaluations.append((period, evaluate))

@@ -5,11 +5,10 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import seqio
-
 from commit_t5x.engine import decoding, models, partitioning
 from commit_t5x.engine.sampling import Sampling
 from commit_t5x.errors import InputError
+from commit_t5x.vocabularies.tokenizer import Tokenizer
 
 
 class StopStrings:
@@ -20,7 +19,7 @@ class StopStrings:
       strings: any of them ends an answer.
     """
 
-    def __init__(self, vocabulary: seqio.Vocabulary, strings: Sequence[str]):
+    def __init__(self, vocabulary: Tokenizer, strings: Sequence[str]):
         self._vocabulary = vocabulary
         self.strings = tuple(strings)
 

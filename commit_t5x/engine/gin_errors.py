@@ -10,8 +10,7 @@ from collections.abc import Iterator
 import gin
 
 from commit_t5x import resources
-from commit_t5x.engine import utils
-from commit_t5x.errors import InputError
+from commit_t5x.errors import InputError, suggest
 
 # What gin's parser raises for input that it can't make sense of.
 _PARSE_ERRORS = (
@@ -63,7 +62,7 @@ def _describe(error: Exception, place: str) -> tuple[str, str]:
     message = (lines[0].strip("'\"") if isinstance(error, KeyError) else lines[0]).rstrip(".")
     if missing := re.match(r"Unable to open file: (\S+)\. Searched", lines[0]):
         message = f"no such gin file: {missing[1]}"
-        return message + utils.suggest(missing[1], _project_files()), place
+        return message + suggest(missing[1], _project_files()), place
     return message + _remedy(lines[0]), place
 
 
@@ -73,12 +72,12 @@ def _remedy(message: str) -> str:
         configurables = gin.config._REGISTRY.matching_selectors(match[1])
         if len(configurables) == 1:
             signature = inspect.signature(gin.get_configurable(configurables[0]))
-            return utils.suggest(match[2], list(signature.parameters))
+            return suggest(match[2], list(signature.parameters))
     if match := re.search(r"No configurable matching (?:reference )?'@?([\w.]+)", message):
         known = [".".join(name.split(".")[-2:]) for name, _ in gin.config._REGISTRY.items()]
-        return utils.suggest(match[1], known)
+        return suggest(match[1], known)
     if match := re.search(r"<module '([\w.]+)'.* has no attribute (\w+)", message):
-        return utils.suggest(match[2], dir(sys.modules[match[1]]))
+        return suggest(match[2], dir(sys.modules[match[1]]))
     if "was not provided by an import statement" in message:
         return "; import its module at the top of the file"
     return ""

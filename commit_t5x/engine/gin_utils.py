@@ -8,14 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import gin
-import seqio
-import tensorflow as tf
-from clu import metric_writers
 
-from commit_t5x import resources
-from commit_t5x.engine import utils
+from commit_t5x import quiet, resources
 from commit_t5x.engine.gin_errors import located, plain_errors
-from commit_t5x.errors import InputError
+from commit_t5x.errors import InputError, suggest
 
 
 class Flags(NamedTuple):
@@ -32,12 +28,13 @@ class Flags(NamedTuple):
     gin_search_paths: list[str]
 
 
-def run(argv: Sequence[str], configurable: Callable, **parser_options: Any) -> Any:
+def run(argv: Sequence[str], configurable: Callable | str, **parser_options: Any) -> Any:
     """Parses flags and gin files, then calls a function with what they bind.
 
     Args:
       argv: the arguments after the program's name.
-      configurable: a function that a gin file binds, such as `engine.train.train`.
+      configurable: a function that a gin file binds, or its name, such as
+        "commit_t5x.engine.train.train"; then the gin files import it, not the caller.
       **parser_options: for argparse.ArgumentParser: prog, description, epilog.
 
     Raises:
@@ -51,12 +48,11 @@ def run(argv: Sequence[str], configurable: Callable, **parser_options: Any) -> A
     try:
         configured = gin.get_configurable(configurable)
     except ValueError as error:
+        name = getattr(configurable, "__name__", configurable).rpartition(".")[2]
         raise InputError(
-            f"--gin_file: no file configures {configurable.__name__}; add a run file: "
+            f"--gin_file: no file configures {name}; add a run file: "
             "runs/finetune.gin to train, runs/eval.gin to evaluate, runs/infer.gin to infer"
         ) from error
-    # Only JAX computes on accelerators; TensorFlow would take their memory.
-    tf.config.set_visible_devices([], "GPU")
     with plain_errors():
         return configured()
 
@@ -101,6 +97,8 @@ def parse_flags(argv: Sequence[str], **parser_options: Any) -> Flags:
     )
     args = parser.parse_args([_rewrite(arg) for arg in argv])
     if args.seqio_additional_cache_dirs:
+        import seqio  # here: it takes seconds to load
+
         seqio.add_global_cache_dirs(args.seqio_additional_cache_dirs)
     return Flags(args.gin_file, args.gin_bindings, args.gin_search_paths)
 
@@ -134,7 +132,8 @@ def load(
         str(project),
     ]
     for gin_file in gin_files:
-        with located(f"--gin_file={gin_file}"):
+        # A file imports what it configures, and TensorFlow greets before it looks at any log level.
+        with located(f"--gin_file={gin_file}"), quiet.native_stderr_closed():
             gin.parse_config_file(gin_file)
     known = _macros()
     for binding in gin_bindings:
@@ -142,7 +141,7 @@ def load(
         if "." not in name and name not in known:
             raise InputError(
                 f"--gin.{name}: no gin file defines or uses this macro"
-                f"{utils.suggest(name, sorted(known))}"
+                f"{suggest(name, sorted(known))}"
             )
         with located(f"--gin.{binding}", binding):
             gin.parse_config(binding)
@@ -179,7 +178,7 @@ def _check_macros() -> None:
             required.append(binding)
         elif name not in defined and reference.selector == "gin.macro":
             raise InputError(
-                f"{name}: used by {binding}, but not set{utils.suggest(name, sorted(defined))}; "
+                f"{name}: used by {binding}, but not set{suggest(name, sorted(defined))}; "
                 f"add the gin file that sets it, or --gin.{name}=VALUE"
             )
     if required:
@@ -188,9 +187,9 @@ def _check_macros() -> None:
 
 
 def summarize_gin_config(
-    model_dir: str | pathlib.Path, summary_writer: metric_writers.MetricWriter | None, step: int
+    model_dir: str | pathlib.Path, summary_writer: Any | None, step: int
 ) -> None:
-    """Writes the configuration to MODEL_DIR/config.gin and, given a writer, to TensorBoard."""
+    """Writes the configuration to MODEL_DIR/config.gin and, given CLU's writer, to TensorBoard."""
     text = gin.config_str()
     model_dir = pathlib.Path(model_dir)
     model_dir.mkdir(parents=True, exist_ok=True)

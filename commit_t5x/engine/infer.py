@@ -9,17 +9,16 @@ from typing import Any
 
 import rich.console
 import rich.progress
-import seqio
 
+from commit_t5x import disk
 from commit_t5x.data import records, templates
 from commit_t5x.engine import (
-    data,
-    eval,
     generation,
     gin_utils,
     interactive,
     models,
     partitioning,
+    restoring,
     utils,
 )
 from commit_t5x.engine.sampling import Sampling
@@ -35,6 +34,7 @@ def infer(
     dataset_cfg: utils.DatasetConfig,
     restore_checkpoint_cfg: utils.RestoreCheckpointConfig,
     partitioner: partitioning.PjitPartitioner,
+    task_prompts: Callable[..., Iterator[tuple[dict[str, Any], list[int]]]] | None = None,
     output_dir: str | None = None,
     input_path: str | None = None,
     converse: bool = False,
@@ -58,6 +58,8 @@ def infer(
       dataset_cfg: whose inputs to continue if there is no file; its batch_size counts either way.
       restore_checkpoint_cfg: whose weights.
       partitioner: mesh and rules.
+      task_prompts: reads the inputs of dataset_cfg's task, `eval.task_prompts`; None where only
+        files and the terminal are read, which need no TensorFlow.
       output_dir: made if missing; None for standard output.
       input_path: a JSON, JSONL or Parquet file with a field prompt, instruction, inputs or text, a
         text file with prompts between blank lines, or "-": standard input, a prompt a line.
@@ -82,17 +84,22 @@ def infer(
         raise InputError(
             "INPUT_PATH, MIXTURE_OR_TASK_NAME: set one of the two, or give --interactive"
         )
+    if dataset_cfg.enabled and task_prompts is None:
+        raise InputError(
+            "MIXTURE_OR_TASK_NAME: these gin files read no tasks; give "
+            "--gin_file=evaluation/infer_task.gin in the place of evaluation/infer.gin"
+        )
     encode = model.vocabulary.encode
     fill = _filled if instructions else lambda text, record: text
     if input_path is not None:
         name = "stdin" if input_path == _STANDARD_INPUT else pathlib.Path(input_path).stem
         found = ((line, encode(fill(*text))) for line, text in _texts(input_path))
     elif dataset_cfg.enabled:
-        name, found = dataset_cfg.mixture_or_task_name, _prompts_of_task(dataset_cfg, model)
+        name, found = dataset_cfg.mixture_or_task_name, task_prompts(dataset_cfg, model)
     else:
         found = ()
     found = list(itertools.islice(found, num_examples))
-    params, _ = eval.restore_weights(model, partitioner, restore_checkpoint_cfg)
+    params, _ = restoring.restore_weights(model, partitioner, restore_checkpoint_cfg)
     model, params = generation.unrolled(model, params)
     generator = generation.Generator(
         model,
@@ -123,7 +130,7 @@ def infer(
     else:
         output_path = pathlib.Path(output_dir)
         summarize_config_fn(output_path, None, 0)
-        eval.write_jsonl(output_path / f"{name}.jsonl", lines)
+        disk.write_jsonl(output_path / f"{name}.jsonl", lines)
     return lines
 
 
@@ -154,16 +161,3 @@ def _filled(instruction: str, record: Mapping[str, Any]) -> str:
     """Returns the prompt of training, in PROMPT_LANGUAGE, for an instruction."""
     values = {"instruction": instruction, "input": str(record.get("input") or "")}
     return templates.get_prompts().choose(values).render(values).text
-
-
-def _prompts_of_task(
-    cfg: utils.DatasetConfig, model: models.DecoderOnlyModel
-) -> Iterator[tuple[dict[str, Any], list[int]]]:
-    provider = utils.get_mixture_or_task(cfg.mixture_or_task_name)
-    if "inputs" not in provider.output_features:
-        raise InputError(f"{provider.name}: has no inputs to continue; choose an evaluation task")
-    eval.check_vocabulary(cfg, model)
-    for task in seqio.get_subtasks(provider):
-        for example in data.get_examples(cfg, task):
-            tokens = example["inputs"].tolist()
-            yield {"prompt": model.vocabulary.decode(tokens)}, tokens

@@ -6,12 +6,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-import seqio
 from flax import linen as nn
 
 from commit_t5x.engine import losses
 from commit_t5x.engine.linear_cross_entropy import linear_cross_entropy
 from commit_t5x.model.optim import Optimizer
+from commit_t5x.vocabularies.tokenizer import Tokenizer
 
 Batch = Mapping[str, jax.Array]
 
@@ -25,7 +25,8 @@ class DecoderOnlyModel:
       vocabulary: of the tokens; gives bos_id, eos_id and decoding.
       optimizer_def: e.g. `commit_t5x.model.optim.adamw(...)`, or any optax transformation. None for
         evaluation and inference.
-      feature_converter_cls: called with pack=True or False; makes the batches' features.
+      feature_converter_cls: makes SeqIO's feature converter, called with pack=True or False. None
+        where no batches are read.
       loss_normalizing_factor: "AVERAGE_PER_SEQUENCE" or "NUM_REAL_TARGET_TOKENS"; see
         `commit_t5x.engine.losses`.
       z_loss: coefficient of the z-loss.
@@ -42,9 +43,9 @@ class DecoderOnlyModel:
     def __init__(
         self,
         module: nn.Module,
-        vocabulary: seqio.Vocabulary,
+        vocabulary: Tokenizer,
         optimizer_def: Optimizer | optax.GradientTransformation | None = None,
-        feature_converter_cls: Callable[..., seqio.FeatureConverter] | None = None,
+        feature_converter_cls: Callable[..., Any] | None = None,
         loss_normalizing_factor: str = losses.AVERAGE_PER_SEQUENCE,
         z_loss: float = 0.0,
         loss_chunk_length: int | None = None,

@@ -25,6 +25,7 @@ from commit_t5x.engine import (
     partitioning,
     profile,
     progress,
+    restoring,
     train_state,
     trainer,
     utils,
@@ -107,7 +108,7 @@ def train(
     weights, params = checkpoint_cfg.restore.path, None
     if not latest and weights is not None:
         # Before MODEL_DIR is made: nothing is left behind where they don't fit.
-        eval.check_tokenizer(checkpoints.find(weights).parent, model)
+        restoring.check_tokenizer(checkpoints.find(weights).parent, model)
         params = checkpoints.load_params(weights, initializer.params, model.config)
     with checkpoint_manager.writing(model_path), contextlib.ExitStack() as stack:
         stack.enter_context(lock.held(model_path))
@@ -115,7 +116,7 @@ def train(
         stack.callback(manager.close)
         first_step, notes = 0, []
         if checkpoints.all_steps(model_path):  # under the lock, no run adds to them any more
-            eval.check_tokenizer(model_path, model)
+            restoring.check_tokenizer(model_path, model)
             resumed = manager.resume(initializer.train_state, iterator, model.config)
             first_step, state, notes = resumed
             start = f"checkpoint_{first_step} of this run"

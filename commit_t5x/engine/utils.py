@@ -1,13 +1,9 @@
 """What gin configures besides the model: data sets and checkpoints, with T5X's names."""
 
 import dataclasses
-import difflib
-from collections.abc import Mapping, Sequence
-
-import seqio
+from collections.abc import Mapping
 
 from commit_t5x.errors import InputError
-from commit_t5x.tasks import names as task_names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,39 +89,3 @@ class CheckpointConfig:
 
     save: SaveCheckpointConfig = SaveCheckpointConfig()
     restore: RestoreCheckpointConfig = RestoreCheckpointConfig()
-
-
-def get_mixture_or_task(name: str) -> seqio.Task | seqio.Mixture:
-    """Returns a registered SeqIO task or mixture.
-
-    Raises:
-      InputError: there is none of that name; similar names are suggested.
-    """
-    task_names.register_named(name)
-    names = [*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()]
-    if name not in names:
-        raise InputError(f"MIXTURE_OR_TASK_NAME: no task or mixture '{name}'{suggest(name, names)}")
-    return seqio.get_mixture_or_task(name)
-
-
-def check_split(provider: seqio.Task | seqio.Mixture, split: str) -> None:
-    """Raises InputError if the task or mixture has no such split."""
-    # Slices such as "train[:100]" are for the data source to understand.
-    if split.partition("[")[0] not in provider.splits:
-        held_out = "validation" in split
-        hint = ", or hold some examples out by VALIDATION_EXAMPLES" if held_out else ""
-        raise InputError(
-            f"DatasetConfig.split: '{provider.name}' has no split '{split}'; "
-            f"choose from {', '.join(sorted(provider.splits))}{hint}"
-        )
-
-
-def suggest(name: str, known: Sequence[str]) -> str:
-    """Returns "; did you mean ...?" for the known names close to `name`, or "".
-
-    Example:
-      >>> suggest("TRAIN_STEP", ["TRAIN_STEPS", "MODEL_DIR"])
-      '; did you mean TRAIN_STEPS?'
-    """
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    return f"; did you mean {' or '.join(close)}?" if close else ""

@@ -10,6 +10,7 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from commit_t5x import quiet
 from commit_t5x.errors import InputError
 
 _DESCRIPTION = """\
@@ -36,23 +37,21 @@ _LOCATIONS = (
 
 def main(argv: Sequence[str]) -> None:
     """Runs the command with its arguments; raises InputError on bad input."""
-    import rich.console
-    import tensorflow as tf  # here, like the others: they take seconds to load
-
-    from commit_t5x.data import length_policy
-    from commit_t5x.engine import gin_errors, gin_utils
-    from commit_t5x.inspection import inspect, page, terminal
-
     flags, own = _parse(argv)
+    with quiet.native_stderr_closed():  # TensorFlow greets
+        import rich.console  # here, like the others: they take seconds to load
+
+        from commit_t5x.data import length_policy
+        from commit_t5x.engine import gin_errors, gin_utils
+        from commit_t5x.inspection import inspect, page, terminal
     files, bindings, note = flags.gin_file, flags.gin_bindings, None
     if not files:
         files, bindings, note = _samples(own.task, bindings)
-    tf.config.set_visible_devices([], "GPU")
     gin_utils.load([*files, _RUN_FILE], bindings, flags.gin_search_paths)
     waiting = rich.console.Console(stderr=True).status("Reading examples ...")
     # The report counts what the length policy would log.
-    quiet = _level(logging.getLogger(length_policy.__name__), logging.ERROR)
-    with waiting, quiet, gin_errors.plain_errors():
+    silent = _level(logging.getLogger(length_policy.__name__), logging.ERROR)
+    with waiting, silent, gin_errors.plain_errors():
         inspection = inspect.inspect(
             _dataset_config(own),
             num_examples=own.num_examples,
@@ -152,7 +151,7 @@ def _dataset_config(own: argparse.Namespace):
     """Returns what the run reads, as gin and the command's own flags say."""
     import gin
 
-    from commit_t5x.engine import utils
+    from commit_t5x.engine import providers, utils
     from commit_t5x.tasks import names
 
     # By position, as gin computes its own value of what is passed by name, which may fail.
@@ -167,7 +166,7 @@ def _dataset_config(own: argparse.Namespace):
     for name in task:
         names.register_named(name)
     cfg = configured(*task, **{name: v for name, v in others.items() if v is not None})
-    provider = utils.get_mixture_or_task(cfg.mixture_or_task_name)
+    provider = providers.get_mixture_or_task(cfg.mixture_or_task_name)
     if own.split is None and cfg.split not in provider.splits:
         cfg = dataclasses.replace(cfg, split=sorted(provider.splits)[-1])
     if own.sequence_length:

@@ -10,7 +10,7 @@ import seqio
 import tensorflow as tf
 
 from commit_t5x.data.feature_converters import DecoderFeatureConverter
-from commit_t5x.engine import utils
+from commit_t5x.engine import providers, utils
 from commit_t5x.errors import InputError
 from commit_t5x.inspection import examples
 from commit_t5x.inspection.pipeline import Features
@@ -89,8 +89,8 @@ def inspect(
     Raises:
       InputError: no such task or split, or no examples there.
     """
-    provider = utils.get_mixture_or_task(cfg.mixture_or_task_name)
-    utils.check_split(provider, cfg.split)
+    provider = providers.get_mixture_or_task(cfg.mixture_or_task_name)
+    providers.check_split(provider, cfg.split)
     shares = _shares(provider, cfg.split)
     shown = {task: [] for task in shares}
     tallies = {task: Tally() for task in shares}

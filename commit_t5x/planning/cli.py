@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from commit_t5x.engine import gin_utils
 from commit_t5x.errors import InputError
 
 _DESCRIPTION = """\
@@ -29,12 +30,12 @@ batch. Values are separated by commas; strings keep their quotes: --sweep "REMAT
 
 def main(argv: Sequence[str]) -> None:
     """Runs the command with its arguments; raises InputError on bad input."""
-    import jax
+    flags, own = _parse(argv)
+    import jax  # here, like the others: they take seconds to load
     import rich.console
 
     from commit_t5x.planning import compile, plan, recipe, report, topologies
 
-    flags, own = _parse(argv)
     slices = [topologies.parse(name) for name in own.topology.split(",")]
     compile.prepare()
     use_compiler = compile.has_compiler() and not own.shapes
@@ -83,8 +84,6 @@ def main(argv: Sequence[str]) -> None:
 
 def _parse(argv: Sequence[str]) -> tuple[Any, argparse.Namespace]:
     """Returns the gin flags and the command's own."""
-    from commit_t5x.engine import gin_utils
-
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument(
         "--topology",

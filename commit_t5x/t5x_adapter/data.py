@@ -8,7 +8,7 @@ from typing import Any
 import seqio
 import tensorflow as tf
 
-from commit_t5x.engine import data, utils
+from commit_t5x.engine import data, providers
 from commit_t5x.errors import InputError
 
 Config = Any  # t5x.utils.DatasetConfig, which has what engine.utils.DatasetConfig has
@@ -22,8 +22,8 @@ def dataset(cfg: Config) -> Config | None:
     """
     if cfg.mixture_or_task_name is None:
         return None
-    provider = utils.get_mixture_or_task(cfg.mixture_or_task_name)
-    utils.check_split(provider, cfg.split)
+    provider = providers.get_mixture_or_task(cfg.mixture_or_task_name)
+    providers.check_split(provider, cfg.split)
     return cfg
 
 

@@ -1,19 +1,14 @@
 import functools
 import json
-import types
 
-import byte_level
 import jax
 import numpy as np
 import pytest
 import tiny
-import transformers
 
-from commit_t5x import resources
 from commit_t5x.engine import checkpoints, eval, generation, infer, train, train_state, utils
 from commit_t5x.errors import InputError
 from commit_t5x.model import llama
-from commit_t5x.vocabularies import configured
 
 CONFIG = llama.LlamaConfig(
     vocab_size=tiny.VOCAB_SIZE, emb_dim=16, mlp_dim=24, num_layers=1, num_heads=2, num_kv_heads=1,
@@ -164,6 +159,7 @@ def test_infer_continues_a_tasks_inputs(tmp_path, checkpoint):
     lines = infer.infer(
         **_common(checkpoint),
         dataset_cfg=cfg,
+        task_prompts=eval.task_prompts,
         output_dir=str(tmp_path),
         num_examples=3,
         max_new_tokens=4,
@@ -189,6 +185,11 @@ def test_infer_names_the_bad_line(tmp_path, checkpoint, text, message):
     assert not (tmp_path / "out").exists()
 
 
+def test_infer_reads_tasks_only_by_the_file_that_says_so(checkpoint):
+    with pytest.raises(InputError, match="give --gin_file=evaluation/infer_task.gin in the place"):
+        infer.infer(**_common(checkpoint), dataset_cfg=tiny.dataset_config("tiny_questions"))
+
+
 @pytest.mark.parametrize(("task", "path"), [(None, None), ("tiny_questions", "prompts.txt")])
 def test_infer_needs_one_kind_of_prompts(tmp_path, checkpoint, task, path):
     with pytest.raises(InputError, match="INPUT_PATH, MIXTURE_OR_TASK_NAME: set one of the two"):
@@ -198,25 +199,6 @@ def test_infer_needs_one_kind_of_prompts(tmp_path, checkpoint, task, path):
             input_path=path,
             output_dir=str(tmp_path),
         )
-
-
-def test_checkpoint_of_another_tokenizer_is_an_error(tmp_path):
-    beside = byte_level.smollm(tmp_path)
-    model = types.SimpleNamespace(vocabulary=configured.load(beside))
-    eval.check_tokenizer(tmp_path, model)
-    eval.check_tokenizer(tmp_path / "none beside", model)
-    model.vocabulary = configured.load(resources.path("samples") / "tokenizer.model")
-    expected = f"TOKENIZER: .*/tokenizer.model gives texts other ids than {beside}, which"
-    with pytest.raises(InputError, match=expected):
-        eval.check_tokenizer(tmp_path, model)
-
-
-def test_same_tokens_from_files_of_two_kinds_are_one_tokenizer(tmp_path):
-    sentencepiece = resources.path("samples") / "tokenizer.model"
-    converted = transformers.LlamaTokenizerFast.from_pretrained(sentencepiece.parent, legacy=False)
-    converted.save_pretrained(tmp_path)
-    model = types.SimpleNamespace(vocabulary=configured.load(sentencepiece))
-    eval.check_tokenizer(tmp_path, model)
 
 
 def test_answers_during_training(tmp_path):
@@ -244,8 +226,3 @@ def test_answers_during_training(tmp_path):
     assert all(0 <= line["exact_match"] <= 1 for line in scores)
     answers = tmp_path / name / "answers_5.jsonl"
     assert len(answers.read_text().splitlines()) == 3
-
-
-def test_weights_must_be_given(tmp_path):
-    with pytest.raises(InputError, match="CHECKPOINT_PATH: not set"):
-        eval.restore_weights(_model(), tiny.partitioner(), utils.RestoreCheckpointConfig())

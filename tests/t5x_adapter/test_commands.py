@@ -70,7 +70,7 @@ def test_both_engines_evaluate_alike(trained, tmp_path):
 def test_both_engines_answer_alike(trained, tmp_path):
     folder, _ = trained
     flags = [
-        "--gin_file=evaluation/infer.gin",
+        "--gin_file=evaluation/infer_task.gin",
         *QUESTIONS,
         f"--gin.CHECKPOINT_PATH='{folder / 'native'}'",
         "--gin.MIXTURE_OR_TASK_NAME='xquad_hi'",

@@ -1,0 +1,136 @@
+"""What each command loads, in a fresh interpreter: no TensorFlow where it isn't needed."""
+
+import json
+import os
+import subprocess
+import sys
+
+import jax
+import pytest
+
+from commit_t5x import cli, resources
+from commit_t5x.engine import checkpoints
+from commit_t5x.model import llama
+
+FORBIDDEN = {"tensorflow", "keras", "torch", "sklearn", "pandas", "matplotlib"}
+# Several commands, one after another, so that one interpreter serves; the last line names what of
+# FORBIDDEN was loaded.
+SCRIPT = f"""
+import json, sys
+from commit_t5x import cli
+
+def run(arguments):
+    try:
+        return cli.main(arguments)
+    except SystemExit as exit_:
+        return exit_.code
+
+codes = [run(arguments) for arguments in json.loads(sys.argv[1])]
+print(json.dumps([codes, sorted({FORBIDDEN} & set(sys.modules))]))
+"""
+TOKENIZER = resources.path("samples") / "tokenizer.model"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A model directory of the size of models/debug.gin, for the sample tokenizer."""
+    folder = tmp_path_factory.mktemp("weights")
+    config = llama.preset("debug", vocab_size=3072)
+    tokens = jax.numpy.ones((1, 1), "int32")
+    variables = llama.Llama(config).init(jax.random.key(0), tokens, tokens, enable_dropout=False)
+    checkpoints.save_params(folder, jax.device_get(variables["params"]), config, TOKENIZER)
+    return folder
+
+
+def start(*commands, cwd=None, prompt="", allowed=frozenset()):
+    """Runs commands, which load nothing forbidden but `allowed`; returns what they print."""
+    run = subprocess.run(
+        [sys.executable, "-c", SCRIPT, json.dumps([list(map(str, c)) for c in commands])],
+        input=prompt,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stderr
+    *printed, last = run.stdout.splitlines()
+    codes, loaded = json.loads(last)
+    assert codes == [0] * len(commands), run.stderr
+    assert set(loaded) <= allowed
+    return "\n".join(printed)
+
+
+def test_help():
+    printed = start(["--help"], *([command, "--help"] for command in cli.COMMANDS))
+    assert printed.count("usage: ") == 1 + len(cli.COMMANDS)
+
+
+def test_dicts():
+    printed = start(["dicts", "check", resources.path("dicts") / "en-hi.txt"])
+    assert "entries" in printed
+
+
+def test_report(tmp_path):
+    content = {"results": {"ogx_xquad_hi": {"f1,none": 50.0}}, "sample_scores": {}}
+    (tmp_path / "results.json").write_text(json.dumps(content))
+    assert "50.0" in start(["report", tmp_path])
+
+
+def test_convert(tmp_path, checkpoint):
+    there, back = tmp_path / "export", tmp_path / "native"
+    start(["convert", "--to", "hf", checkpoint, there], ["convert", "--to", "native", there, back])
+    assert checkpoints.all_steps(back)
+
+
+def test_infer_on_a_prompt(checkpoint):
+    flags = ["--gin_file=evaluation/infer.gin", "--gin_file=models/debug.gin"]
+    macros = {
+        "VOCAB_SIZE": 3072,
+        "TOKENIZER": "samples",
+        "CHECKPOINT_PATH": str(checkpoint),
+        "INPUT_PATH": "-",
+        "INSTRUCTIONS": True,
+        "MAX_NEW_TOKENS": 2,
+        "BATCH_SIZE": 1,
+    }
+    flags += [f"--gin.{name}={value!r}" for name, value in macros.items()]
+    [line] = start(["infer", *flags], prompt="What is tea?\n").splitlines()
+    assert json.loads(line)["prompt"] == "What is tea?"
+
+
+LM_EVAL = (
+    *("lm-eval", "--tasks", "ogx_xquad_hi", "--data-dir", "samples", "--limit", 1),
+    *("--gen_kwargs", "max_gen_toks=2"),
+)
+
+
+def test_lm_eval(checkpoint):
+    # lm-eval imports datasets, which imports pandas.
+    printed = start([*LM_EVAL, "--model_args", f"pretrained={checkpoint}"], allowed={"pandas"})
+    assert "ogx_xquad_hi" in printed
+
+
+def test_lm_eval_through_transformers(tmp_path, checkpoint):
+    """With the index's torch, which brings triton, TensorFlow beside it would crash the process."""
+    pytest.importorskip("torch")
+    start(["convert", "--to", "hf", checkpoint, tmp_path / "export"])
+    arguments = f"pretrained={tmp_path / 'export'},add_bos_token=False,dtype=float32"
+    printed = start(
+        [*LM_EVAL, "--model", "hf", "--model_args", arguments],
+        allowed=FORBIDDEN - {"tensorflow", "keras"},
+    )
+    assert "ogx_xquad_hi" in printed
+
+
+def test_mixing_in_plain_python():
+    code = f"""
+import sys
+from commit_t5x.data import templates
+from commit_t5x.mixing import lexicon, mixer
+mix = mixer.CodeMixer(lexicon.Lexicon.from_pairs([("tea", "chai")]), ratio=1.0)
+assert mix.mix("hot tea", (0, 0)) == "hot chai"
+sys.exit(" ".join({FORBIDDEN | {"jax"}} & set(sys.modules)) or 0)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
