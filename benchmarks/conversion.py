@@ -4,21 +4,40 @@
     python benchmarks/conversion.py --model smollm2_135m         # any preset
     python benchmarks/conversion.py --model path/to/a/hf/model
 
-Prints JSON. Each figure is of a process of its own: its peak resident memory as the kernel counts
-it, less that of a process which only imports the same libraries, and the bytes of the source's
-weights over the seconds between its imports and its end. transformers needs torch (extra `torch`).
+Prints JSON. Each figure is of a process of its own: its peak resident memory and its seconds, less
+those of a process which only imports the same libraries. transformers needs torch (extra `torch`).
 The disk needs room for four copies of the weights in fp32.
 """
 
 import argparse
 import json
 import math
+import os
 import pathlib
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
+
+_OURS = (
+    "import sys; from commit_t5x import conversion; from commit_t5x.conversion import hf, native"
+)
+_CONVERT = f"{_OURS}; conversion.convert(*sys.argv[1:])"
+_THEIRS = """import sys, torch, transformers
+transformers.LlamaForCausalLM  # imported when it is looked up"""
+_LOAD_AND_SAVE = f"""{_THEIRS}
+model = transformers.AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=torch.float32)
+model.save_pretrained(sys.argv[2])"""
+_GENERATE = f"""{_OURS}
+import os, numpy as np
+from commit_t5x.conversion import formats, rules
+from commit_t5x.model import llama_presets
+config, directory = llama_presets.preset(sys.argv[1]), hf.pathlib.Path(sys.argv[2])
+shapes, rng = rules.shapes(hf.RULES, config), np.random.default_rng(0)
+directory.mkdir()
+with hf.write(directory, shapes, formats.Header(config)) as put:
+    for name, shape in shapes.items():
+        put(name, rng.standard_normal(shape, np.float32) * 0.02)"""
 
 
 def main() -> None:
@@ -29,115 +48,58 @@ def main() -> None:
     )
     parser.add_argument("--work-dir", help="for the copies; a temporary one by default")
     parser.add_argument("--repeats", type=int, default=1, help="runs of each; the fastest counts")
-    parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.child:
-        _child(*args.child)
-        return
     with tempfile.TemporaryDirectory(dir=args.work_dir) as folder:
-        work = pathlib.Path(folder)
-        # In a process of its own, so that this one stays small.
-        model = pathlib.Path(args.model)
+        work, model = pathlib.Path(folder), pathlib.Path(args.model)
         if not model.is_dir():
             model = work / args.model
-            _start("generate", args.model, str(model))
+            _run(_GENERATE, args.model, model)
         print(json.dumps(_measure(model, work, args.repeats), indent=2))
 
 
 def _measure(model: pathlib.Path, work: pathlib.Path, repeats: int) -> dict:
+    runs = {
+        "hf_to_native": (_OURS, _CONVERT, "hf", "native", model, work / "native"),
+        "native_to_hf": (_OURS, _CONVERT, "native", "hf", work / "native", work / "hf"),
+        "transformers_load_and_save": (_THEIRS, _LOAD_AND_SAVE, model, work / "saved"),
+    }
+    found = {}
+    for name, (imports, code, *arguments) in runs.items():
+        idle_seconds, idle_peak = _run(imports)
+        seconds, peak = min(_run(code, *arguments) for _ in range(repeats))
+        found[name] = seconds - idle_seconds, peak, idle_peak
+    # Here, as a process counts what its parent had in memory when it started it.
     from commit_t5x.conversion import hf
 
-    source = hf.read(model)
-    sizes = {name: math.prod(shape) for name, shape in source.shapes.items()}
-    largest, weights = max(sizes.values()) * 4, sum(sizes.values())
-    stored = sum(size * _itemsize(source.dtypes[name]) for name, size in sizes.items())
-    runs = {
-        "hf_to_native": ("ours", "hf", "native", str(model), str(work / "native")),
-        "native_to_hf": ("ours", "native", "hf", str(work / "native"), str(work / "hf")),
-        "transformers_load_and_save": ("transformers", str(model), str(work / "saved")),
+    sizes = [4 * math.prod(shape) for shape in hf.read(model).shapes.values()]  # in fp32
+    result = {
+        "model": model.name,
+        "weights": sum(sizes) // 4,
+        "largest_tensor_mb": max(sizes) / 1e6,
     }
-    imports = {"ours": _run("ours")["peak"], "transformers": _run("transformers")["peak"]}
-    result = {"model": model.name, "weights": weights, "largest_tensor_mb": largest / 1e6}
-    for name, command in runs.items():
-        best = min((_run(*command) for _ in range(repeats)), key=lambda run: run["seconds"])
-        size = weights * 4 if command[1] == "native" else stored
-        above = best["peak"] - imports[command[0]]
+    for name, (seconds, peak, idle_peak) in found.items():
         result[name] = {
-            "seconds": round(best["seconds"], 2),
-            "mb_per_second": round(size / 1e6 / best["seconds"], 1),
-            "peak_mb": round(best["peak"] / 1e6, 1),
-            "imports_mb": round(imports[command[0]] / 1e6, 1),
-            "above_imports_in_largest_tensors": round(above / largest, 2),
+            "seconds": round(seconds, 2),
+            "mb_per_second": round(sum(sizes) / 1e6 / seconds, 1),
+            "peak_mb": round(peak / 1e6, 1),
+            "imports_mb": round(idle_peak / 1e6, 1),
+            "above_imports_in_largest_tensors": round((peak - idle_peak) / max(sizes), 2),
         }
     return result
 
 
-def _run(*command: str) -> dict:
-    target = pathlib.Path(command[-1])
-    if len(command) > 1 and target.exists():
+def _run(code: str, *arguments: str | pathlib.Path) -> tuple[float, int]:
+    """Runs Python code; returns its seconds and its peak resident memory in bytes."""
+    target = pathlib.Path(arguments[-1]) if arguments else None
+    if target and target.exists():
         shutil.rmtree(target)
-    return json.loads(_start(*command).splitlines()[-1])
-
-
-def _start(*command: str) -> bytes:
-    arguments = [sys.executable, __file__, "--child", *command]
-    return subprocess.run(arguments, check=True, stdout=subprocess.PIPE).stdout
-
-
-def _child(kind: str, *command: str) -> None:
-    """Imports, converts if there is anything to, and prints what that took."""
-    if kind == "generate":
-        _generate(command[0], pathlib.Path(command[1]))
-        return
-    if kind == "ours":
-        from commit_t5x import quiet
-
-        quiet.silence_libraries()
-        from commit_t5x import conversion
-        from commit_t5x.conversion import formats
-
-        formats.module("hf"), formats.module("native")
-        start = time.perf_counter()
-        if command:
-            conversion.convert(*command)
-    else:
-        import torch
-        import transformers
-
-        transformers.LlamaForCausalLM  # noqa: B018  (imported when it is looked up)
-        start = time.perf_counter()
-        if command:
-            model = transformers.AutoModelForCausalLM.from_pretrained(
-                command[0], dtype=torch.float32
-            )
-            model.save_pretrained(command[1])
-    seconds = time.perf_counter() - start
-    # getrusage would count what the parent had in memory when it started this process.
-    status = pathlib.Path("/proc/self/status").read_text().splitlines()
-    peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) * 1024
-    print(json.dumps({"seconds": seconds, "peak": peak}))
-
-
-def _generate(preset: str, directory: pathlib.Path) -> None:
-    """Writes a model with random weights."""
-    import numpy as np
-
-    from commit_t5x.conversion import formats, hf, rules
-    from commit_t5x.model import llama_presets
-
-    config = llama_presets.preset(preset)
-    shapes = rules.shapes(hf.RULES, config)
-    rng = np.random.default_rng(0)
-    directory.mkdir()
-    with hf.write(directory, shapes, formats.Header(config)) as put:
-        for name, shape in shapes.items():
-            put(name, rng.standard_normal(shape, np.float32) * 0.02)
-
-
-def _itemsize(dtype: str) -> int:
-    from commit_t5x.conversion import arrays
-
-    return arrays.DTYPES[dtype].itemsize
+    start = time.perf_counter()
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    process = os.posix_spawn(sys.executable, command, os.environ)
+    _, status, usage = os.wait4(process, 0)
+    if status:
+        sys.exit(f"{' '.join(command)}: failed")
+    return time.perf_counter() - start, usage.ru_maxrss * 1024
 
 
 if __name__ == "__main__":

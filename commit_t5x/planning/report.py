@@ -1,7 +1,10 @@
 """Plans as text: one in full, or several as a table."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
+
+import tabulate
 
 from commit_t5x.planning import compile
 from commit_t5x.planning.plan import Plan
@@ -69,13 +72,8 @@ def table(plans: Sequence[tuple[dict[str, str], Plan]]) -> str:
             ]
         )
     known = [column for column in zip(*rows, strict=True) if set(column[1:]) != {"-"}]
-    rows = list(zip(*known, strict=True))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |"
-        for row in rows
-    ]
-    return "\n".join([lines[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *lines[1:]])
+    header, *rows = zip(*known, strict=True)
+    return tabulate.tabulate(rows, header, "pipe", disable_numparse=True)
 
 
 def to_json(plans: Sequence[tuple[dict[str, str], Plan]]) -> list[dict[str, Any]]:
@@ -160,12 +158,6 @@ def _size(num_bytes: float) -> str:
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
     """Lines of cells: the first left-aligned, the others right-aligned."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "  "
-        + "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
+    sides = ["left", *("right" for _ in rows[0][1:])]
+    table = tabulate.tabulate(rows, tablefmt="plain", disable_numparse=True, colalign=sides)
+    return textwrap.indent(table, "  ").splitlines()

@@ -64,19 +64,13 @@ def test_existing_target_and_missing_source(native, tmp_path):
             conversion.convert(*pair, directory, tmp_path / "there")
         with pytest.raises(InputError, match="nowhere: no such file or directory"):
             conversion.convert(*pair, tmp_path / "nowhere", tmp_path / "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
     with pytest.raises(InputError, match="gone.model: no such tokenizer"):
         conversion.convert(
             "native", "hf", directory, tmp_path / "new", tokenizer=tmp_path / "gone.model"
         )
     conversion.convert("native", "hf", directory, tmp_path / "there", overwrite=True)
     assert (tmp_path / "there" / "config.json").is_file()
-
-
-def test_failed_import_leaves_nothing(tmp_path):
-    (tmp_path / "src").mkdir()
-    with pytest.raises(InputError, match="config.json"):
-        conversion.convert("hf", "native", tmp_path / "src", tmp_path / "out")
-    assert [path.name for path in tmp_path.iterdir()] == ["src"]
 
 
 def test_formats(tmp_path):

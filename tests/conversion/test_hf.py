@@ -207,15 +207,6 @@ def test_bad_directories(tmp_path, exported):
         hf.import_hf(exported)
 
 
-def test_existing_output_stays_unless_told(exported):
-    before = (exported / "model.safetensors").read_bytes()
-    with pytest.raises(InputError, match="exists already"):
-        hf.export_hf(weights(CONFIG), CONFIG, exported)
-    assert (exported / "model.safetensors").read_bytes() == before
-    hf.export_hf(weights(CONFIG), CONFIG, exported, overwrite=True)
-    assert hf.import_hf(exported)[1] == CONFIG
-
-
 def test_bad_options(tmp_path):
     with pytest.raises(InputError, match="dtype 'int8'"):
         hf.export_hf({}, CONFIG, tmp_path / "out", dtype="int8")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from commit_t5x import disk
 from commit_t5x.engine import gin_utils, metrics, progress
-from commit_t5x.engine.writing import writing
 from commit_t5x.errors import InputError
 
 
@@ -197,7 +197,7 @@ def test_full_disk_is_an_input_error(tmp_path, full_disk):
     files = metrics.MetricFiles(tmp_path, first_step=0)
     with (
         pytest.raises(InputError, match=r"can't be written \(File too large\)"),
-        writing(tmp_path),
+        disk.writing(tmp_path),
         full_disk(4000),
     ):
         for step in range(1000):
