@@ -125,7 +125,7 @@ $(REAL_TOKENIZER): $(VENV)/.installed-test
 
 test-real: $(REAL_TOKENIZER)  ## the comparison with the paper's code, on REAL_DATA=folder
 	COMMIT_REAL_DATA=$(abspath $(REAL_DATA)) COMMIT_REAL_TOKENIZER=$(abspath $(REAL_TOKENIZER)) \
-	  $(BIN)/python -m pytest --numprocesses 2 tests/data/test_paper_fidelity.py
+	  $(BIN)/python -m pytest -k 'real data' tests/data/test_paper_fidelity.py
 
 lint: $(VENV)/.installed-test  ## ruff alone
 	$(BIN)/ruff check .
