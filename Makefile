@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv)
 
-.PHONY: help install quickstart smollm2 test test-slow lint wheel clean python
+.PHONY: help install quickstart smollm2 test test-slow test-real lint wheel clean python
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -113,6 +113,19 @@ test: $(VENV)/.installed-test  ## lint and the test suite, at most 10 minutes on
 
 test-slow: $(VENV)/.installed-test  ## the tests that take minutes each
 	$(BIN)/python -m pytest -m slow
+
+# Real data are yours; a tokenizer of LLaMA's kind comes in a wheel, beside the environment's packages,
+# as transformers would make use of what else is in it.
+REAL_DATA = data
+REAL_TOKENIZER = $(VENV)/real/mistral_common/data/tokenizer.model.v1
+
+$(REAL_TOKENIZER): $(VENV)/.installed-test
+	@$(INSTALL) --no-deps --target $(VENV)/real mistral-common==1.13.1
+	@touch $@
+
+test-real: $(REAL_TOKENIZER)  ## the comparison with the paper's code, on REAL_DATA=folder
+	COMMIT_REAL_DATA=$(abspath $(REAL_DATA)) COMMIT_REAL_TOKENIZER=$(abspath $(REAL_TOKENIZER)) \
+	  $(BIN)/python -m pytest -k 'real data' tests/data/test_paper_fidelity.py
 
 lint: $(VENV)/.installed-test  ## ruff alone
 	$(BIN)/ruff check .

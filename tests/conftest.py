@@ -1,6 +1,7 @@
 """What tests of several modules share."""
 
 import contextlib
+import importlib.util
 import os
 import resource
 
@@ -12,6 +13,12 @@ import pytest
 # worth optimising.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+# The tests compare what TensorFlow feeds with what torch computes, in one process, as no command
+# does. Linux's usual torch brings triton, which it loads late; loaded after TensorFlow, whose LLVM
+# options it registers again, it aborts the process. The other order works.
+if importlib.util.find_spec("triton") is not None:
+    import triton  # noqa: F401
 
 # A busy machine may take longer over an example than hypothesis allows by default.
 hypothesis.settings.register_profile("patient", deadline=None)

@@ -87,7 +87,7 @@ def to_png(report: Report) -> bytes:
         from matplotlib import figure
     except ImportError as error:
         raise errors.InputError(
-            "format png: needs matplotlib; run pip install matplotlib"
+            "format png: needs matplotlib; pip install 'commit-t5x[plot]'"
         ) from error
     metrics = sorted({metric for _, metric in report.columns})
     tasks = list(report.tasks())

@@ -1,6 +1,8 @@
 import argparse
+import importlib.util
 import json
 import logging
+import subprocess
 import sys
 
 import pytest
@@ -148,6 +150,18 @@ def test_no_results_file_after_an_error(data_dir, tmp_path):
     with pytest.raises(errors.InputError):
         run(data_dir, model_args="loud=1", output_path=str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("triton") is None, reason="this build of torch brings no triton"
+)
+def test_hf_model_in_a_process_of_its_own(tiny_model, data_dir):
+    command = [sys.executable, "-m", "commit_t5x.cli", "lm-eval", "--model", "hf"]
+    command += ["--model_args", f"pretrained={tiny_model.exported},add_bos_token=False"]
+    command += ["--tasks", "ogx_xquad_enhi", "--data-dir", data_dir, "--limit", "1"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    assert "|ogx_xquad_enhi|" in result.stdout
 
 
 def test_missing_export_for_hf(data_dir, tmp_path):

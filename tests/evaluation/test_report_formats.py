@@ -73,7 +73,7 @@ def test_png_is_an_image_and_repeatable():
 
 def test_png_without_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(errors.InputError, match="format png: needs matplotlib; run pip install"):
+    with pytest.raises(errors.InputError, match="format png: needs matplotlib; .*commit-t5x.plot"):
         report_formats.to_png(REPORT)
 
 
