@@ -136,5 +136,10 @@ def test_wheel_as_a_tool(wheel, tmp_path):
     run(UV, "tool", "install", "--quiet", "--python", sys.executable, *constraints, wheel)
     tool = tmp_path / "bin/commit-t5x"
     assert "usage: commit-t5x" in run(tool, "--help")
-    run(tool, "train", "--gin_file=quickstart.gin", "--gin.MODEL_DIR='out'", "--gin.TRAIN_STEPS=2")
+    dictionary = tmp_path / "en-hi.txt"
+    dictionary.write_text("water\tपानी\n", encoding="utf-8")
+    run(tool, "dicts", "check", dictionary)
+    macros = {"MODEL_DIR": "'out'", "TRAIN_STEPS": 2, "WARMUP_STEPS": 1, "SEQUENCE_LENGTH": 64}
+    flags = [f"--gin.{name}={value}" for name, value in macros.items()]
+    run(tool, "train", "--gin_file=quickstart.gin", *flags)
     assert (tmp_path / "out/checkpoint_2").is_dir()

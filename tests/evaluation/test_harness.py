@@ -158,7 +158,8 @@ def test_no_results_file_after_an_error(data_dir, tmp_path):
 def test_hf_model_in_a_process_of_its_own(tiny_model, data_dir):
     command = [sys.executable, "-m", "commit_t5x.cli", "lm-eval", "--model", "hf"]
     command += ["--model_args", f"pretrained={tiny_model.exported},add_bos_token=False"]
-    command += ["--tasks", "ogx_xquad_enhi", "--data-dir", data_dir, "--limit", "1"]
+    command += ["--tasks", "ogx_xquad_enhi", "--data-dir", data_dir]
+    command += ["--limit", "1", "--gen_kwargs", "max_gen_toks=8"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
     assert "|ogx_xquad_enhi|" in result.stdout
