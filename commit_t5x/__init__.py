@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from commit_t5x.conversion import convert
     from commit_t5x.data.templates import Template
+    from commit_t5x.engine.runs import train
     from commit_t5x.inspection.inspect import inspect
     from commit_t5x.language_model import LanguageModel, load
     from commit_t5x.mixing.lexicon import Lexicon
     from commit_t5x.mixing.mixer import CodeMixer
     from commit_t5x.model.llama_config import LlamaConfig
-    from commit_t5x.train import train
 
 __version__ = "0.1.0"
 
@@ -33,7 +33,7 @@ _HOMES = {
     "convert": "conversion",
     "inspect": "inspection.inspect",
     "load": "language_model",
-    "train": "train",
+    "train": "engine.runs",
 }
 __all__ = [
     "CodeMixer",

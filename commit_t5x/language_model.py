@@ -2,14 +2,14 @@
 
 import pathlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 from commit_t5x import conversion
-from commit_t5x.conversion import formats, memory
+from commit_t5x.conversion import formats, hf, native_names
 from commit_t5x.engine import decoding, generation, models, partitioning, scoring
 from commit_t5x.engine.sampling import Sampling
 from commit_t5x.engine.scoring import Score
@@ -23,7 +23,14 @@ _DTYPES = ("float32", "bfloat16")
 
 
 class LanguageModel:
-    """A network with its weights, on the devices of this host, and its tokenizer.
+    """A network with its weights, on the devices of this host, and its tokenizer; see `load`.
+
+    Args:
+      params: the network's weights, stacked over layers or not. Those on devices are freed.
+      config: of the network.
+      tokenizer: encodes and decodes; knows BOS and EOS.
+      files: by name, what travels with the weights: the tokenizer's, and generation_config.json.
+      dtype: of the computation, "float32" or "bfloat16".
 
     Attributes:
       params: the weights, fp32, on the devices.
@@ -41,19 +48,25 @@ class LanguageModel:
         params: Any,
         config: LlamaConfig,
         tokenizer: Tokenizer,
+        files: Mapping[str, bytes],
         *,
         dtype: str = "float32",
     ):
         if dtype not in _DTYPES:
             raise InputError(f"dtype {dtype!r}: use {' or '.join(_DTYPES)}")
-        module = llama.Llama(config, dtype=dtype, scan_layers="layers" in params)
-        self.module, self.params = decoding.unrolled(module, jax.device_put(params))
+        self.module = llama.Llama(config, dtype=dtype, scan_layers="layers" in params)
+        self.params = jax.device_put(params)
         self.tokenizer = tokenizer
+        self._files = files
 
     @property
     def config(self) -> LlamaConfig:
         """The network's sizes and constants."""
         return self.module.config
+
+    def unroll(self) -> None:
+        """Unstacks the layers' weights, with which a CPU decodes faster; `generate` does so."""
+        self.module, self.params = decoding.unrolled(self.module, self.params)
 
     def generate(
         self,
@@ -89,6 +102,7 @@ class LanguageModel:
         """
         if isinstance(prompts, str):
             raise InputError(f"prompts: a list of texts is wanted; write [{prompts[:20]!r}]")
+        self.unroll()
         return generation.generate(
             models.DecoderOnlyModel(self.module, self.tokenizer),
             partitioning.PjitPartitioner(),
@@ -156,10 +170,7 @@ class LanguageModel:
         Raises:
           InputError: the directory exists, the tokenizer can't be exported, or the disk is full.
         """
-        source = memory.source(
-            self.params, self.config, tokenizer_files.read(self.tokenizer.path)
-        )
-        conversion.write(source, "hf", directory, dtype=dtype, overwrite=overwrite)
+        hf.export_hf(self.params, self.config, directory, self._files, dtype, overwrite=overwrite)
 
 
 def load(
@@ -189,13 +200,21 @@ def load(
     """
     source = conversion.open_source(formats.detect(pathlib.Path(path)), path)
     if tokenizer is not None:
+        files, folder = conversion.with_tokenizer(source.files, tokenizer), None
         loaded = configured.load(tokenizer)
     else:
-        # As files again: of a GGUF file, the tokenizer is a part.
-        with tempfile.TemporaryDirectory() as folder:
-            for name, content in source.files.items():
-                pathlib.Path(folder, name).write_bytes(content)
-            if tokenizer_files.find(folder) is None:
-                raise InputError(f"{path}: no tokenizer in it; name one with tokenizer=FILE")
-            loaded = configured.load(folder)
-    return LanguageModel(memory.load(source), source.config, loaded, dtype=dtype)
+        # As files again, which the tokenizer is read from: in GGUF it is a part of the one file.
+        files, folder = source.files, tempfile.TemporaryDirectory()
+        for name, content in files.items():
+            pathlib.Path(folder.name, name).write_bytes(content)
+        if tokenizer_files.find(folder.name) is None:
+            raise InputError(f"{path}: no tokenizer in it; name one with tokenizer=FILE")
+        loaded = configured.load(folder.name)
+    if loaded.vocab_size > source.config.vocab_size:
+        raise InputError(
+            f"{path}: the tokenizer has {loaded.vocab_size:,} tokens, the network "
+            f"{source.config.vocab_size:,} rows; load it with the tokenizer it was trained with"
+        )
+    model = LanguageModel(native_names.load(source), source.config, loaded, files, dtype=dtype)
+    model._folder = folder  # lives as long as the model, whose tokenizer lies there
+    return model
