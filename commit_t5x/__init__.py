@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from commit_t5x.conversion import convert
     from commit_t5x.data.templates import Template
     from commit_t5x.engine.runs import train
-    from commit_t5x.inspection.inspect import inspect
+    from commit_t5x.inspection.runs import inspect
     from commit_t5x.language_model import LanguageModel, load
     from commit_t5x.mixing.lexicon import Lexicon
     from commit_t5x.mixing.mixer import CodeMixer
@@ -31,7 +31,7 @@ _HOMES = {
     "LlamaConfig": "model.llama_config",
     "Template": "data.templates",
     "convert": "conversion",
-    "inspect": "inspection.inspect",
+    "inspect": "inspection.runs",
     "load": "language_model",
     "train": "engine.runs",
 }

@@ -58,6 +58,7 @@ class LanguageModel:
         self.params = jax.device_put(params)
         self.tokenizer = tokenizer
         self._files = files
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     @property
     def config(self) -> LlamaConfig:
@@ -200,7 +201,8 @@ def load(
     """
     source = conversion.open_source(formats.detect(pathlib.Path(path)), path)
     if tokenizer is not None:
-        files, folder = conversion.with_tokenizer(source.files, tokenizer), None
+        files: Mapping[str, bytes] = conversion.with_tokenizer(source.files, tokenizer)
+        folder = None
         loaded = configured.load(tokenizer)
     else:
         # As files again, which the tokenizer is read from: in GGUF it is a part of the one file.
