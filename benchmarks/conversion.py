@@ -22,7 +22,7 @@ import time
 _OURS = (
     "import sys; from commit_t5x import conversion; from commit_t5x.conversion import hf, native"
 )
-_CONVERT = f"{_OURS}; conversion.convert(*sys.argv[1:])"
+_CONVERT = f"{_OURS}; conversion.convert(*sys.argv[2:], to=sys.argv[1])"
 _THEIRS = """import sys, torch, transformers
 transformers.LlamaForCausalLM  # imported when it is looked up"""
 _LOAD_AND_SAVE = f"""{_THEIRS}
@@ -59,8 +59,8 @@ def main() -> None:
 
 def _measure(model: pathlib.Path, work: pathlib.Path, repeats: int) -> dict:
     runs = {
-        "hf_to_native": (_OURS, _CONVERT, "hf", "native", model, work / "native"),
-        "native_to_hf": (_OURS, _CONVERT, "native", "hf", work / "native", work / "hf"),
+        "hf_to_native": (_OURS, _CONVERT, "native", model, work / "native"),
+        "native_to_hf": (_OURS, _CONVERT, "hf", work / "native", work / "hf"),
         "transformers_load_and_save": (_THEIRS, _LOAD_AND_SAVE, model, work / "saved"),
     }
     found = {}

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from commit_t5x import __version__, quiet
 from commit_t5x.errors import InputError
 
-# Subcommand -> (module, what it does). A module has `main(argv)`, or `add_arguments(parser)` and
-# `main(args)`.
+# Subcommand -> (module or module:function, what it does). A module has `main(argv)`, or
+# `add_arguments(parser)` and `main(args)`; a function is given the arguments.
 COMMANDS = {
-    "train": ("commit_t5x.train", "train by gin files: COMMIT, alignment, or your own"),
-    "eval": ("commit_t5x.eval", "score a checkpoint on a SeqIO task"),
-    "infer": ("commit_t5x.infer", "let a checkpoint answer"),
+    "train": ("commit_t5x.engine.cli:train", "train by gin files: COMMIT, alignment, or your own"),
+    "eval": ("commit_t5x.engine.cli:evaluate", "score a checkpoint on a SeqIO task"),
+    "infer": ("commit_t5x.engine.cli:infer", "let a checkpoint answer"),
     "inspect": ("commit_t5x.inspection.cli", "show what a run would train on, and report the mix"),
     "convert": ("commit_t5x.conversion.cli", "convert checkpoints from and to other formats"),
     "plan": ("commit_t5x.planning.cli", "find out whether a run fits a TPU, without one"),
@@ -62,19 +62,18 @@ def main(argv: Sequence[str]) -> int:
     return run(COMMANDS[command][0], rest, command=command, traceback=traceback)
 
 
-def run(
-    module_name: str, argv: Sequence[str], *, command: str = "", traceback: bool = False
-) -> int:
-    """Runs a subcommand's module; prints an input error as one line and returns 2."""
+def run(home: str, argv: Sequence[str], *, command: str = "", traceback: bool = False) -> int:
+    """Runs what does a subcommand; prints an input error as one line and returns 2."""
     quiet.silence_libraries()
     try:
+        module_name, _, function = home.partition(":")
         module = importlib.import_module(module_name)
         if hasattr(module, "add_arguments"):
             parser = argparse.ArgumentParser(prog=f"commit-t5x {command}", allow_abbrev=False)
             module.add_arguments(parser)
             module.main(parser.parse_args(argv))
         else:
-            module.main(argv)
+            getattr(module, function or "main")(argv)
     except KeyboardInterrupt:
         print("commit-t5x: interrupted", file=sys.stderr)
         return 130

@@ -25,6 +25,14 @@ hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
 
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    """See answering_model.write."""
+    import answering_model  # here, as most tests need no JAX
+
+    return answering_model.write(tmp_path_factory.mktemp("tiny"))
+
+
 @pytest.fixture
 def bind():
     """`gin.bind_parameter` on an empty configuration, which is emptied again afterwards."""

@@ -22,7 +22,8 @@ FLOORS = [
     {"samples", "tasks"},
     {"engine"},
     {"conversion", "dictionaries", "inspection", "planning", "t5x_adapter"},
-    {"evaluation"},  # lm-eval's model takes Hugging Face directories, too
+    {"language_model"},  # of any format that conversion reads
+    {"evaluation"},
     {"cli"},
     {"train", "eval", "infer"},  # python -m commit_t5x.train goes through the command line
 ]

@@ -2,6 +2,7 @@
 
 import pathlib
 import shutil
+from collections.abc import Mapping
 
 from commit_t5x import disk
 from commit_t5x.conversion import companions, formats, plan_table, rules, stream
@@ -12,11 +13,11 @@ from commit_t5x.vocabularies import tokenizer_files
 
 
 def convert(
-    source_format: str | None,
-    target_format: str,
     src: str | pathlib.Path,
     dst: str | pathlib.Path,
     *,
+    to: str,
+    source_format: str | None = None,
     config: str | pathlib.Path | None = None,
     tokenizer: str | pathlib.Path | None = None,
     dtype: str = "float32",
@@ -28,10 +29,10 @@ def convert(
     """Converts a checkpoint, one tensor at a time.
 
     Args:
-      source_format: a key of FORMATS; None finds it out.
-      target_format: one that can be written.
       src: file or directory to read.
       dst: directory to write; a native one becomes a model directory with weights only.
+      to: the format to write, "hf" or "native".
+      source_format: a key of FORMATS; None finds it out.
       config: of the model, where the source has none: a preset's name, or a config.json of
         Hugging Face's, or a model_config.json of ours.
       tokenizer: to carry along, a SentencePiece model, a tokenizer.json or a directory with one; by
@@ -47,28 +48,28 @@ def convert(
       InputError: an option or the source is bad, the disk is full, or the logits differ.
 
     Example:
-      >>> convert("native", "hf", "runs/commit_hi", "exports/commit_hi", dtype="bfloat16")
+      >>> convert("runs/commit_hi", "exports/commit_hi", to="hf", dtype="bfloat16")
     """
     src, dst = pathlib.Path(src), pathlib.Path(dst)
-    target = formats.module(target_format)
-    if not FORMATS[target_format].writable:
+    target = formats.module(to)
+    if not FORMATS[to].writable:
         raise InputError(
-            f"format '{target_format}': can't be written; choose from {', '.join(formats.WRITABLE)}"
+            f"format '{to}': can't be written; choose from {', '.join(formats.WRITABLE)}"
         )
     if source_format is None:
         source_format = formats.detect(src)
-    if source_format == target_format:
-        raise InputError(f"{source_format} to {target_format}: nothing to convert; copy {src}")
+    if source_format == to:
+        raise InputError(f"{source_format} to {to}: nothing to convert; copy {src}")
     if not dry_run:
         disk.check_free(dst, overwrite)
-    if dtype != "float32" and not FORMATS[target_format].half:
-        raise InputError(f"dtype '{dtype}': {target_format} weights are always float32")
+    if dtype != "float32" and not FORMATS[to].half:
+        raise InputError(f"dtype '{dtype}': {to} weights are always float32")
     if verify:
         from commit_t5x.conversion import verification
 
         verification.require()
     source = open_source(source_format, src, config)
-    files = source.files if tokenizer is None else _tokenizer(pathlib.Path(tokenizer), source)
+    files = source.files if tokenizer is None else with_tokenizer(source.files, tokenizer)
     header = Header.checked(source.config, files, dtype, max_shard_size)
     transfers = stream.plan(source, target.RULES)
     if dry_run:
@@ -81,7 +82,7 @@ def convert(
         with target.write(directory, shapes, header) as put:
             stream.copy(source, transfers, put, dtype)
         if verify:
-            verification.run(source, target_format, directory, header)
+            verification.run(source, to, directory, header)
     for note in source.notes:
         print(f"note: {note}")
 
@@ -103,14 +104,19 @@ def open_source(
     return module.read(src, config_files.load(config))
 
 
-def _tokenizer(path: pathlib.Path, source: Source) -> dict[str, bytes]:
+def with_tokenizer(files: Mapping[str, bytes], path: str | pathlib.Path) -> dict[str, bytes]:
+    """Returns the files that travel with a model's weights, with another tokenizer among them.
+
+    Raises:
+      InputError: there is no such tokenizer, or it is broken.
+    """
     found = tokenizer_files.find(path)
     if found is None:
         raise InputError(
             f"{path}: no such tokenizer; name a SentencePiece .model file, a tokenizer.json, or a "
             "directory with one"
         )
-    kept = {n: c for n, c in source.files.items() if n == companions.GENERATION}
+    kept = {name: content for name, content in files.items() if name == companions.GENERATION}
     return {**tokenizer_files.read(found), **kept}
 
 

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=formats.READABLE,
         help="format of SRC (default: what SRC looks like)",
     )
-    parser.add_argument("--to", dest="target_format", required=True, choices=formats.WRITABLE)
+    parser.add_argument("--to", required=True, choices=formats.WRITABLE)
     parser.add_argument("src", metavar="SRC", help="file or directory to read")
     parser.add_argument("dst", metavar="DST", help="directory to write")
     parser.add_argument(

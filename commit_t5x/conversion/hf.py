@@ -3,6 +3,7 @@
 import contextlib
 import json
 import pathlib
+import types
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -147,7 +148,7 @@ def export_hf(
     params: Mapping[str, Any],
     config: LlamaConfig,
     out_dir: str | pathlib.Path,
-    tokenizer_path: str | pathlib.Path | None = None,
+    files: Mapping[str, bytes] = types.MappingProxyType({}),
     dtype: str = "float32",
     max_shard_size: int | str = "5GB",
     overwrite: bool = False,
@@ -159,7 +160,7 @@ def export_hf(
         at a time is brought to the host.
       config: of the network.
       out_dir: is written aside and moved into place.
-      tokenizer_path: a tokenizer's file, to be exported along; None leaves the tokenizer out.
+      files: by name, what goes along: the tokenizer's, and generation_config.json.
       dtype: of the file: "float32", "bfloat16" or "float16".
       max_shard_size: of a weight file, in bytes or as "5GB".
       overwrite: replace an existing directory.
@@ -168,11 +169,10 @@ def export_hf(
       InputError: the weights don't fit the configuration, the directory exists, the tokenizer has
         more tokens than the model, or an argument is out of range.
     """
-    files = {} if tokenizer_path is None else tokenizer_files.read(tokenizer_path)
     header = Header.checked(config, files, dtype, max_shard_size)
     source = native_names.source("native weights", rules.flatten(params), config)
     transfers = stream.plan(source, RULES)
-    with disk.finished(out_dir, overwrite) as directory:
+    with disk.writing(out_dir), disk.finished(out_dir, overwrite) as directory:
         directory.mkdir()
         with write(directory, rules.shapes(RULES, config), header) as put:
             for name, tensor in stream.tensors(source, transfers):

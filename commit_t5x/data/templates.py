@@ -59,7 +59,8 @@ class Template:
     """
 
     def __init__(self, pattern: str):
-        segments, text = [], ""
+        segments: list[Literal | Slot] = []
+        text = ""
         for literal, field, form, conversion in string.Formatter().parse(pattern):
             text += literal
             if field is not None:

@@ -45,6 +45,15 @@ def run(argv: Sequence[str], configurable: Callable | str, **parser_options: Any
     """
     flags = parse_flags(argv, **parser_options)
     load(flags.gin_file, flags.gin_bindings, flags.gin_search_paths)
+    return call(configurable)
+
+
+def call(configurable: Callable | str) -> Any:
+    """Calls a function with what the loaded files bind; as `run` does.
+
+    Raises:
+      InputError: no file binds it, or its arguments are wrong.
+    """
     try:
         configured = gin.get_configurable(configurable)
     except ValueError as error:

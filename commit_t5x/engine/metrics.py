@@ -66,6 +66,20 @@ class MetricFiles:
             writer.close()
 
 
+def latest(model_dir: str | pathlib.Path) -> dict[str, dict[str, float]]:
+    """Returns the last metrics of "train" and of each evaluation that a run has written.
+
+    Example:
+      >>> latest("out")["train"]
+      {'step': 100, 'loss': 2.97, ...}
+    """
+    found = {}
+    lines = (pathlib.Path(model_dir) / METRICS_FILE).read_text(encoding="utf-8").splitlines()
+    for line in map(json.loads, lines):
+        found[line.pop("name")] = line
+    return found
+
+
 def _is_until(line: str, first_step: int) -> bool:
     """Returns whether a line is complete and not of a later step than `first_step`."""
     try:

@@ -1,23 +1,17 @@
 """lm-eval's model `commit_t5x`: a checkpoint of ours, or a Hugging Face export, run by JAX."""
 
 import collections
-import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import jax
 import tqdm
 from lm_eval import utils as lm_eval_utils
 from lm_eval.api import instance, model, registry
 from lm_eval.models import utils as lm_eval_model_utils
 
-from commit_t5x import errors
-from commit_t5x.conversion import hf
-from commit_t5x.engine import checkpoints, decoding, generation
+from commit_t5x import errors, language_model
+from commit_t5x.engine import decoding, generation, scoring
 from commit_t5x.engine.sampling import Sampling
-from commit_t5x.evaluation import scoring
-from commit_t5x.model import llama
-from commit_t5x.vocabularies import configured, tokenizer_files
 
 
 @registry.register_model("commit_t5x")
@@ -25,8 +19,8 @@ class CommitLM(model.TemplateLM):
     """Scores and generates with a native checkpoint or a Hugging Face directory, without torch.
 
     Args (lm-eval's `--model_args`):
-      pretrained: MODEL_DIR (its latest checkpoint), MODEL_DIR/checkpoint_N, or a directory with a
-        Hugging Face config.json and safetensors.
+      pretrained: MODEL_DIR (its latest checkpoint), MODEL_DIR/checkpoint_N, a Hugging Face
+        directory, or a GGUF file.
       batch_size: rows of a forward pass.
       add_bos: put BOS before every context, as in training. The paper's evaluation did not.
       dtype: of the computation, float32 or bfloat16.
@@ -70,20 +64,15 @@ class CommitLM(model.TemplateLM):
             raise errors.InputError(f"device {device!r}: set JAX_PLATFORMS instead")
         if not str(batch_size).isdigit() or not int(batch_size):
             raise errors.InputError(f"batch_size {batch_size!r}: give a positive number")
-        if dtype not in ("float32", "bfloat16"):
-            raise errors.InputError(f"dtype {dtype!r}: use float32 or bfloat16")
-        params, config, tokenizer_path = _load(pathlib.Path(pretrained), tokenizer)
-        self.vocabulary = configured.load(tokenizer_path)
+        self._model = language_model.load(pretrained, tokenizer=tokenizer, dtype=dtype)
+        self.vocabulary = self._model.tokenizer
         self.batch_size = int(batch_size)
-        self.max_length = max_length or config.max_length
+        self.max_length = max_length or self._model.config.max_length
         self.max_gen_toks = max_gen_toks
         self._add_bos = add_bos
         self._paper_truncation = paper_truncation
         self._skip_leading_newlines = skip_leading_newlines
         self._seed = seed
-        self._tokenizer_path = pathlib.Path(tokenizer_path)
-        self._module = llama.Llama(config, dtype=dtype, scan_layers="layers" in params)
-        self._params = jax.device_put(params)
 
     @property
     def eot_token_id(self) -> int:
@@ -97,13 +86,13 @@ class CommitLM(model.TemplateLM):
     @property
     def tokenizer_name(self) -> str:
         """Names the tokenizer in lm-eval's cache of requests."""
-        return self._tokenizer_path.name
+        return self.vocabulary.path.name
 
     def get_model_info(self) -> dict[str, Any]:
         """What lm-eval adds to the `config` of its results."""
         return {
-            "model_num_parameters": self._module.config.num_parameters,
-            "model_dtype": self._module.dtype,
+            "model_num_parameters": self._model.config.num_parameters,
+            "model_dtype": self._model.module.dtype,
             "max_length": self.max_length,
             "add_bos": self._add_bos,
             "paper_truncation": self._paper_truncation,
@@ -129,7 +118,7 @@ class CommitLM(model.TemplateLM):
           InputError: a request's options are out of range, or ask for more tokens than the model
             has room for.
         """
-        self._module, self._params = decoding.unrolled(self._module, self._params)
+        self._model.unroll()
         groups = collections.defaultdict(list)
         for index, request in enumerate(requests):
             groups[self._options(request.args[1])].append(index)
@@ -180,8 +169,8 @@ class CommitLM(model.TemplateLM):
             return [stop.found(self._text(ids)) for ids in rows]
 
         generated = decoding.decode(
-            self._module,
-            self._params,
+            self._model.module,
+            self._model.params,
             [self._cut(context, room) or [self.prefix_token_id] for context in contexts],
             eos_id=self.vocabulary.eos_id,
             stop_ids=() if self._skip_leading_newlines else stop.ids,
@@ -252,8 +241,8 @@ class CommitLM(model.TemplateLM):
                 )
         with _progress(len(requests), "loglikelihood", disable_tqdm) as progress:
             scores = scoring.score_targets(
-                self._module,
-                self._params,
+                self._model.module,
+                self._model.params,
                 [(context or [self.prefix_token_id], targets) for _, context, targets in requests],
                 batch_size=self.batch_size,
                 max_length=self.max_length,
@@ -263,23 +252,6 @@ class CommitLM(model.TemplateLM):
             if texts is not None:
                 self.cache_hook.add_partial("loglikelihood", texts, score)
         return scores
-
-
-def _load(path: pathlib.Path, tokenizer: str | None) -> tuple[Any, llama.LlamaConfig, pathlib.Path]:
-    """Returns parameters, configuration and the tokenizer's file."""
-    if not path.is_dir():
-        raise errors.InputError(
-            f"{path}: no such directory; pretrained= takes a model directory, one of its "
-            "checkpoint_N, or a Hugging Face export"
-        )
-    if (path / "config.json").is_file():
-        params, config = hf.import_hf(path)
-        found = tokenizer_files.find(path)
-    else:
-        params, config, found = checkpoints.restore_params(path)
-    if tokenizer is None and found is None:
-        raise errors.InputError(f"{path}: no tokenizer in it; name one with tokenizer=FILE")
-    return params, config, pathlib.Path(tokenizer or found)
 
 
 def _progress(total: int, what: str, disable: bool) -> tqdm.tqdm:

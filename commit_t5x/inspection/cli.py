@@ -1,13 +1,10 @@
 """`commit-t5x inspect`: shows what a run would train on."""
 
 import argparse
-import contextlib
-import dataclasses
 import json
-import logging
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from commit_t5x import quiet
@@ -27,12 +24,6 @@ what a run would train on:
   commit-t5x inspect --gin_file=recipes/commit.gin --gin.LANGUAGE="'hi'" \\
     --gin.DICT_DIR="'muse'" --gin.TOKENIZER="'tokenizer.model'"
 """
-# The run file that takes back what only training needs; see there.
-_RUN_FILE = "runs/inspect.gin"
-_LOCATIONS = (
-    *("DICT_DIR", "TOKENIZER", "ALPACA_PATH"),
-    *("WIKIPEDIA_PATH", "XQUAD_PATH", "MLQA_PATH"),
-)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -41,24 +32,20 @@ def main(argv: Sequence[str]) -> None:
     with quiet.native_stderr_closed():  # TensorFlow greets
         import rich.console  # here, like the others: they take seconds to load
 
-        from commit_t5x.data import length_policy
-        from commit_t5x.engine import gin_errors, gin_utils
-        from commit_t5x.inspection import inspect, page, terminal
-    files, bindings, note = flags.gin_file, flags.gin_bindings, None
-    if not files:
-        files, bindings, note = _samples(own.task, bindings)
-    gin_utils.load([*files, _RUN_FILE], bindings, flags.gin_search_paths)
-    waiting = rich.console.Console(stderr=True).status("Reading examples ...")
-    # The report counts what the length policy would log.
-    silent = _level(logging.getLogger(length_policy.__name__), logging.ERROR)
-    with waiting, silent, gin_errors.plain_errors():
-        inspection = inspect.inspect(
-            _dataset_config(own),
+        from commit_t5x.inspection import page, runs, terminal
+    with rich.console.Console(stderr=True).status("Reading examples ..."):
+        inspection = runs.inspect_run(
+            own.task,
+            flags,
+            split=own.split,
+            seed=own.seed,
+            sequence_length=own.sequence_length,
             num_examples=own.num_examples,
             report_examples=own.report_examples,
             start=own.start,
             epoch=own.epoch,
         )
+    note = runs.note(own.task, flags)
     # Files first: who reads the terminal form may go away in mid-text.
     if own.html:
         _write(own.html, page.render(inspection, note))
@@ -67,16 +54,6 @@ def main(argv: Sequence[str]) -> None:
     terminal.show(inspection, note, own.width)
     for name in filter(None, (own.html, own.json)):
         print(f"Wrote {name}")
-
-
-@contextlib.contextmanager
-def _level(logger: logging.Logger, level: int) -> Iterator[None]:
-    before = logger.level
-    logger.setLevel(level)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 def _parse(argv: Sequence[str]) -> tuple[Any, argparse.Namespace]:
@@ -128,51 +105,6 @@ def _number(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 on")
     return int(text)
-
-
-def _samples(task: str | None, bindings: Sequence[str]) -> tuple[list[str], list[str], str]:
-    """Returns gin files, bindings and a note for a command that names no file."""
-    if not task:
-        raise InputError(
-            "TASK: missing; name one, such as alpaca_codemix_hi, or the gin files of a run"
-        )
-    recipe = "recipes/align.gin" if task.startswith("wikipedia") else "recipes/commit.gin"
-    own = [name for name in _LOCATIONS if name in {b.partition("=")[0].strip() for b in bindings}]
-    note = f"No --gin_file: {recipe} on the shipped samples"
-    note += (
-        f" but for {', '.join(own)}." if own else "; set ALPACA_PATH and so on for your own data."
-    )
-    # The task's name says the language.
-    defaults = ["LANGUAGE = None", *(f"{name} = 'samples'" for name in _LOCATIONS)]
-    return [recipe], [*defaults, *bindings], note
-
-
-def _dataset_config(own: argparse.Namespace):
-    """Returns what the run reads, as gin and the command's own flags say."""
-    import gin
-
-    from commit_t5x.engine import providers, utils
-    from commit_t5x.tasks import names
-
-    # By position, as gin computes its own value of what is passed by name, which may fail.
-    task = [own.task] if own.task else []
-    others = {"split": own.split, "seed": own.seed}
-    try:
-        configured = gin.get_configurable(f"train/{utils.__name__}.DatasetConfig")
-    except ValueError as error:
-        raise InputError(
-            "--gin_file: no file says what to read; add a run file such as recipes/commit.gin"
-        ) from error
-    for name in task:
-        names.register_named(name)
-    cfg = configured(*task, **{name: v for name, v in others.items() if v is not None})
-    provider = providers.get_mixture_or_task(cfg.mixture_or_task_name)
-    if own.split is None and cfg.split not in provider.splits:
-        cfg = dataclasses.replace(cfg, split=sorted(provider.splits)[-1])
-    if own.sequence_length:
-        lengths = dict.fromkeys(provider.output_features, own.sequence_length)
-        cfg = dataclasses.replace(cfg, task_feature_lengths=lengths)
-    return cfg
 
 
 def _write(name: str, text: str) -> None:

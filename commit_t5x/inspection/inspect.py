@@ -69,7 +69,7 @@ class Inspection:
         }
 
 
-def inspect(
+def inspect_data(
     cfg: utils.DatasetConfig,
     *,
     num_examples: int = 3,

@@ -86,7 +86,8 @@ class Lexicon:
             raise InputError(f"weights {[w for _, w in parts]}: each must be positive")
         if len(parts) == 1:
             return parts[0][0]
-        entries, weights = {}, {}
+        entries: dict[str, tuple[str, ...]] = {}
+        weights: dict[str, tuple[float, ...]] = {}
         for lexicon, weight in parts:
             for word, translations in lexicon.items():
                 share = (weight / len(translations),) * len(translations)

@@ -29,7 +29,7 @@ class RopeScaling:
     high_freq_factor: float = 4.0
     original_max_length: int = 8192
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.kind not in ("linear", "llama3"):
             raise InputError(f"rope_scaling: '{self.kind}' is not supported; use linear or llama3")
 
@@ -55,6 +55,11 @@ class LlamaConfig:
 
     Raises:
       InputError: a size is not positive, or sizes do not fit each other.
+
+    Example:
+      >>> config = LlamaConfig.from_hf(json.loads(pathlib.Path("export/config.json").read_text()))
+      >>> config.num_layers, config.num_parameters
+      (30, 134515008)
     """
 
     vocab_size: int
@@ -72,7 +77,7 @@ class LlamaConfig:
     attention_bias: bool = False
     mlp_bias: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in _HF_SIZES:
             if getattr(self, name) < 1:
                 raise InputError(f"{name}: {getattr(self, name)} is not a positive number")
@@ -190,8 +195,8 @@ class LlamaConfig:
         rope = {**(hf.get("rope_parameters") or hf.get("rope_scaling") or {})}
         hf["rope_theta"] = rope.pop("rope_theta", None) or hf.get("rope_theta")
         read = {ours: hf.get(theirs) for ours, theirs in (_HF_SIZES | _HF_CONSTANTS).items()}
-        read = {name: value for name, value in read.items() if value is not None}
-        return cls(**read, rope_scaling=_scaling_from_hf(rope, hf))
+        known: dict[str, Any] = {name: v for name, v in read.items() if v is not None}
+        return cls(**known, rope_scaling=_scaling_from_hf(rope, hf))
 
 
 def _scaling_from_hf(rope: dict[str, Any], hf: Mapping[str, Any]) -> RopeScaling | None:
@@ -245,7 +250,7 @@ _HF_WITHOUT_DEFAULT = (
 )
 # Values under which a Hugging Face model computes what this network computes; the first of each is
 # what an absent field means.
-_HF_REQUIRED: dict[str, tuple] = {
+_HF_REQUIRED: dict[str, tuple[Any, ...]] = {
     "model_type": ("llama",),
     "hidden_act": ("silu", "swish"),
     "quantization_config": (None,),

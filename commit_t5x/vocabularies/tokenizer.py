@@ -60,5 +60,5 @@ class Tokenizer(abc.ABC):
     def __hash__(self) -> int:
         return hash(self.digest)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type, tuple[pathlib.Path]]:
         return type(self), (self.path,)

@@ -36,9 +36,9 @@ def native(tmp_path_factory):
 
 def test_native_to_hf_and_back(native, tmp_path):
     directory, params, config = native
-    conversion.convert("native", "hf", directory, tmp_path / "hf")
+    conversion.convert(directory, tmp_path / "hf", to="hf", source_format="native")
     assert (tmp_path / "hf" / "tokenizer.json").is_file()
-    conversion.convert("hf", "native", tmp_path / "hf", tmp_path / "back")
+    conversion.convert(tmp_path / "hf", tmp_path / "back", to="native", source_format="hf")
     back, back_config, tokenizer = checkpoints.restore_params(tmp_path / "back")
     assert back_config == config
     assert tokenizer.read_bytes() == TOKENIZER.read_bytes()
@@ -48,7 +48,12 @@ def test_native_to_hf_and_back(native, tmp_path):
 def test_options_reach_the_export(native, tmp_path):
     directory, _, config = native
     conversion.convert(
-        "native", "hf", directory, tmp_path / "hf", dtype="bfloat16", max_shard_size="100KB"
+        directory,
+        tmp_path / "hf",
+        to="hf",
+        source_format="native",
+        dtype="bfloat16",
+        max_shard_size="100KB",
     )
     assert len(list((tmp_path / "hf").glob("model-*.safetensors"))) > 1
     stored = hf.import_hf(tmp_path / "hf")[0]["token_embedder"]["embedding"]
@@ -59,64 +64,72 @@ def test_options_reach_the_export(native, tmp_path):
 def test_existing_target_and_missing_source(native, tmp_path):
     directory, _, _ = native
     (tmp_path / "there").mkdir()
-    for pair in (("native", "hf"), ("hf", "native")):
+    for source, to in (("native", "hf"), ("hf", "native")):
         with pytest.raises(InputError, match="there: exists already"):
-            conversion.convert(*pair, directory, tmp_path / "there")
+            conversion.convert(directory, tmp_path / "there", to=to, source_format=source)
         with pytest.raises(InputError, match="nowhere: no such file or directory"):
-            conversion.convert(*pair, tmp_path / "nowhere", tmp_path / "new")
+            conversion.convert(tmp_path / "nowhere", tmp_path / "new", to=to, source_format=source)
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
     with pytest.raises(InputError, match="gone.model: no such tokenizer"):
         conversion.convert(
-            "native", "hf", directory, tmp_path / "new", tokenizer=tmp_path / "gone.model"
+            directory,
+            tmp_path / "new",
+            to="hf",
+            source_format="native",
+            tokenizer=tmp_path / "gone.model",
         )
-    conversion.convert("native", "hf", directory, tmp_path / "there", overwrite=True)
+    conversion.convert(
+        directory, tmp_path / "there", to="hf", source_format="native", overwrite=True
+    )
     assert (tmp_path / "there" / "config.json").is_file()
 
 
 def test_formats(tmp_path):
     with pytest.raises(InputError, match="format 'onnx': unknown; choose from easylm, gguf, hf"):
-        conversion.convert("onnx", "hf", tmp_path, tmp_path / "out")
+        conversion.convert(tmp_path, tmp_path / "out", to="hf", source_format="onnx")
     with pytest.raises(InputError, match="hf to hf: nothing to convert"):
-        conversion.convert("hf", "hf", tmp_path, tmp_path / "out")
+        conversion.convert(tmp_path, tmp_path / "out", to="hf", source_format="hf")
 
 
 def test_source_format_is_found_out(native, tmp_path):
     directory, _, _ = native
-    conversion.convert(None, "hf", directory, tmp_path / "hf")
-    conversion.convert(None, "native", tmp_path / "hf", tmp_path / "native")
-    conversion.convert(None, "hf", tmp_path / "native" / "checkpoint_0", tmp_path / "again")
+    conversion.convert(directory, tmp_path / "hf", to="hf")
+    conversion.convert(tmp_path / "hf", tmp_path / "native", to="native")
+    conversion.convert(tmp_path / "native" / "checkpoint_0", tmp_path / "again", to="hf")
     first, second = (tmp_path / name / "model.safetensors" for name in ("hf", "again"))
     assert first.read_bytes() == second.read_bytes()
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="empty: not a checkpoint of a known format; name it"):
-        conversion.convert(None, "hf", tmp_path / "empty", tmp_path / "x")
+        conversion.convert(tmp_path / "empty", tmp_path / "x", to="hf")
 
 
 def test_generation_settings_travel(native, tmp_path):
     directory, _, _ = native
-    conversion.convert("native", "hf", directory, tmp_path / "a")
+    conversion.convert(directory, tmp_path / "a", to="hf", source_format="native")
     settings = {"bos_token_id": 1, "eos_token_id": [2, 7], "temperature": 0.6}
     (tmp_path / "a" / "generation_config.json").write_text(json.dumps(settings))
-    conversion.convert("hf", "native", tmp_path / "a", tmp_path / "b")
-    conversion.convert("native", "hf", tmp_path / "b", tmp_path / "c")
+    conversion.convert(tmp_path / "a", tmp_path / "b", to="native", source_format="hf")
+    conversion.convert(tmp_path / "b", tmp_path / "c", to="hf", source_format="native")
     assert json.loads((tmp_path / "c" / "generation_config.json").read_text()) == settings
     assert json.loads((tmp_path / "c" / "config.json").read_text())["eos_token_id"] == [2, 7]
 
 
 def test_old_torch_weights(native, tmp_path):
     directory, params, _ = native
-    conversion.convert("native", "hf", directory, tmp_path / "hf")
+    conversion.convert(directory, tmp_path / "hf", to="hf", source_format="native")
     path = tmp_path / "hf" / "model.safetensors"
     torch.save(safetensors.torch.load_file(path), tmp_path / "hf" / "pytorch_model.bin")
     path.unlink()
-    conversion.convert("hf", "native", tmp_path / "hf", tmp_path / "back")
+    conversion.convert(tmp_path / "hf", tmp_path / "back", to="native", source_format="hf")
     back = checkpoints.restore_params(tmp_path / "back")[0]
     jax.tree.map(np.testing.assert_array_equal, back, params)
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(native, tmp_path, capsys):
     directory, _, config = native
-    conversion.convert("native", "hf", directory, tmp_path / "out", dtype="float16", dry_run=True)
+    conversion.convert(
+        directory, tmp_path / "out", to="hf", source_format="native", dtype="float16", dry_run=True
+    )
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["from", "to", "shape", "dtype", "change"]
     query = next(line for line in lines if "query" in line)
@@ -134,13 +147,17 @@ def test_dry_run_prints_the_plan_and_writes_nothing(native, tmp_path, capsys):
 
 def test_options_that_do_not_fit(native, tmp_path):
     directory, _, _ = native
-    conversion.convert("native", "hf", directory, tmp_path / "hf")
+    conversion.convert(directory, tmp_path / "hf", to="hf", source_format="native")
     with pytest.raises(InputError, match="native weights are always float32"):
-        conversion.convert("hf", "native", tmp_path / "hf", tmp_path / "x", dtype="bfloat16")
+        conversion.convert(
+            tmp_path / "hf", tmp_path / "x", to="native", source_format="hf", dtype="bfloat16"
+        )
     with pytest.raises(InputError, match="format 'meta': can't be written; choose from hf, native"):
-        conversion.convert("hf", "meta", tmp_path / "hf", tmp_path / "x")
+        conversion.convert(tmp_path / "hf", tmp_path / "x", to="meta", source_format="hf")
     with pytest.raises(InputError, match="--config: hf checkpoints carry their own"):
-        conversion.convert("hf", "native", tmp_path / "hf", tmp_path / "x", config="debug")
+        conversion.convert(
+            tmp_path / "hf", tmp_path / "x", to="native", source_format="hf", config="debug"
+        )
 
 
 @pytest.mark.parametrize("target", ["hf", "native"])
@@ -151,7 +168,7 @@ def test_interrupted_conversion_leaves_the_old(target, native, tmp_path):
     src = directory
     if source == "hf":
         src = tmp_path / "hf"
-        conversion.convert("native", "hf", directory, src)
+        conversion.convert(directory, src, to="hf", source_format="native")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old").write_text("old")
     before = sorted(tmp_path.iterdir())
@@ -191,11 +208,11 @@ def test_no_room_for_a_file(target, tmp_path, file_size_limit):
     src, source = tmp_path / "hf", "hf"
     if target == "hf":
         src, source = tmp_path / "native", "native"
-        conversion.convert("hf", "native", tmp_path / "hf", src)
+        conversion.convert(tmp_path / "hf", src, to="native", source_format="hf")
     before = sorted(tmp_path.iterdir())
     file_size_limit(5_000_000)
     with pytest.raises(InputError, match=r"out: can't be written \(File too large\)") as caught:
-        conversion.convert(source, target, src, tmp_path / "out")
+        conversion.convert(src, tmp_path / "out", to=target, source_format=source)
     assert "\n" not in str(caught.value)
     assert sorted(tmp_path.iterdir()) == before
 
@@ -223,8 +240,8 @@ def test_round_trips_are_exact(config, data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trip")
     params = jax.device_get(init(llama.Llama(config)))
     hf.export_hf(params, config, folder / "a", max_shard_size=data.draw(st.integers(500, 9000)))
-    conversion.convert("hf", "native", folder / "a", folder / "b")
-    conversion.convert("native", "hf", folder / "b", folder / "c")
+    conversion.convert(folder / "a", folder / "b", to="native", source_format="hf")
+    conversion.convert(folder / "b", folder / "c", to="hf", source_format="native")
     back, back_config = hf.import_hf(folder / "c")
     assert back_config == config
     jax.tree.map(np.testing.assert_array_equal, back, params)

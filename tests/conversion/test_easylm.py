@@ -51,16 +51,18 @@ def test_reads_what_easylm_writes(chunk_bytes, dtype, params, tmp_path, monkeypa
 def test_a_file_needs_a_configuration(params, tmp_path):
     path = write(tmp_path / "llama.easylm", params)
     with pytest.raises(InputError, match="llama.easylm: .* pass --config with a preset"):
-        conversion.convert("easylm", "native", path, tmp_path / "out")
+        conversion.convert(path, tmp_path / "out", to="native", source_format="easylm")
     config = tmp_path / "config.json"
     config.write_text(json.dumps(CONFIG.to_hf()))
-    conversion.convert(None, "native", f"params::{path}", tmp_path / "out", config=config)
+    conversion.convert(f"params::{path}", tmp_path / "out", to="native", config=config)
     read = native_names.load(conversion.open_source("native", tmp_path / "out"))
     jax.tree.map(np.testing.assert_array_equal, read, params)
     with pytest.raises(InputError, match="gone.json: neither a model nor a preset"):
-        conversion.convert("easylm", "native", path, tmp_path / "x", config="gone.json")
+        conversion.convert(
+            path, tmp_path / "x", to="native", source_format="easylm", config="gone.json"
+        )
     with pytest.raises(InputError, match="llama.easylm: .*do not fit"):
-        conversion.convert(None, "native", path, tmp_path / "x", config="debug")
+        conversion.convert(path, tmp_path / "x", to="native", config="debug")
 
 
 def test_damaged_files(params, tmp_path):

@@ -116,7 +116,7 @@ def test_logits_of_transformers(ranks, embedding_axis, tmp_path):
 def test_to_native(tmp_path):
     (tmp_path / "meta").mkdir()
     save(tmp_path / "meta", in_metas_names(reference()), ranks=2, dtype=torch.bfloat16)
-    conversion.convert(None, "native", tmp_path / "meta", tmp_path / "native")
+    conversion.convert(tmp_path / "meta", tmp_path / "native", to="native")
     expected = native_names.load(meta.read(tmp_path / "meta"))
     back = native_names.load(conversion.open_source("native", tmp_path / "native"))
     jax.tree.map(np.testing.assert_array_equal, back, expected)

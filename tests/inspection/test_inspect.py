@@ -6,7 +6,7 @@ import seqio
 from commit_t5x.data.feature_converters import DecoderFeatureConverter
 from commit_t5x.engine import data, utils
 from commit_t5x.errors import InputError
-from commit_t5x.inspection.inspect import inspect
+from commit_t5x.inspection.inspect import inspect_data
 from commit_t5x.vocabularies import configured
 
 LENGTH = 128
@@ -28,7 +28,7 @@ def converter_vocabulary(samples, bind):
 def test_examples_a_step_are_those_of_training(bind, packing):
     bind("DecoderFeatureConverter.packing", packing)
     cfg = dataclasses.replace(CFG, mixture_or_task_name="wikipedia_hi")
-    report = inspect(cfg, num_examples=0).tasks[0].report
+    report = inspect_data(cfg, num_examples=0).tasks[0].report
     assert report.examples == 40 and report.batch_size == 4
     rows = list(data.get_rows(cfg, DecoderFeatureConverter, num_epochs=1).as_numpy_iterator())
     # The last row is full but in part.
@@ -46,13 +46,13 @@ def test_examples_a_step_are_those_of_training(bind, packing):
 def test_a_mixture_is_reported_on_in_its_proportions():
     seqio.MixtureRegistry.add("three_to_one", [("alpaca_en", 3), ("wikipedia_hi", 1)])
     cfg = dataclasses.replace(CFG, mixture_or_task_name="three_to_one")
-    alpaca, wikipedia = inspect(cfg, num_examples=2, report_examples=40).tasks
+    alpaca, wikipedia = inspect_data(cfg, num_examples=2, report_examples=40).tasks
     assert (alpaca.name, alpaca.share) == ("alpaca_en", 0.75)
     assert (wikipedia.name, wikipedia.share) == ("wikipedia_hi", 0.25)
     assert (alpaca.report.examples, wikipedia.report.examples) == (30, 10)
     # They share the rows, also where the data of one of them end before.
     assert alpaca.report.examples_per_row == 3 * wikipedia.report.examples_per_row
-    short, _ = inspect(cfg, num_examples=0, report_examples=400).tasks
+    short, _ = inspect_data(cfg, num_examples=0, report_examples=400).tasks
     assert short.report.examples == 200 < 300
     assert short.report.examples_per_row == pytest.approx(alpaca.report.examples_per_row, rel=0.2)
     assert [example.index for example in wikipedia.examples] == [0, 1]
@@ -60,14 +60,14 @@ def test_a_mixture_is_reported_on_in_its_proportions():
 
 def test_what_is_asked_for_is_shown():
     cfg = dataclasses.replace(CFG, mixture_or_task_name="xquad_hi", split="validation")
-    got = inspect(cfg, num_examples=2, report_examples=5, start=3)
+    got = inspect_data(cfg, num_examples=2, report_examples=5, start=3)
     [task] = got.tasks
     assert [example.index for example in task.examples] == [3, 4]
     assert task.report.examples == 5
     # Questions aren't packed, and no row is too short for them.
     assert got.row_length is task.report.examples_per_row is None
     assert got.to_json()["tasks"]["xquad_hi"]["examples"] == 5
-    assert inspect(cfg, num_examples=1, report_examples=0).tasks[0].report is None
+    assert inspect_data(cfg, num_examples=1, report_examples=0).tasks[0].report is None
 
 
 @pytest.mark.parametrize(
@@ -80,4 +80,4 @@ def test_what_is_asked_for_is_shown():
 )
 def test_what_is_not_there_is_an_error(change, start, message):
     with pytest.raises(InputError, match=message):
-        inspect(dataclasses.replace(CFG, **change), start=start)
+        inspect_data(dataclasses.replace(CFG, **change), start=start)

@@ -41,7 +41,7 @@ def test_losses_agree(trained):
 
 def test_t5x_checkpoints_convert(trained, tmp_path):
     folder, _ = trained
-    conversion.convert("native", "hf", folder / "t5x", tmp_path / "hf")
+    conversion.convert(folder / "t5x", tmp_path / "hf", to="hf", source_format="native")
     assert (tmp_path / "hf" / "config.json").is_file()
 
 

@@ -48,7 +48,7 @@ def score_targets(
       >>> score_targets(module, params, [([1, 5], [6, 7])], batch_size=1, max_length=2048)
       [Score(logprob=-20.7, is_greedy=False)]
     """
-    scores: list[Score | None] = [None] * len(rows)
+    scores: dict[int, Score] = {}
     whole = [[*context, *targets][-max_length - 1 :] for context, targets in rows]
     for batch in batches([len(tokens) for tokens in whole], batch_size):
         # Full batches of bucketed lengths: few shapes, few compilations.
@@ -66,7 +66,7 @@ def score_targets(
                 bool(np.all(greedy[place, scored])),
             )
         on_batch(len(batch))
-    return scores
+    return [scores[index] for index in range(len(rows))]
 
 
 def batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
@@ -96,6 +96,6 @@ def _token_scores(
       log-probabilities, fp32, and whether each token is the likeliest, both [batch, length].
     """
     inputs, targets = tokens[:, :-1], tokens[:, 1:]
-    logits = module.apply({"params": params}, inputs, targets, enable_dropout=False)
+    logits: Any = module.apply({"params": params}, inputs, targets, enable_dropout=False)
     chosen = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
     return chosen - jax.nn.logsumexp(logits, axis=-1), jnp.argmax(logits, axis=-1) == targets

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from commit_t5x.evaluation import scoring
+from commit_t5x.engine import scoring
 from commit_t5x.model import llama
 
 LENGTH = 64
