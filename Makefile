@@ -109,6 +109,7 @@ smollm2: $(VENV)/.installed-smollm2  ## the main job on a real pretrained model,
 
 test: $(VENV)/.installed-test  ## lint and the test suite, at most 10 minutes on two cores
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-slow: $(VENV)/.installed-test  ## the tests that take minutes each
@@ -127,8 +128,9 @@ test-real: $(REAL_TOKENIZER)  ## the comparison with the paper's code, on REAL_D
 	COMMIT_REAL_DATA=$(abspath $(REAL_DATA)) COMMIT_REAL_TOKENIZER=$(abspath $(REAL_TOKENIZER)) \
 	  $(BIN)/python -m pytest -k 'real data' tests/data/test_paper_fidelity.py
 
-lint: $(VENV)/.installed-test  ## ruff alone
+lint: $(VENV)/.installed-test  ## ruff, and mypy on the public modules
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 wheel: $(VENV)/.installed  ## build a wheel into dist/
 	@$(WHEEL)

@@ -14,7 +14,7 @@ setuptools.setup(
     packages=setuptools.find_packages(include=["commit_t5x", "commit_t5x.*"]) + list(_MAPPED),
     package_dir=_MAPPED,
     package_data={
-        "commit_t5x": ["inspection/*.html", "data/prompts/*", "samples/*"],
+        "commit_t5x": ["py.typed", "inspection/*.html", "data/prompts/*", "samples/*"],
         "commit_t5x.tasks": ["lm_eval/*"],
         "commit_t5x.gin": ["*.gin", "**/*.gin"],
         "commit_t5x.dicts": ["*"],
@@ -69,7 +69,7 @@ setuptools.setup(
         # torch: the reference that parity tests compare with, and lm-eval's hf model.
         "torch": ["torch>=2.13", "accelerate>=1.0"],
         "test": [
-            *("hypothesis>=6.100", "pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.9"),
+            *("hypothesis>=6.100", "pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.9", "mypy>=1.15"),
             "commit-t5x[cache,gguf,plot,thai,torch]",
         ],
     },
