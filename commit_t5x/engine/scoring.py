@@ -54,7 +54,7 @@ def score_targets(
         # Full batches of bucketed lengths: few shapes, few compilations.
         longest = len(whole[batch[0]]) - 1
         length = min(max(_SHORTEST_BUCKET, 1 << math.ceil(math.log2(longest))), max_length)
-        tokens = np.zeros((min(batch_size, len(rows)), length + 1), np.int32)
+        tokens: Any = np.zeros((min(batch_size, len(rows)), length + 1), np.int32)
         for place, index in enumerate(batch):
             tokens[place, : len(whole[index])] = whole[index]
         logprobs, greedy = jax.device_get(_token_scores(module, params, tokens))
