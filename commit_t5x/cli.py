@@ -34,7 +34,15 @@ example:
 
 def entry_point(*prefix: str) -> int:
     """Runs the process's own arguments, after those of `prefix`; what the console script calls."""
-    return main([*prefix, *sys.argv[1:]])
+    try:
+        try:
+            return main([*prefix, *sys.argv[1:]])
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has gone (`| head`); nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def main(argv: Sequence[str]) -> int:
@@ -77,10 +85,8 @@ def run(home: str, argv: Sequence[str], *, command: str = "", traceback: bool = 
     except KeyboardInterrupt:
         print("commit-t5x: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        # Whoever read our output has gone (`| head`); nothing more can be said.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except BrokenPipeError:  # of our output: entry_point's to deal with
+        raise
     except Exception as error:  # to tell bad input from a bug; a bug goes on with its traceback
         message = _input_error(error)
         if message is None or traceback:
