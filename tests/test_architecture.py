@@ -89,6 +89,7 @@ def test_only_the_adapter_knows_t5x():
     assert knowing == {"t5x_adapter"}
 
 
+@pytest.mark.slow  # a process that loads every module
 def test_imports_leave_the_devices_alone():
     # A command chooses them (`plan` none but the CPU), and T5X finds those of other hosts first.
     names = [name for name in NAMES if package(name) != "t5x_adapter"]

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from commit_t5x import cli, resources
+from commit_t5x import cli
 
 TRAIN = (
     "train",
@@ -147,46 +147,46 @@ def test_bad_input_gets_one_line_and_code_2(capsys, monkeypatch, in_tmp, case):
     assert "Traceback" not in err
 
 
-def test_main_job_by_the_real_command(tmp_path):
-    """Trains, exports, scores the checkpoint and the export, and reports, each by its command."""
-    trained = run(*TRAIN, "--gin.MODEL_DIR='out'", cwd=tmp_path)
+def test_main_job(capsys, in_tmp):
+    """Trains, exports, scores the checkpoint and the export, and reports, each by its command.
+
+    Training is a process of its own; test_startup.py starts the others as such.
+    """
+    trained = run(*TRAIN, "--gin.MODEL_DIR='out'", cwd=in_tmp)
     assert trained.returncode == 0, trained.stderr
     assert "3/3" in trained.stderr
-    losses = [
-        json.loads(line)["loss"] for line in (tmp_path / "out/metrics.jsonl").open(encoding="utf-8")
-    ]
-    assert len(losses) == 3
+    lines = (in_tmp / "out/metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len([json.loads(line)["loss"] for line in lines]) == 3
 
     # A checkpoint of other shapes stays as it is, and the run says why it can't go on.
     bigger = ("--gin.VOCAB_SIZE=4096", "--gin.TRAIN_STEPS=4")
-    other = run(*TRAIN, "--gin.MODEL_DIR='out'", *bigger, cwd=tmp_path)
-    assert other.returncode == 2
-    assert "4096" in other.stderr or "4,096" in other.stderr
-    assert (tmp_path / "out/checkpoint_3").is_dir()
+    code, _, err = main(capsys, *TRAIN, "--gin.MODEL_DIR='out'", *bigger)
+    assert code == 2
+    assert "4096" in err or "4,096" in err
+    assert (in_tmp / "out/checkpoint_3").is_dir()
 
-    exported = run("convert", "--from", "native", "--to", "hf", "out", "export", cwd=tmp_path)
-    assert exported.returncode == 0, exported.stderr
-    assert (tmp_path / "export/model.safetensors").is_file()
+    code, _, err = main(capsys, "convert", "--from", "native", "--to", "hf", "out", "export")
+    assert code == 0, err
+    assert (in_tmp / "export/model.safetensors").is_file()
 
-    samples = resources.path("samples")
     for name, source in (("native", "out"), ("export", "export")):
-        scored = run(
+        code, out, err = main(
+            capsys,
             *("lm-eval", "--model_args", f"pretrained={source}", "--tasks", "ogx_xquad_hi"),
-            *("--data-dir", samples, "--limit", 3, "--batch_size", 3),
+            *("--data-dir", "samples", "--limit", "3", "--batch_size", "3"),
             *("--gen_kwargs", "max_gen_toks=8", "--output_path", f"results/{name}.json"),
-            cwd=tmp_path,
         )
-        assert scored.returncode == 0, scored.stderr
-        assert "ogx_xquad_hi" in scored.stdout
+        assert code == 0, err
+        assert "ogx_xquad_hi" in out
     scores = [
-        json.loads((tmp_path / f"results/{name}.json").read_text(encoding="utf-8"))["sample_scores"]
+        json.loads((in_tmp / f"results/{name}.json").read_text(encoding="utf-8"))["sample_scores"]
         for name in ("native", "export")
     ]
     assert scores[0] == scores[1]
 
-    reported = run("report", "results", cwd=tmp_path)
-    assert reported.returncode == 0, reported.stderr
-    assert "native" in reported.stdout and "export" in reported.stdout
+    code, out, err = main(capsys, "report", "results")
+    assert code == 0, err
+    assert "native" in out and "export" in out
 
 
 def test_module_form_is_the_same_command(tmp_path):

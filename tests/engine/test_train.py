@@ -134,6 +134,7 @@ def test_sigterm_saves_and_exits(tmp_path, reference, capsys):
     _assert_same_run(state, tmp_path, reference)
 
 
+@pytest.mark.slow
 def test_run_killed_while_it_saves_ends_with_the_same_bits(tmp_path, reference):
     # A process of its own, as nothing survives SIGKILL.
     script = (

@@ -115,8 +115,6 @@ def test_drawn_answers_follow_the_seed(tiny_model, native):
     drawn = generate(native, **options)
     assert all(a != b for a, b in zip(drawn, generate(native, until=[]), strict=True))
     assert generate(native, **{**options, "top_k": 1}) == generate(native, until=[])
-    alone = lm_eval_model.CommitLM(str(tiny_model.native), batch_size=1)
-    assert generate(alone, **options) == drawn
     other = lm_eval_model.CommitLM(str(tiny_model.native), batch_size=4, seed=1)
     assert generate(other, **options) != drawn
 
