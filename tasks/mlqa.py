@@ -2,8 +2,8 @@
 
 import functools
 
-from commit_t5x.data import sources
-from commit_t5x.tasks import families, metrics, question_answering
+from commit_t5x.data import qa_metrics, sources
+from commit_t5x.tasks import families, question_answering
 
 for _language in families.MLQA_LANGUAGES:
     for _english_labels in (False, True) if _language != "en" else (False,):
@@ -13,5 +13,5 @@ for _language in families.MLQA_LANGUAGES:
             english_labels=_english_labels,
             examples=sources.mlqa_examples,
             splits=("test", "validation"),
-            scores=functools.partial(metrics.mlqa_scores, language=_language),
+            scores=functools.partial(qa_metrics.mlqa_scores, language=_language),
         )

@@ -1,7 +1,7 @@
 """Evaluation: XQuAD under a language's own labels (`xquad_hi`) or English ones (`xquad_enhi`)."""
 
-from commit_t5x.data import sources
-from commit_t5x.tasks import families, metrics, question_answering
+from commit_t5x.data import qa_metrics, sources
+from commit_t5x.tasks import families, question_answering
 
 for _language in families.XQUAD_LANGUAGES:
     for _english_labels in (False, True) if _language != "en" else (False,):
@@ -11,5 +11,5 @@ for _language in families.XQUAD_LANGUAGES:
             english_labels=_english_labels,
             examples=sources.xquad_examples,
             splits=("validation",),
-            scores=metrics.squad_scores,
+            scores=qa_metrics.squad_scores,
         )

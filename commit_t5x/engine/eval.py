@@ -26,6 +26,8 @@ from commit_t5x.engine import (
 )
 from commit_t5x.errors import InputError
 from commit_t5x.vocabularies import configured
+from commit_t5x.vocabularies.seqio_vocabulary import TokenizerVocabulary
+from commit_t5x.vocabularies.tokenizer import Tokenizer
 
 
 class TrainingEvaluator:
@@ -62,7 +64,7 @@ class TrainingEvaluator:
         ]
         if not sums:
             raise InputError(
-                f"{self._cfg.mixture_or_task_name}: split '{self._cfg.split}' holds no examples; "
+                f"{self._cfg.name}: split '{self._cfg.split}' holds no examples; "
                 "check the data file and the split"
             )
         return metrics.summarise_eval(sums)
@@ -94,7 +96,7 @@ class InferenceEvaluator:
         add_bos: bool = True,
         stop: Sequence[str] = ("\n",),
     ):
-        provider = utils.get_mixture_or_task(cfg.mixture_or_task_name)
+        provider = utils.get_mixture_or_task(cfg)
         self.tasks = seqio.get_subtasks(provider)
         for task in self.tasks:
             if not can_generate(task):
@@ -157,13 +159,22 @@ def can_generate(task: seqio.Task) -> bool:
 
 
 def check_vocabulary(cfg: utils.DatasetConfig, model: models.DecoderOnlyModel) -> None:
-    """Raises InputError if the data may hold token ids that the network has no row for."""
-    provider = utils.get_mixture_or_task(cfg.mixture_or_task_name)
-    size = provider.output_features["targets"].vocabulary.vocab_size
+    """Raises InputError if the data's tokens aren't the model's, or the network has too few rows."""
+    vocabulary = model.vocabulary
+    if isinstance(vocabulary, Tokenizer):
+        vocabulary = TokenizerVocabulary(vocabulary)
+    for task in seqio.get_subtasks(utils.get_mixture_or_task(cfg)):
+        for name, feature in task.output_features.items():
+            if feature.vocabulary != vocabulary:
+                raise InputError(
+                    f"{task.name}: the vocabulary of its {name}, {feature.vocabulary}, isn't that "
+                    f"of the run, {vocabulary}; make it of the file that TOKENIZER names"
+                )
+    size = model.vocabulary.vocab_size
     rows = getattr(model.config, "vocab_size", size)
     if size > rows:
         raise InputError(
-            f"{cfg.mixture_or_task_name}: the tokenizer has {size} tokens, the network {rows}; "
+            f"{cfg.name}: the tokenizer has {size} tokens, the network {rows}; "
             "set the network's vocab_size, or the TOKENIZER that belongs to it"
         )
 
@@ -222,7 +233,7 @@ def evaluate(
     """
     output_path = pathlib.Path(output_dir)
     params, folder = restore_weights(model, partitioner, restore_checkpoint_cfg)
-    provider = utils.get_mixture_or_task(dataset_cfg.mixture_or_task_name)
+    provider = utils.get_mixture_or_task(dataset_cfg)
     results: dict[str, dict[str, float]] = {}
     evaluator = TrainingEvaluator(dataset_cfg, model, partitioner, eval_steps)
     results[provider.name] = evaluator.evaluate(params)

@@ -88,7 +88,7 @@ def infer(
         name = "stdin" if input_path == _STANDARD_INPUT else pathlib.Path(input_path).stem
         found = ((line, encode(fill(*text))) for line, text in _texts(input_path))
     elif dataset_cfg.enabled:
-        name, found = dataset_cfg.mixture_or_task_name, _prompts_of_task(dataset_cfg, model)
+        name, found = dataset_cfg.name, _prompts_of_task(dataset_cfg, model)
     else:
         found = ()
     found = list(itertools.islice(found, num_examples))
@@ -159,11 +159,11 @@ def _filled(instruction: str, record: Mapping[str, Any]) -> str:
 def _prompts_of_task(
     cfg: utils.DatasetConfig, model: models.DecoderOnlyModel
 ) -> Iterator[tuple[dict[str, Any], list[int]]]:
-    provider = utils.get_mixture_or_task(cfg.mixture_or_task_name)
-    if "inputs" not in provider.output_features:
-        raise InputError(f"{provider.name}: has no inputs to continue; choose an evaluation task")
+    provider = utils.get_mixture_or_task(cfg)
     eval.check_vocabulary(cfg, model)
     for task in seqio.get_subtasks(provider):
         for example in data.get_examples(cfg, task):
-            tokens = example["inputs"].tolist()
+            tokens = list(example.get("inputs", ()))
+            if not tokens:
+                raise InputError(f"{task.name}: has no inputs to continue; choose another task")
             yield {"prompt": model.vocabulary.decode(tokens)}, tokens

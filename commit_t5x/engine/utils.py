@@ -2,7 +2,9 @@
 
 import dataclasses
 import difflib
+import importlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import seqio
 
@@ -15,9 +17,11 @@ class DatasetConfig:
     """Which rows of a SeqIO task or mixture to read, and how.
 
     Attributes:
-      mixture_or_task_name: a registered name. None stands for no data, where data is optional.
-      task_feature_lengths: feature -> tokens, e.g. {"targets": 512}. None, in evaluation only:
-        long enough for every example.
+      mixture_or_task_name: a registered name, or a task or mixture itself. None stands for no data,
+        where data is optional.
+      task_feature_lengths: feature -> tokens, e.g. {"inputs": 384, "targets": 128}; "row" makes the
+        features share a row of so many tokens. None, in evaluation only: long enough for every
+        example.
       split: of the task, e.g. "train".
       batch_size: rows of a batch, over all devices.
       shuffle: whether examples are shuffled, within SeqIO's buffer.
@@ -26,9 +30,10 @@ class DatasetConfig:
       pack: whether several examples share a row; see the feature converter.
       trim_output_features: whether SeqIO cuts features to task_feature_lengths. False lets long
         examples reach a feature converter that continues them in the next row.
+      module: is imported before the name is looked up, to register it.
     """
 
-    mixture_or_task_name: str | None
+    mixture_or_task_name: str | seqio.Task | seqio.Mixture | None
     task_feature_lengths: Mapping[str, int] | None
     split: str
     batch_size: int
@@ -37,6 +42,12 @@ class DatasetConfig:
     use_cached: bool = False
     pack: bool = True
     trim_output_features: bool = True
+    module: str | None = None
+
+    @property
+    def name(self) -> str | None:
+        """The task's or mixture's."""
+        return getattr(self.mixture_or_task_name, "name", self.mixture_or_task_name)
 
     @property
     def enabled(self) -> bool:
@@ -95,17 +106,42 @@ class CheckpointConfig:
     restore: RestoreCheckpointConfig = RestoreCheckpointConfig()
 
 
-def get_mixture_or_task(name: str) -> seqio.Task | seqio.Mixture:
-    """Returns a registered SeqIO task or mixture.
+def get_mixture_or_task(cfg: DatasetConfig | Any) -> seqio.Task | seqio.Mixture:
+    """Returns the SeqIO task or mixture that is to be read; a T5X DatasetConfig will do, too.
 
     Raises:
-      InputError: there is none of that name; similar names are suggested.
+      InputError: there is none of that name, and similar names are suggested; or no such module.
     """
+    if cfg.module:
+        _import(cfg.module)
+    name = cfg.mixture_or_task_name
+    if isinstance(name, seqio.Task | seqio.Mixture):
+        return name
     task_names.register_named(name)
     names = [*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()]
     if name not in names:
         raise InputError(f"MIXTURE_OR_TASK_NAME: no task or mixture '{name}'{suggest(name, names)}")
     return seqio.get_mixture_or_task(name)
+
+
+def _import(module: str) -> None:
+    """Imports a module of the user's, whose own errors come through."""
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if not f"{module}.".startswith(f"{error.name}."):
+            raise
+        raise InputError(
+            f"MIXTURE_OR_TASK_MODULE: no module '{error.name}'; install it, or put its folder on "
+            "PYTHONPATH"
+        ) from error
+    except RuntimeError as error:
+        if "after the config was locked" not in str(error):
+            raise
+        raise InputError(
+            f"MIXTURE_OR_TASK_MODULE: '{module}' has gin configurables, which must be there before "
+            f"gin files are read; write 'import {module}' in a gin file instead"
+        ) from error
 
 
 def check_split(provider: seqio.Task | seqio.Mixture, split: str) -> None:

@@ -13,8 +13,7 @@ from typing import Any
 import datasets
 
 from commit_t5x import errors, resources
-from commit_t5x.data import qa_prompts, sources
-from commit_t5x.tasks import metrics
+from commit_t5x.data import qa_metrics, qa_prompts, sources
 
 # MLQA's own name of a split, as its files carry it, by the hub's.
 _MLQA_FILE_SPLITS = {"test": "test", "validation": "dev"}
@@ -70,12 +69,12 @@ def load_mlqa(
 
 def score_xquad(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
     """lm-eval's `process_results`: SQuAD v1.1's scores of the one answer in `results`."""
-    return metrics.squad_scores(results[0], doc["answers"])
+    return qa_metrics.squad_scores(results[0], doc["answers"])
 
 
 def score_mlqa(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
     """lm-eval's `process_results`: MLQA's scores, by the language of the row."""
-    return metrics.mlqa_scores(results[0], doc["answers"], doc["language"])
+    return qa_metrics.mlqa_scores(results[0], doc["answers"], doc["language"])
 
 
 def _dataset(

@@ -167,11 +167,11 @@ def _dataset_config(own: argparse.Namespace):
     for name in task:
         names.register_named(name)
     cfg = configured(*task, **{name: v for name, v in others.items() if v is not None})
-    provider = utils.get_mixture_or_task(cfg.mixture_or_task_name)
+    provider = utils.get_mixture_or_task(cfg)
     if own.split is None and cfg.split not in provider.splits:
         cfg = dataclasses.replace(cfg, split=sorted(provider.splits)[-1])
     if own.sequence_length:
-        lengths = dict.fromkeys(provider.output_features, own.sequence_length)
+        lengths = dict.fromkeys([*provider.output_features, "row"], own.sequence_length)
         cfg = dataclasses.replace(cfg, task_feature_lengths=lengths)
     return cfg
 

@@ -64,7 +64,7 @@ def test_gin_configures_it(bind):
         ({"alpaca_enn": 1}, "no task or mixture 'alpaca_enn'; did you mean alpaca_en"),
         ({"nothing like it": 1}, "no task or mixture 'nothing like it'; check the name"),
         ({"alpaca_codemix_{lang}": 1}, "no task or mixture 'alpaca_codemix_{lang}'; did you mean"),
-        ({"alpaca_en": 1, "xquad_hi": 1}, "alpaca_en and xquad_hi have different features"),
+        ({"alpaca_en": 1, "xquad_hi": 1}, "alpaca_en and xquad_hi have no split in common"),
     ],
 )
 def test_what_is_wrong_is_named(rates, message):

@@ -15,7 +15,7 @@ from commit_t5x.mixing import mixer
 from commit_t5x.tasks import families
 from commit_t5x.vocabularies import configured
 
-LENGTHS = {"targets": 256, "targets_loss_weights": 256}
+LENGTHS = {"inputs": 256, "targets": 256, "row": 256}
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def examples(name, split="train", lengths=None, seed=0, count=None):
 
 
 def decoded(example):
-    return configured.get_vocabulary().decode(example["targets"].tolist())
+    return configured.get_vocabulary().decode([*example["inputs"], *example["targets"]])
 
 
 def test_alpaca_is_the_file():
