@@ -164,9 +164,8 @@ def _padded(ds: tf.data.Dataset, length: int, bos_id: int) -> tf.data.Dataset:
     def convert(joined: tf.Tensor) -> Features:
         prefix, tokens = joined[0], joined[1:]
         end = tf.size(tokens)
-        with tf.control_dependencies(
-            [tf.debugging.Assert(end <= length, [_TOO_LONG, end, length])]
-        ):
+        fits = tf.debugging.Assert(end <= length, [_TOO_LONG, end, length])
+        with tf.control_dependencies([fits]):
             targets = tf.reshape(tf.pad(tokens, [[0, length - end]]), [length])
         return {
             "decoder_target_tokens": targets,

@@ -71,9 +71,10 @@ def _plain_errors(cfg: utils.DatasetConfig) -> Iterator[None]:
             raise InputError(message[1]) from error
         if not isinstance(error, _UNREADABLE):
             raise
+        name = utils.get_mixture_or_task(cfg).name
         reason = re.sub(r"{{.*?}} | \[Op:.*", "", error.message.partition("\n")[0])
         raise InputError(
-            f"{utils.get_mixture_or_task(cfg).name}: a file of the split '{cfg.split}' can't be read "
+            f"{name}: a file of the split '{cfg.split}' can't be read "
             f"({reason}){_caches(cfg)}; put a copy in its place, or write it anew, and run the "
             "same command again"
         ) from error

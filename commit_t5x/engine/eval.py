@@ -159,7 +159,7 @@ def can_generate(task: seqio.Task) -> bool:
 
 
 def check_vocabulary(cfg: utils.DatasetConfig, model: models.DecoderOnlyModel) -> None:
-    """Raises InputError if the data's tokens aren't the model's, or the network has too few rows."""
+    """Raises InputError if the data's tokens aren't the model's, or the network lacks rows."""
     vocabulary = model.vocabulary
     if isinstance(vocabulary, Tokenizer):
         vocabulary = TokenizerVocabulary(vocabulary)

@@ -89,7 +89,7 @@ def test_evaluation_covers_every_row_once_and_fills_the_last_batch():
 def test_lengths_that_hold_every_example():
     cfg = tiny.dataset_config("tiny_questions", split="validation", task_feature_lengths=None)
     lengths = data.longest_features(cfg)
-    assert lengths == {"inputs": 16, "targets": 16, "row": 32}
+    assert lengths == {"inputs": 16, "targets": 16, "row": 16}
 
 
 def test_unknown_task_is_an_error():
