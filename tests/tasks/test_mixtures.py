@@ -73,6 +73,19 @@ def test_what_is_wrong_is_named(rates, message):
     assert str(caught.value).startswith(f"mixtures.mixture.rates: {message}")
 
 
+def test_features_must_be_the_same():
+    known = seqio.TaskRegistry.get("alpaca_en")
+    features = {"targets": known.output_features["targets"]}
+    seqio.TaskRegistry.add("only_targets", known.source, features, known.preprocessors)
+    try:
+        with pytest.raises(
+            InputError, match="have different features, inputs, targets and targets"
+        ):
+            mixtures.mixture({"alpaca_en": 1, "only_targets": 1})
+    finally:
+        seqio.TaskRegistry.remove("only_targets")
+
+
 def test_a_task_has_one_rate():
     with pytest.raises(InputError, match="alpaca_codemix_hi has two rates"):
         mixtures.mixture({"alpaca_codemix_{lang}": 1, "alpaca_codemix_hi": 2}, "hi")
