@@ -29,7 +29,7 @@ def _add(family: str, language: str | None = None, **fill_options) -> str:
             length_policy.fit_prompt_response,
             preprocessors.unbatch_examples,
         ],
-        output_features=features.TRAINING,
+        output_features=features.FEATURES,
         task_cls=seqio_source.Task,
     )
     return name

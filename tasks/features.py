@@ -7,14 +7,9 @@ from commit_t5x.vocabularies.seqio_vocabulary import ConfiguredVocabulary
 # EOS is placed by the preprocessors, BOS by the feature converter.
 _TOKENS = seqio.Feature(ConfiguredVocabulary(), add_eos=False)
 
-# Training: one sequence, with a weight of 0 or 1 for each token's loss.
-TRAINING = {
-    "targets": _TOKENS,
-    "targets_loss_weights": seqio.Feature(seqio.PassThroughVocabulary(2), add_eos=False),
-}
-
-# Evaluation by generation: a prompt and the answer expected.
-GENERATION = {"inputs": _TOKENS, "targets": _TOKENS}
+# A prompt, and the response or answer on which the loss falls. Documents have an empty prompt:
+# SeqIO mixes only tasks of the same features.
+FEATURES = {"inputs": _TOKENS, "targets": _TOKENS}
 
 
 def cache_placeholder() -> seqio.CacheDatasetPlaceholder:

@@ -42,14 +42,16 @@ def mixture(rates: Mapping[str, float], language: str | None = None) -> str:
         if part in parts:
             raise InputError(f"mixtures.mixture.rates: {part} has two rates; give it one")
         parts[part] = _checked(part, rate)
-    features = {part: set(seqio.get_mixture_or_task(part).output_features) for part in parts}
-    first, *others = features
+    first, *others = (seqio.get_mixture_or_task(part) for part in parts)
     for other in others:
-        if features[other] != features[first]:
+        pair = f"mixtures.mixture.rates: {first.name} and {other.name}"
+        if tuple(other.output_features) != tuple(first.output_features):
             raise InputError(
-                f"mixtures.mixture.rates: {first} and {other} have different features; "
-                "mix training tasks only"
+                f"{pair} have different features, {', '.join(first.output_features)} and "
+                f"{', '.join(other.output_features)}; SeqIO mixes tasks with the same, in one order"
             )
+        if not {*first.splits} & {*other.splits}:
+            raise InputError(f"{pair} have no split in common; mix training tasks only")
     rated = [f"{part}_{rate!r}".removesuffix(".0") for part, rate in sorted(parts.items())]
     name = re.sub(r"[-+]", "_", "_".join(["mix", *rated]))  # of exponents: no name holds them
     if name not in seqio.MixtureRegistry.names():

@@ -45,7 +45,7 @@ def register(
                 label_language="en" if english_labels else language,
             ),
         ],
-        output_features=features.GENERATION,
+        output_features=features.FEATURES,
         postprocess_fn=_first_line_or_answers,
         metric_fns=[functools.partial(_mean_scores, scores=scores)],
         task_cls=seqio_source.Task,

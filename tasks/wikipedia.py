@@ -19,7 +19,7 @@ def _add(family: str, language: str, preprocessing: list) -> None:
             splits=sources.training_splits,
         ),
         preprocessors=preprocessing,
-        output_features=features.TRAINING,
+        output_features=features.FEATURES,
         task_cls=seqio_source.Task,
     )
 

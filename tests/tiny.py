@@ -153,7 +153,7 @@ def partitioner(**options) -> partitioning.PjitPartitioner:
 def dataset_config(task: str = "tiny_train", **options) -> utils.DatasetConfig:
     """The tiny training data."""
     defaults = {
-        "task_feature_lengths": {"targets": LENGTH, "targets_loss_weights": LENGTH},
+        "task_feature_lengths": {"inputs": LENGTH, "targets": LENGTH, "row": LENGTH},
         "split": "train",
         "batch_size": 4,
         "shuffle": True,
@@ -215,13 +215,12 @@ def _tokenize(example, seed):
     """Letters and EOS; a stateless draw, as a mixer makes, decides where the loss begins."""
     targets = tf.concat([VOCABULARY.encode_tf(example["text"]), [2]], axis=0)
     start = tf.random.stateless_uniform((), seed, 0, 3, tf.int32)
-    weights = tf.cast(tf.range(tf.size(targets)) >= start, tf.int32)
-    return {"targets": targets, "targets_loss_weights": weights}
+    return {"inputs": targets[:start], "targets": targets[start:]}
 
 
-_TRAINING = {
+_FEATURES = {
+    "inputs": seqio.Feature(VOCABULARY, add_eos=False),
     "targets": seqio.Feature(VOCABULARY, add_eos=False),
-    "targets_loss_weights": seqio.Feature(seqio.PassThroughVocabulary(2), add_eos=False),
 }
 for _name, _source in (
     ("tiny_train", _tensors),
@@ -233,7 +232,7 @@ for _name, _source in (
         _name,
         source=seqio.FunctionDataSource(_source, splits=("train", "validation")),
         preprocessors=[_tokenize],
-        output_features=_TRAINING,
+        output_features=_FEATURES,
     )
 
 
@@ -250,9 +249,6 @@ seqio.TaskRegistry.add(
     "tiny_questions",
     source=seqio.FunctionDataSource(_questions, splits=("validation",)),
     preprocessors=[seqio.preprocessors.tokenize],
-    output_features={
-        "inputs": seqio.Feature(VOCABULARY, add_eos=False),
-        "targets": seqio.Feature(VOCABULARY, add_eos=False),
-    },
+    output_features=_FEATURES,
     metric_fns=[_exact_match],
 )

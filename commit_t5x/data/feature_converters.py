@@ -1,4 +1,4 @@
-"""Token sequences with loss weights to the features a decoder-only model is fed."""
+"""Prompts and responses, or documents, to the features a decoder-only model is fed."""
 
 from collections.abc import Callable, Mapping
 
@@ -6,6 +6,7 @@ import gin
 import seqio
 import tensorflow as tf
 
+from commit_t5x.data.length_policy import check_lengths, row_length
 from commit_t5x.errors import InputError
 from commit_t5x.mixing import pointer_jumping
 from commit_t5x.vocabularies.tokenizer import Tokenizer
@@ -17,16 +18,15 @@ _SPEC = seqio.FeatureConverter.FeatureSpec(dtype=tf.int32)
 
 @gin.configurable
 class DecoderFeatureConverter(seqio.FeatureConverter):
-    """Shifts BOS in, and packs or pads sequences into rows.
+    """Joins `inputs` and `targets`, shifts BOS in, and packs or pads the sequences into rows.
 
-    For a task with `targets` and `targets_loss_weights` (training), given
-    `{"targets": 6, "targets_loss_weights": 6}` and BOS 1:
+    The loss falls on `targets`. A task without `inputs`, or with empty ones, has documents, which
+    bear loss everywhere. Given `{"inputs": 3, "targets": 3}` and BOS 1:
 
-      ds = [{"targets": [5, 6, 2], "targets_loss_weights": [0, 1, 1]},
-            {"targets": [7, 2], "targets_loss_weights": [1, 1]}]
+      ds = [{"inputs": [5], "targets": [6, 2]}, {"inputs": [], "targets": [7, 2]}]
 
-    "segments" packs with SeqIO's segment ids and positions, so that attention can be kept within
-    an example:
+    "segments" packs with segment ids and positions, so that attention can be kept within an
+    example. `seqio.DecoderFeatureConverter(bos_id=1)` makes the same of the same examples:
 
       decoder_target_tokens = [5, 6, 2, 7, 2, 0]
        decoder_input_tokens = [1, 5, 6, 1, 7, 0]
@@ -34,10 +34,14 @@ class DecoderFeatureConverter(seqio.FeatureConverter):
         decoder_segment_ids = [1, 1, 1, 2, 2, 0]
           decoder_positions = [0, 1, 2, 0, 1, 0]
 
+    and decoder_causal_attention, by which a network may attend to the whole prompt from each of its
+    tokens; training is causal here. (SeqIO also ends a row after so many examples as a row has
+    tokens, and begins the padding with a BOS.)
+
     "filled" is for documents, which may be cut anywhere: it does the same but fills every row, and
     what doesn't fit begins the next row as a segment of its own.
 
-    "stream" is the paper's packing: BOS and targets of all examples form one stream, 1 5 6 2 1 7 2,
+    "stream" is the paper's packing: BOS and tokens of all examples form one stream, 1 5 6 2 1 7 2,
     cut into rows anywhere, without padding, segments or positions; only the end of a finite data
     set is padded:
 
@@ -45,9 +49,8 @@ class DecoderFeatureConverter(seqio.FeatureConverter):
        decoder_input_tokens = [1, 5, 6, 2, 1, 7]
        decoder_loss_weights = [0, 1, 1, 0, 1, 1]
 
-    For a task with `inputs` and `targets` (evaluation by generation) it does what SeqIO's
-    PrefixLMFeatureConverter does, with this vocabulary's BOS. SeqIO's takes every token of id 0 for
-    padding; in a tokenizer like LLaMA 3's it is text. Given `{"inputs": 3, "targets": 3}`:
+    Without packing, rows are those of SeqIO's PrefixLMFeatureConverter; T5X decodes from them.
+    SeqIO's takes every token of id 0 for padding; in a tokenizer like LLaMA 3's it is text:
 
       ds = [{"inputs": [8, 9], "targets": [0, 2]}]
 
@@ -56,14 +59,18 @@ class DecoderFeatureConverter(seqio.FeatureConverter):
          decoder_loss_weights = [0, 0, 1, 1, 0, 0]
      decoder_causal_attention = [1, 1, 1, 0, 0, 0]
 
+    A row holds what the lengths of `inputs` and `targets` add up to, as in SeqIO; or
+    `{"inputs": 512, "targets": 512, "row": 512}` makes prompt and response share 512 tokens. Such
+    rows have no decoder_causal_attention.
+
     Args:
       pack: put several sequences into a row; else one a row, padded.
-      use_custom_packing_ops: as in SeqIO.
+      use_custom_packing_ops: SeqIO's; not looked at.
       packing: "segments", "filled" or "stream".
       vocabulary: gives the BOS id; SeqIO's default of 0 is not LLaMA's.
     """
 
-    TASK_FEATURES = {"targets": _SPEC, "targets_loss_weights": _SPEC}
+    TASK_FEATURES = {"inputs": _SPEC, "targets": _SPEC}
     MODEL_FEATURES = {
         "decoder_target_tokens": _SPEC,
         "decoder_input_tokens": _SPEC,
@@ -86,55 +93,83 @@ class DecoderFeatureConverter(seqio.FeatureConverter):
             # A stream has neither segments nor positions, which is what `pack` means to SeqIO.
             pack=pack and packing != "stream",
             use_custom_packing_ops=use_custom_packing_ops,
-            # Packing looks at lengths itself, many sequences at a time, which is much faster.
-            apply_length_check=self._packing is None,
             bos_id=vocabulary.bos_id,
         )
 
     def __call__(
         self, ds: tf.data.Dataset, task_feature_lengths: Mapping[str, int]
     ) -> tf.data.Dataset:
-        if "inputs" in task_feature_lengths:
-            length = task_feature_lengths["inputs"] + task_feature_lengths["targets"]
-            return _prefix_rows(ds, length, self.bos_id)
-        return super().__call__(ds, task_feature_lengths)
+        """Returns rows.
+
+        Args:
+          ds: examples with `targets`, and `inputs` if the task has them, int32 [tokens].
+          task_feature_lengths: tokens of each, and of a "row" that they share.
+
+        Raises:
+          InputError: other lengths are given. A sequence that is longer than its row is an error
+            of tf.data's.
+        """
+        check_lengths(task_feature_lengths)
+        return self._convert_features(ds, task_feature_lengths)
 
     def _convert_features(
         self, ds: tf.data.Dataset, task_feature_lengths: Mapping[str, int]
     ) -> tf.data.Dataset:
-        length = task_feature_lengths["targets"]
+        length = row_length(task_feature_lengths)
+        ds = _joined(ds, prompts="inputs" in task_feature_lengths or "row" in task_feature_lengths)
         if self._packing:
             return _PACKINGS[self._packing](ds, length, self.bos_id)
-
-        def pad(example: Features) -> Features:
-            targets, weights = (
-                tf.reshape(tf.pad(values, [[0, length - tf.size(values)]]), [length])
-                for values in (example[name] for name in self.TASK_FEATURES)
-            )
-            inputs = tf.concat([[self.bos_id], targets[:-1]], axis=0)
-            return dict(zip(self.MODEL_FEATURES, (targets, inputs, weights), strict=True))
-
-        return ds.map(pad, num_parallel_calls=tf.data.AUTOTUNE)
+        rows = _padded(ds, length, self.bos_id)
+        names = self.get_model_feature_lengths(task_feature_lengths)
+        return rows.map(lambda row: {name: row[name] for name in names})
 
     def get_model_feature_lengths(
         self, task_feature_lengths: Mapping[str, int]
     ) -> Mapping[str, int]:
         names = [*self.MODEL_FEATURES, *(self.PACKING_FEATURE_DTYPES if self.pack else ())]
-        return dict.fromkeys(names, task_feature_lengths["targets"])
+        if not self._packing and "row" not in task_feature_lengths:
+            names.append("decoder_causal_attention")
+        return dict.fromkeys(names, row_length(task_feature_lengths))
 
 
-def _prefix_rows(ds: tf.data.Dataset, length: int, bos_id: int) -> tf.data.Dataset:
-    """Joins `inputs` and `targets` to rows of `length`; the loss falls on the latter."""
+_TOO_LONG = "sequence longer than its row (fit_prompt_response can cut or drop it): tokens, row:"
+_NO_LENGTH = "TASK_FEATURE_LENGTHS: no length for `inputs`, which this example has: tokens:"
+
+
+def _joined(ds: tf.data.Dataset, prompts: bool) -> tf.data.Dataset:
+    """Returns each example as one int32 [1 + tokens]: the size of `inputs`, `inputs`, `targets`.
+
+    One tensor is faster to batch than two.
+
+    Args:
+      ds: examples.
+      prompts: whether they may have a prompt.
+    """
+
+    def join(example: Features) -> tf.Tensor:
+        inputs = example.get("inputs", tf.zeros([0], tf.int32))
+        size = tf.size(inputs)
+        if not prompts:
+            tf.debugging.Assert(size == 0, [_NO_LENGTH, size])
+        return tf.concat([size[tf.newaxis], inputs, example["targets"]], axis=0)
+
+    join = tf.autograph.experimental.do_not_convert(join)
+    return ds.map(join, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _padded(ds: tf.data.Dataset, length: int, bos_id: int) -> tf.data.Dataset:
+    """Returns a row for each example."""
     places = tf.range(length)
 
-    def convert(example: Features) -> Features:
-        tokens = tf.concat([example["inputs"], example["targets"]], axis=0)[:length]
-        prefix, end = tf.size(example["inputs"]), tf.size(tokens)
-        targets = tf.reshape(tf.pad(tokens, [[0, length - end]]), [length])
-        inputs = tf.concat([[bos_id], targets[:-1]], axis=0)
+    def convert(joined: tf.Tensor) -> Features:
+        prefix, tokens = joined[0], joined[1:]
+        end = tf.size(tokens)
+        fits = tf.debugging.Assert(end <= length, [_TOO_LONG, end, length])
+        with tf.control_dependencies([fits]):
+            targets = tf.reshape(tf.pad(tokens, [[0, length - end]]), [length])
         return {
             "decoder_target_tokens": targets,
-            "decoder_input_tokens": inputs,
+            "decoder_input_tokens": tf.concat([[bos_id], targets[:-1]], axis=0),
             "decoder_loss_weights": tf.cast((places >= prefix) & (places < end), tf.int32),
             "decoder_causal_attention": tf.cast(places <= prefix, tf.int32),
         }
@@ -144,26 +179,30 @@ def _prefix_rows(ds: tf.data.Dataset, length: int, bos_id: int) -> tf.data.Datas
 
 _GROUP = 256  # sequences packed at a time
 
-_TOO_LONG = "sequence longer than its row (fit_prompt_response can cut or drop it): tokens, row:"
-
 
 def _groups(ds: tf.data.Dataset) -> tf.data.Dataset:
-    """Returns groups of sequences: (targets, loss weights), int32 ragged [n, (tokens)] each."""
-    return ds.map(_pair).ragged_batch(_GROUP)
+    """Returns groups of sequences: (tokens, loss weights), int32 ragged [n, (tokens)] each."""
+
+    def group(joined: tf.RaggedTensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+        tokens = joined[:, 1:]
+        prefix = tf.gather(joined.flat_values, joined.row_starts())
+        places = tf.cast(tf.ragged.range(tokens.row_lengths()).flat_values, tf.int32)
+        in_targets = places >= tf.gather(prefix, tokens.value_rowids())
+        return tokens, tokens.with_flat_values(tf.cast(in_targets, tf.int32))
+
+    return ds.ragged_batch(_GROUP).map(group)
 
 
 def _short_groups(ds: tf.data.Dataset) -> tf.data.Dataset:
     """As `_groups`; faster, but a group takes as much memory as if all were like its longest."""
 
-    def group(targets: tf.Tensor, weights: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
-        lengths = tf.math.count_nonzero(targets != _FILLER, axis=1)
-        return tuple(tf.RaggedTensor.from_tensor(x, lengths) for x in (targets, weights))
+    def group(joined: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+        lengths = tf.math.count_nonzero(joined != _FILLER, axis=1) - 1
+        prefix, tokens = joined[:, :1], joined[:, 1:]
+        weights = tf.cast(tf.range(tf.shape(tokens)[1]) >= prefix, tf.int32)
+        return tuple(tf.RaggedTensor.from_tensor(x, lengths) for x in (tokens, weights))
 
-    return ds.map(_pair).padded_batch(_GROUP, padding_values=(_FILLER, 0)).map(group)
-
-
-def _pair(example: Features) -> tuple[tf.Tensor, tf.Tensor]:
-    return example["targets"], example["targets_loss_weights"]
+    return ds.padded_batch(_GROUP, padding_values=_FILLER).map(group)
 
 
 _FILLER = -1  # no token

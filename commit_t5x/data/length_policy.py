@@ -1,4 +1,4 @@
-"""What becomes of sequences that are too long for a row: SeqIO preprocessors on batches."""
+"""Lengths, and what becomes of examples that are too long: SeqIO preprocessors on batches."""
 
 import logging
 from collections.abc import Mapping
@@ -12,8 +12,31 @@ from commit_t5x.errors import InputError
 Features = Mapping[str, tf.Tensor]
 
 _POLICIES = ("cut_input", "cut_response", "drop", "keep")
+_LENGTHS = ("inputs", "targets", "row")
 
 _LOGGER = logging.getLogger(__name__)
+
+
+def check_lengths(lengths: Mapping[str, int]) -> None:
+    """Raises InputError if lengths are given of other things than `inputs`, `targets` and a row."""
+    for name in lengths:
+        if name not in _LENGTHS:
+            raise InputError(
+                f"TASK_FEATURE_LENGTHS: no feature '{name}'; give lengths for inputs and targets, "
+                "and for the row if they share one"
+            )
+
+
+def row_length(lengths: Mapping[str, int]) -> int:
+    """Returns the tokens of a row.
+
+    Example:
+      >>> row_length({"inputs": 384, "targets": 128})
+      512
+      >>> row_length({"inputs": 512, "targets": 512, "row": 512})
+      512
+    """
+    return lengths.get("row") or sum(lengths.values())
 
 
 @gin.configurable
@@ -23,50 +46,72 @@ def fit_prompt_response(
     *,
     too_long: str = "cut_input",
 ) -> tf.data.Dataset:
-    """Makes examples fit a row, by a named policy; those cut or dropped are counted and logged.
+    """Makes examples fit their row, by a named policy; those cut or dropped are counted and logged.
+
+    What it returns fits the lengths of `inputs` and of `targets`, and of the row that they share,
+    if there is one: SeqIO, which would cut off a prompt's end, finds nothing to trim.
 
     Args:
       ds: what `encode_prompt_response` returns.
-      sequence_length: SeqIO's; None leaves every sequence as it is.
+      sequence_length: SeqIO's, which may have a "row"; None leaves every example as it is.
       too_long: "cut_input" cuts the end of the example's `input`, and drops the example if that is
         not enough; "cut_response" goes on to cut the end of the response, EOS and all, and drops
-        the example only if no token with loss is left; "drop" drops every such example; "keep"
-        leaves them to stream packing, for which no sequence is too long.
+        the example only if the rest of the prompt leaves no room for any of it; "drop" drops every
+        such example; "keep" leaves them to stream packing, for which no sequence is too long.
+
+    Raises:
+      InputError: no such policy, or no length for the prompt.
     """
     if too_long not in _POLICIES:
         raise InputError(f"too_long {too_long!r}: unknown; use one of {', '.join(_POLICIES)}")
-    longest = (sequence_length or {}).get("targets")
-    if too_long == "keep" or longest is None:
+    if sequence_length is None:
         return ds
-    counter = _TooLong(longest)
+    if "inputs" not in sequence_length and "row" not in sequence_length:
+        raise InputError(
+            "TASK_FEATURE_LENGTHS: no length for `inputs`, the prompt; give inputs and targets, or "
+            "a row for both"
+        )
+    if too_long == "keep":
+        return ds
+    longest_inputs, longest_targets, longest_row = (
+        tf.constant(sequence_length.get(name, tf.int64.max), tf.int64) for name in _LENGTHS
+    )
+    counter = _TooLong(sequence_length)
 
     def fit(batch: Features) -> Features:
-        excess = tf.maximum(batch["targets"].row_lengths() - longest, 0)
-        return tf.cond(tf.reduce_any(excess > 0), lambda: cut(batch, excess), lambda: batch)
+        batch = {name: batch[name] for name in ("inputs", "inputs_cuttable", "targets")}
+        inputs, targets = (batch[name].row_lengths() for name in ("inputs", "targets"))
+        long = (inputs > longest_inputs) | (targets > longest_targets)
+        long |= inputs + targets > longest_row
+        return tf.cond(tf.reduce_any(long), lambda: cut(batch, long), lambda: batch)
 
-    def cut(batch: Features, excess: tf.Tensor) -> Features:
-        targets = batch["targets"]
-        rows = targets.value_rowids()
-        keep, fits = tf.ones_like(rows, tf.bool), excess == 0
+    def cut(batch: Features, long: tf.Tensor) -> Features:
+        inputs, targets = (batch[name].row_lengths() for name in ("inputs", "targets"))
+        is_cuttable = tf.cast(batch["inputs_cuttable"], tf.int64)
+        cuttable = tf.reduce_sum(is_cuttable, axis=1)
         if too_long != "drop":
-            cuttable = tf.cast(batch["targets_cuttable"].flat_values, tf.int64)
-            before, total = _count_before(cuttable, rows)
-            keep = (cuttable == 0) | (before < tf.gather(total - excess, rows))
-            fits = total >= excess
+            wanted = tf.minimum(targets, longest_targets)
+            excess = tf.maximum(inputs - tf.minimum(longest_inputs, longest_row - wanted), 0)
+            excess = tf.minimum(excess, cuttable)
+            inputs, cuttable = inputs - excess, cuttable - excess
         if too_long == "cut_response":
-            before, _ = _count_before(tf.cast(keep, tf.int64), rows)
-            keep &= before < longest
-            loss = tf.where(keep, batch["targets_loss_weights"].flat_values, 0)
-            fits |= tf.math.segment_sum(loss, rows) > 0
-        fits = tf.numpy_function(counter.count, [fits, excess], tf.bool)
+            room = tf.minimum(longest_targets, longest_row - inputs)
+            targets = tf.where(room > 0, tf.minimum(targets, room), targets)
+        fits = (inputs <= longest_inputs) & (targets <= longest_targets)
+        fits &= inputs + targets <= longest_row
+        fits = tf.numpy_function(counter.count, [fits, long], tf.bool)
         fits.set_shape([None])
-        keep &= tf.gather(fits, rows)
-        lengths = tf.math.segment_sum(tf.cast(keep, tf.int64), rows)[fits]
+
+        rows = is_cuttable.value_rowids()
+        flags = is_cuttable.flat_values
+        before = tf.concat([[0], tf.cumsum(flags)], axis=0)  # cuttable tokens before each token
+        before = before[:-1] - tf.gather(before, tf.gather(is_cuttable.row_starts(), rows))
+        keep_inputs = (flags == 0) | (before < tf.gather(cuttable, rows))
+        places = tf.ragged.range(batch["targets"].row_lengths())
+        keep_targets = places.flat_values < tf.gather(targets, places.value_rowids())
         return {
-            name: tf.RaggedTensor.from_row_lengths(
-                tokens.flat_values[keep], lengths, validate=False
-            )
-            for name, tokens in batch.items()
+            name: _kept(ragged, keep_targets if name == "targets" else keep_inputs, fits)
+            for name, ragged in batch.items()
         }
 
     return ds.map(fit, num_parallel_calls=tf.data.AUTOTUNE)
@@ -80,61 +125,56 @@ def fit_documents(
 
     Args:
       ds: what `encode_documents` returns.
-      sequence_length: SeqIO's; None leaves every sequence as it is.
+      sequence_length: SeqIO's, which may have a "row"; None leaves every document as it is.
       too_long: "split" cuts a document into rows; "keep" leaves it to stream packing.
     """
     if too_long not in ("split", "keep"):
         raise InputError(f"too_long {too_long!r}: unknown; use 'split' or 'keep'")
-    longest = (sequence_length or {}).get("targets")
-    if too_long == "keep" or longest is None:
+    lengths = [length for name, length in (sequence_length or {}).items() if name != "inputs"]
+    if too_long == "keep" or not lengths:
         return ds
+    longest = min(lengths)
 
     def split(batch: Features) -> Features:
-        lengths = batch["targets"].row_lengths()
+        targets = batch["targets"]
+        lengths = targets.row_lengths()
         # A row of 7 tokens becomes rows of 3, 3 and 1.
         parts = -(-lengths // longest)
         part = tf.ragged.range(parts).flat_values
         rest = tf.repeat(lengths, parts) - part * longest
         lengths = tf.minimum(rest, longest)
+        none = tf.zeros_like(lengths)
         return {
-            name: tf.RaggedTensor.from_row_lengths(tokens.flat_values, lengths, validate=False)
-            for name, tokens in batch.items()
+            name: tf.RaggedTensor.from_row_lengths(batch[name].flat_values, sizes, validate=False)
+            for name, sizes in (("inputs", none), ("targets", lengths))
         }
 
     return ds.map(split, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def _count_before(flags: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Counts in each row the flags ahead of each place, and all of them.
-
-    Args:
-      flags: int64 [tokens], 0 or 1.
-      rows: int64 [tokens], the row of each token; none is empty.
-
-    Returns:
-      int64 [tokens] and int64 [rows].
-    """
-    total = tf.math.segment_sum(flags, rows)
-    before_row = tf.cumsum(total, exclusive=True)
-    return tf.cumsum(flags, exclusive=True) - tf.gather(before_row, rows), total
+def _kept(ragged: tf.RaggedTensor, keep: tf.Tensor, fits: tf.Tensor) -> tf.RaggedTensor:
+    """Returns the tokens to keep, bool [tokens], of the rows that fit, bool [rows]."""
+    lengths = tf.reduce_sum(ragged.with_flat_values(tf.cast(keep, tf.int64)), axis=1)[fits]
+    keep &= tf.gather(fits, ragged.value_rowids())
+    return tf.RaggedTensor.from_row_lengths(ragged.flat_values[keep], lengths, validate=False)
 
 
 class _TooLong:
-    """Counts and logs the sequences that are too long for a row."""
+    """Counts and logs the examples that are too long."""
 
-    def __init__(self, longest: int):
-        self._longest = longest
+    def __init__(self, lengths: Mapping[str, int]):
+        self._lengths = ", ".join(f"{name} {length}" for name, length in lengths.items())
         self._cut = self._dropped = self._logged = 0
 
-    def count(self, fits: np.ndarray, excess: np.ndarray) -> np.ndarray:
-        """Returns `fits`; the two say of each sequence whether it is kept and what it was over."""
-        self._cut += int(np.sum(fits & (excess > 0)))
+    def count(self, fits: np.ndarray, long: np.ndarray) -> np.ndarray:
+        """Returns `fits`; the two say of each example whether it is kept, and was too long."""
+        self._cut += int(np.sum(fits & long))
         self._dropped += int(np.sum(~fits))
         # Twice as many before each further line.
         if self._cut + self._dropped >= max(1, 2 * self._logged):
             self._logged = self._cut + self._dropped
             _LOGGER.warning(
-                "Sequences over the row's %d tokens so far: %d cut, %d dropped.",
-                *(self._longest, self._cut, self._dropped),
+                "Examples over their lengths (%s) so far: %d cut, %d dropped.",
+                *(self._lengths, self._cut, self._dropped),
             )
         return fits

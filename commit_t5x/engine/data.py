@@ -38,10 +38,10 @@ def get_rows(
     Raises:
       InputError: no such task, or no such split.
     """
-    provider = providers.get_mixture_or_task(cfg.mixture_or_task_name)
+    provider = providers.get_mixture_or_task(cfg)
     providers.check_split(provider, cfg.split)
     return seqio.get_dataset(
-        mixture_or_task_name=cfg.mixture_or_task_name,
+        mixture_or_task_name=provider,
         task_feature_lengths=cfg.task_feature_lengths,
         feature_converter=feature_converter_cls(pack=cfg.pack),
         dataset_split=cfg.split,
@@ -71,9 +71,10 @@ def _plain_errors(cfg: utils.DatasetConfig) -> Iterator[None]:
             raise InputError(message[1]) from error
         if not isinstance(error, _UNREADABLE):
             raise
+        name = providers.get_mixture_or_task(cfg).name
         reason = re.sub(r"{{.*?}} | \[Op:.*", "", error.message.partition("\n")[0])
         raise InputError(
-            f"{cfg.mixture_or_task_name}: a file of the split '{cfg.split}' can't be read "
+            f"{name}: a file of the split '{cfg.split}' can't be read "
             f"({reason}){_caches(cfg)}; put a copy in its place, or write it anew, and run the "
             "same command again"
         ) from error
@@ -81,7 +82,7 @@ def _plain_errors(cfg: utils.DatasetConfig) -> Iterator[None]:
 
 def _caches(cfg: utils.DatasetConfig) -> str:
     """Returns " in FOLDER" for a cached task, or ""."""
-    provider = providers.get_mixture_or_task(cfg.mixture_or_task_name)
+    provider = providers.get_mixture_or_task(cfg)
     folders = [task.cache_dir for task in seqio.get_subtasks(provider) if task.cache_dir]
     return f" in {' or '.join(folders)}" if cfg.use_cached and folders else ""
 
@@ -138,7 +139,7 @@ class TrainIterator:
         self.seconds_waited += time.perf_counter() - start
         if batch is None:
             raise InputError(
-                f"{self._cfg.mixture_or_task_name}: split '{self._cfg.split}' holds no examples; "
+                f"{self._cfg.name}: split '{self._cfg.split}' holds no examples; "
                 "check the data file and the length policy"
             )
         self.batches += 1
@@ -188,8 +189,10 @@ class TrainIterator:
         self._start(skip=self.batches)
 
     def _description(self) -> dict:
+        fields = {f.name: getattr(self._cfg, f.name) for f in dataclasses.fields(self._cfg)}
+        fields["mixture_or_task_name"] = self._cfg.name
         # Through JSON, as what was saved went through it, too.
-        return json.loads(json.dumps(dataclasses.asdict(self._cfg), default=dict))
+        return json.loads(json.dumps(fields, default=dict))
 
 
 def eval_batches(
@@ -240,12 +243,14 @@ def get_examples(cfg: utils.DatasetConfig, task: seqio.Task) -> Iterator[NumpyBa
 def longest_features(cfg: utils.DatasetConfig) -> dict[str, int]:
     """Returns, for each feature of the task or mixture, a length that holds every example.
 
-    Lengths are rounded up to a multiple of 16.
+    "row" is a length that holds every example's features together. Lengths are rounded up to a
+    multiple of 16.
     """
-    provider = providers.get_mixture_or_task(cfg.mixture_or_task_name)
-    longest = dict.fromkeys(provider.output_features, 1)
+    provider = providers.get_mixture_or_task(cfg)
+    longest = dict.fromkeys([*provider.output_features, "row"], 0)
     for task in seqio.get_subtasks(provider):
         for example in get_examples(cfg, task):
-            for name in longest:
-                longest[name] = max(longest[name], len(example[name]))
+            sizes = {name: len(example.get(name, ())) for name in provider.output_features}
+            sizes["row"] = sum(sizes.values())
+            longest = {name: max(length, sizes[name]) for name, length in longest.items()}
     return {name: -(-length // 16) * 16 for name, length in longest.items()}

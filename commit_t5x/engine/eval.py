@@ -24,6 +24,8 @@ from commit_t5x.engine import (
     utils,
 )
 from commit_t5x.errors import InputError
+from commit_t5x.vocabularies.seqio_vocabulary import TokenizerVocabulary
+from commit_t5x.vocabularies.tokenizer import Tokenizer
 
 
 class TrainingEvaluator:
@@ -60,7 +62,7 @@ class TrainingEvaluator:
         ]
         if not sums:
             raise InputError(
-                f"{self._cfg.mixture_or_task_name}: split '{self._cfg.split}' holds no examples; "
+                f"{self._cfg.name}: split '{self._cfg.split}' holds no examples; "
                 "check the data file and the split"
             )
         return metrics.summarise_eval(sums)
@@ -92,7 +94,7 @@ class InferenceEvaluator:
         add_bos: bool = True,
         stop: Sequence[str] = ("\n",),
     ):
-        provider = providers.get_mixture_or_task(cfg.mixture_or_task_name)
+        provider = providers.get_mixture_or_task(cfg)
         self.tasks = seqio.get_subtasks(provider)
         for task in self.tasks:
             if not can_generate(task):
@@ -155,13 +157,22 @@ def can_generate(task: seqio.Task) -> bool:
 
 
 def check_vocabulary(cfg: utils.DatasetConfig, model: models.DecoderOnlyModel) -> None:
-    """Raises InputError if the data may hold token ids that the network has no row for."""
-    provider = providers.get_mixture_or_task(cfg.mixture_or_task_name)
-    size = provider.output_features["targets"].vocabulary.vocab_size
+    """Raises InputError if the data's tokens aren't the model's, or the network lacks rows."""
+    vocabulary = model.vocabulary
+    if isinstance(vocabulary, Tokenizer):
+        vocabulary = TokenizerVocabulary(vocabulary)
+    for task in seqio.get_subtasks(providers.get_mixture_or_task(cfg)):
+        for name, feature in task.output_features.items():
+            if feature.vocabulary != vocabulary:
+                raise InputError(
+                    f"{task.name}: the vocabulary of its {name}, {feature.vocabulary}, isn't that "
+                    f"of the run, {vocabulary}; make it of the file that TOKENIZER names"
+                )
+    size = model.vocabulary.vocab_size
     rows = getattr(model.config, "vocab_size", size)
     if size > rows:
         raise InputError(
-            f"{cfg.mixture_or_task_name}: the tokenizer has {size} tokens, the network {rows}; "
+            f"{cfg.name}: the tokenizer has {size} tokens, the network {rows}; "
             "set the network's vocab_size, or the TOKENIZER that belongs to it"
         )
 
@@ -200,7 +211,7 @@ def evaluate(
     """
     output_path = pathlib.Path(output_dir)
     params, folder = restoring.restore_weights(model, partitioner, restore_checkpoint_cfg)
-    provider = providers.get_mixture_or_task(dataset_cfg.mixture_or_task_name)
+    provider = providers.get_mixture_or_task(dataset_cfg)
     results: dict[str, dict[str, float]] = {}
     evaluator = TrainingEvaluator(dataset_cfg, model, partitioner, eval_steps)
     results[provider.name] = evaluator.evaluate(params)
@@ -229,11 +240,11 @@ def task_prompts(
     Raises:
       InputError: no such task or split, it has no inputs, or more tokens than the network rows.
     """
-    provider = providers.get_mixture_or_task(cfg.mixture_or_task_name)
-    if "inputs" not in provider.output_features:
-        raise InputError(f"{provider.name}: has no inputs to continue; choose an evaluation task")
+    provider = providers.get_mixture_or_task(cfg)
     check_vocabulary(cfg, model)
     for task in seqio.get_subtasks(provider):
         for example in data.get_examples(cfg, task):
-            tokens = example["inputs"].tolist()
+            tokens = list(example.get("inputs", ()))
+            if not tokens:
+                raise InputError(f"{task.name}: has no inputs to continue; choose another task")
             yield {"prompt": model.vocabulary.decode(tokens)}, tokens

@@ -46,7 +46,7 @@ class Evaluators:
         evaluator = eval.TrainingEvaluator(cfg, self._model, self._partitioner, num_batches)
 
         def evaluate(step: int, params: Any):
-            yield f"training_eval/{cfg.mixture_or_task_name}", evaluator.evaluate(params)
+            yield f"training_eval/{cfg.name}", evaluator.evaluate(params)
 
         self._evaluations.append((period, evaluate))
 

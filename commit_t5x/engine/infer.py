@@ -95,7 +95,7 @@ def infer(
         name = "stdin" if input_path == _STANDARD_INPUT else pathlib.Path(input_path).stem
         found = ((line, encode(fill(*text))) for line, text in _texts(input_path))
     elif dataset_cfg.enabled:
-        name, found = dataset_cfg.mixture_or_task_name, task_prompts(dataset_cfg, model)
+        name, found = dataset_cfg.name, task_prompts(dataset_cfg, model)
     else:
         found = ()
     found = list(itertools.islice(found, num_examples))

@@ -1,5 +1,8 @@
 """SeqIO's tasks and mixtures by name, as far as the engine asks for them."""
 
+import importlib
+from typing import Any
+
 import seqio
 import tensorflow as tf
 
@@ -7,14 +10,19 @@ from commit_t5x import errors
 from commit_t5x.tasks import names as task_names
 
 
-def get_mixture_or_task(name: str) -> seqio.Task | seqio.Mixture:
-    """Returns a registered SeqIO task or mixture.
+def get_mixture_or_task(cfg: Any) -> seqio.Task | seqio.Mixture:
+    """Returns the SeqIO task or mixture that a DatasetConfig, ours or T5X's, names.
 
     Raises:
-      InputError: there is none of that name; similar names are suggested.
+      InputError: there is none of that name, and similar names are suggested; or no such module.
     """
     # Only JAX computes on accelerators; TensorFlow would take their memory.
     tf.config.set_visible_devices([], "GPU")
+    if cfg.module:
+        _import(cfg.module)
+    name = cfg.mixture_or_task_name
+    if isinstance(name, seqio.Task | seqio.Mixture):
+        return name
     task_names.register_named(name)
     names = [*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()]
     if name not in names:
@@ -22,6 +30,26 @@ def get_mixture_or_task(name: str) -> seqio.Task | seqio.Mixture:
             f"MIXTURE_OR_TASK_NAME: no task or mixture '{name}'{errors.suggest(name, names)}"
         )
     return seqio.get_mixture_or_task(name)
+
+
+def _import(module: str) -> None:
+    """Imports a module of the user's, whose own errors come through."""
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if not f"{module}.".startswith(f"{error.name}."):
+            raise
+        raise errors.InputError(
+            f"MIXTURE_OR_TASK_MODULE: no module '{error.name}'; install it, or put its folder on "
+            "PYTHONPATH"
+        ) from error
+    except RuntimeError as error:
+        if "after the config was locked" not in str(error):
+            raise
+        raise errors.InputError(
+            f"MIXTURE_OR_TASK_MODULE: '{module}' has gin configurables, which must be there before "
+            f"gin files are read; write 'import {module}' in a gin file instead"
+        ) from error
 
 
 def check_split(provider: seqio.Task | seqio.Mixture, split: str) -> None:

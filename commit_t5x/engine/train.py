@@ -164,7 +164,9 @@ def _train_iterator(
     model: models.DecoderOnlyModel, cfg: utils.DatasetConfig, random_seed: int
 ) -> data.TrainIterator:
     if cfg.task_feature_lengths is None:
-        raise InputError("TASK_FEATURE_LENGTHS: training needs them, e.g. {'targets': 512}")
+        raise InputError(
+            "TASK_FEATURE_LENGTHS: training needs them, e.g. {'inputs': 384, 'targets': 128}"
+        )
     eval.check_vocabulary(cfg, model)
     if cfg.seed is None:
         cfg = dataclasses.replace(cfg, seed=random_seed)

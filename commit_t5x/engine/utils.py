@@ -2,8 +2,12 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from commit_t5x.errors import InputError
+
+if TYPE_CHECKING:  # it takes seconds to load, and inference does without
+    pass
 
 
 @dataclasses.dataclass(frozen=True)
@@ -11,9 +15,11 @@ class DatasetConfig:
     """Which rows of a SeqIO task or mixture to read, and how.
 
     Attributes:
-      mixture_or_task_name: a registered name. None stands for no data, where data is optional.
-      task_feature_lengths: feature -> tokens, e.g. {"targets": 512}. None, in evaluation only:
-        long enough for every example.
+      mixture_or_task_name: a registered name, or a task or mixture itself. None stands for no data,
+        where data is optional.
+      task_feature_lengths: feature -> tokens, e.g. {"inputs": 384, "targets": 128}; "row" makes the
+        features share a row of so many tokens. None, in evaluation only: long enough for every
+        example.
       split: of the task, e.g. "train".
       batch_size: rows of a batch, over all devices.
       shuffle: whether examples are shuffled, within SeqIO's buffer.
@@ -22,9 +28,12 @@ class DatasetConfig:
       pack: whether several examples share a row; see the feature converter.
       trim_output_features: whether SeqIO cuts features to task_feature_lengths. False lets long
         examples reach a feature converter that continues them in the next row.
+      module: is imported before the name is looked up, to register it.
     """
 
-    mixture_or_task_name: str | None
+    mixture_or_task_name: (
+        str | Any | None
+    )  # a seqio.Task or Mixture; not imported here, for inference
     task_feature_lengths: Mapping[str, int] | None
     split: str
     batch_size: int
@@ -33,6 +42,12 @@ class DatasetConfig:
     use_cached: bool = False
     pack: bool = True
     trim_output_features: bool = True
+    module: str | None = None
+
+    @property
+    def name(self) -> str | None:
+        """The task's or mixture's."""
+        return getattr(self.mixture_or_task_name, "name", self.mixture_or_task_name)
 
     @property
     def enabled(self) -> bool:

@@ -171,7 +171,4 @@ def _ends(starts: list[int], length: int) -> list[int]:
 
 
 def _loss(features: pipeline.Features) -> np.ndarray:
-    if "targets_loss_weights" in features:
-        return features["targets_loss_weights"]
-    # In evaluation by generation, what should be answered.
     return np.repeat([0, 1], [len(features["inputs"]), len(features["targets"])])

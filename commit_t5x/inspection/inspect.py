@@ -9,6 +9,7 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
+from commit_t5x.data import length_policy
 from commit_t5x.data.feature_converters import DecoderFeatureConverter
 from commit_t5x.engine import providers, utils
 from commit_t5x.errors import InputError
@@ -89,7 +90,7 @@ def inspect_data(
     Raises:
       InputError: no such task or split, or no examples there.
     """
-    provider = providers.get_mixture_or_task(cfg.mixture_or_task_name)
+    provider = providers.get_mixture_or_task(cfg)
     providers.check_split(provider, cfg.split)
     shares = _shares(provider, cfg.split)
     shown = {task: [] for task in shares}
@@ -121,11 +122,13 @@ def inspect_data(
     # A mixture's tasks take turns, as far as the data of all of them go.
     taken.sort(key=lambda pair: pair[0])
     packed = [rows for place, rows in taken if place < complete]
-    is_packed = "inputs" not in provider.output_features
-    row_length = (cfg.task_feature_lengths or {}).get("targets") if is_packed else None
+    # Tasks with a metric are for evaluation by generation.
+    is_packed = not any(task.predict_metric_fns for task in shares)
+    lengths = cfg.task_feature_lengths
+    row_length = length_policy.row_length(lengths) if is_packed and lengths else None
     packing = _pack(packed, cfg) if is_packed and any(packed) else None
     return Inspection(
-        name=cfg.mixture_or_task_name,
+        name=provider.name,
         split=cfg.split,
         seed=cfg.seed,
         epoch=epoch,
@@ -173,7 +176,7 @@ def _pack(packed: Sequence[Sequence[Features]], cfg: utils.DatasetConfig) -> Pac
     ds = DecoderFeatureConverter(pack=cfg.pack)(ds, cfg.task_feature_lengths)
     filled = [_filled(row) for row in ds.as_numpy_iterator()]
     *full, last = filled
-    length = cfg.task_feature_lengths["targets"]
+    length = length_policy.row_length(cfg.task_feature_lengths)
     usual = sum(full) / len(full) if full else length
     rows = len(full) + min(last / usual, 1.0)
     return Packing(len(packed), rows, sum(filled) / rows / length, cfg.batch_size)

@@ -120,11 +120,11 @@ def _dataset_config(
     others = {"split": split, "seed": seed}
     # By position, as gin computes its own value of what is passed by name, which may fail.
     cfg = configured(*filter(None, [task]), **{n: v for n, v in others.items() if v is not None})
-    provider = providers.get_mixture_or_task(cfg.mixture_or_task_name)
+    provider = providers.get_mixture_or_task(cfg)
     if split is None and cfg.split not in provider.splits:
         cfg = dataclasses.replace(cfg, split=sorted(provider.splits)[-1])
     if sequence_length:
-        lengths = dict.fromkeys(provider.output_features, sequence_length)
+        lengths = dict.fromkeys([*provider.output_features, "row"], sequence_length)
         cfg = dataclasses.replace(cfg, task_feature_lengths=lengths)
     return cfg
 

@@ -22,7 +22,7 @@ def dataset(cfg: Config) -> Config | None:
     """
     if cfg.mixture_or_task_name is None:
         return None
-    provider = providers.get_mixture_or_task(cfg.mixture_or_task_name)
+    provider = providers.get_mixture_or_task(cfg)
     providers.check_split(provider, cfg.split)
     return cfg
 
@@ -58,6 +58,7 @@ def questions(
     if cfg is None or cfg.task_feature_lengths is not None:
         return cfg
     lengths = data.longest_features(cfg)
+    del lengths["row"]  # an answer of any length follows a prompt of any length
     lengths["targets"] = max(lengths["targets"], max_new_tokens)
     return dataclasses.replace(cfg, task_feature_lengths=lengths)
 
@@ -80,7 +81,7 @@ def eval_batches(
     batches = batches.take(-1 if eval_steps is None else eval_steps)
     own = batches.unbatch().shard(num_shards, shard_id)
     batches = own.batch(cfg.batch_size // num_shards, drop_remainder=True)
-    return {cfg.mixture_or_task_name: batches}
+    return {providers.get_mixture_or_task(cfg).name: batches}
 
 
 def write_answers(

@@ -13,7 +13,7 @@ from commit_t5x.engine import data, gin_utils, utils
 
 TASKS = ("alpaca_codemix_hi", "wikipedia_codemix_th")
 CONVERTER = functools.partial(DecoderFeatureConverter, packing="segments")
-LENGTHS = {"targets": 512, "targets_loss_weights": 512}
+LENGTHS = {"inputs": 512, "targets": 512, "row": 512}
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -16,27 +16,33 @@ class Vocabulary(seqio.PassThroughVocabulary):
 VOCABULARY = Vocabulary(100)
 
 
-def convert(examples, length, **options):
+def dataset(examples):
     spec = tf.TensorSpec([None], tf.int32)
-    ds = tf.data.Dataset.from_generator(
-        lambda: ({"targets": t, "targets_loss_weights": w} for t, w in examples),
-        output_signature={"targets": spec, "targets_loss_weights": spec},
+    return tf.data.Dataset.from_generator(
+        lambda: ({"inputs": i, "targets": t} for i, t in examples),
+        output_signature={"inputs": spec, "targets": spec},
     )
+
+
+def convert(examples, length, **options):
     converter = DecoderFeatureConverter(vocabulary=VOCABULARY, **options)
-    lengths = {"targets": length, "targets_loss_weights": length}
-    return list(converter(ds, lengths).as_numpy_iterator())
+    return as_rows(converter(dataset(examples), {"row": length}))
 
 
-EXAMPLES = [([5, 6, 2], [0, 1, 1]), ([7, 2], [1, 1])]
+def as_rows(ds):
+    return [as_lists(row) for row in ds.as_numpy_iterator()]
 
 
 def as_lists(row):
     return {name.removeprefix("decoder_"): value.tolist() for name, value in row.items()}
 
 
+EXAMPLES = [([5], [6, 2]), ([], [7, 2])]
+
+
 def test_segments_as_in_the_docstring():
     [row] = convert(EXAMPLES, 6)
-    assert as_lists(row) == {
+    assert row == {
         "target_tokens": [5, 6, 2, 7, 2, 0],
         "input_tokens": [1, 5, 6, 1, 7, 0],
         "loss_weights": [0, 1, 1, 1, 1, 0],
@@ -47,7 +53,7 @@ def test_segments_as_in_the_docstring():
 
 def test_stream_as_in_the_docstring():
     [row] = convert(EXAMPLES, 6, packing="stream")
-    assert as_lists(row) == {
+    assert row == {
         "target_tokens": [5, 6, 2, 1, 7, 2],
         "input_tokens": [1, 5, 6, 2, 1, 7],
         "loss_weights": [0, 1, 1, 0, 1, 1],
@@ -57,7 +63,7 @@ def test_stream_as_in_the_docstring():
 @pytest.mark.parametrize("packing", ["segments", "stream"])
 def test_unpacked_rows_hold_one_example(packing):
     first, second = convert(EXAMPLES, 4, pack=False, packing=packing)
-    assert as_lists(second) == {
+    assert second == {
         "target_tokens": [7, 2, 0, 0],
         "input_tokens": [1, 7, 2, 0],
         "loss_weights": [1, 1, 0, 0],
@@ -67,9 +73,9 @@ def test_unpacked_rows_hold_one_example(packing):
 def naive_stream(examples, length):
     """The paper's packing, restated: one list of tokens and one of weights, cut into rows."""
     tokens, weights = [], []
-    for targets, loss in examples:
-        tokens += [1, *targets]
-        weights += [0, *loss]
+    for inputs, targets in examples:
+        tokens += [1, *inputs, *targets]
+        weights += [0] * (1 + len(inputs)) + [1] * len(targets)
     rows = []
     start = 0
     while start + 1 < len(tokens):
@@ -85,39 +91,45 @@ def naive_stream(examples, length):
     return rows
 
 
+tokens = st.integers(3, 99)
 sequences = st.lists(
-    st.lists(st.tuples(st.integers(3, 99), st.integers(0, 1)), min_size=1, max_size=40),
+    st.tuples(st.lists(tokens, max_size=20), st.lists(tokens, min_size=1, max_size=20)),
     min_size=1,
     max_size=150,
-).map(lambda groups: [tuple(map(list, zip(*group, strict=True))) for group in groups])
+)
 
 
 @settings(max_examples=4, deadline=None, phases=[Phase.generate])
 @given(sequences, st.integers(2, 17))
 def test_stream_is_the_naive_one(examples, length):
-    got = [as_lists(row) for row in convert(examples, length, packing="stream")]
+    got = convert(examples, length, packing="stream")
     assert got == naive_stream(examples, length)
 
 
 def test_segments_hold_each_example_once_and_whole():
     rng = np.random.default_rng(0)
-    lengths = rng.integers(1, 41, size=200)
-    examples = [(rng.integers(3, 99, n).tolist(), rng.integers(0, 2, n).tolist()) for n in lengths]
+    lengths = zip(rng.integers(0, 21, size=200), rng.integers(1, 21, size=200), strict=True)
+    examples = [tuple(rng.integers(3, 99, n).tolist() for n in pair) for pair in lengths]
     found = []
-    for row in map(as_lists, convert(examples, 40)):
+    for row in convert(examples, 40):
         for segment in range(1, max(row["segment_ids"]) + 1):
             places = [i for i, s in enumerate(row["segment_ids"]) if s == segment]
-            targets = [row["target_tokens"][i] for i in places]
-            assert [row["input_tokens"][i] for i in places] == [1, *targets[:-1]]
+            tokens = [row["target_tokens"][i] for i in places]
+            assert [row["input_tokens"][i] for i in places] == [1, *tokens[:-1]]
             assert [row["positions"][i] for i in places] == list(range(len(places)))
-            found.append((targets, [row["loss_weights"][i] for i in places]))
+            weights = [row["loss_weights"][i] for i in places]
+            assert weights == sorted(weights)
+            prompt = weights.count(0)
+            found.append((tokens[:prompt], tokens[prompt:]))
     assert sorted(found) == sorted(examples)
 
 
 def naive_filled(examples, length):
     """Documents cut where a row ends, each part a segment."""
     rows, row = [], []
-    for targets, loss in examples:
+    for inputs, targets in examples:
+        loss = [0] * len(inputs) + [1] * len(targets)
+        targets = inputs + targets
         while targets:
             room = length - len(row)
             segment = row[-1][3] + 1 if row else 1
@@ -135,76 +147,113 @@ def naive_filled(examples, length):
 @settings(max_examples=4, deadline=None, phases=[Phase.generate])
 @given(sequences, st.integers(2, 17))
 def test_filled_is_the_naive_one(examples, length):
-    got = [as_lists(row) for row in convert(examples, length, packing="filled")]
+    got = convert(examples, length, packing="filled")
     assert got == naive_filled(examples, length)
 
 
 def test_filled_rows_have_no_gaps():
-    examples = [([5] * 1000, [1] * 1000), ([6] * 7, [1] * 7), ([7] * 293, [1] * 293)]
-    rows = [as_lists(row) for row in convert(examples, 100, packing="filled")]
+    examples = [([], [5] * 1000), ([], [6] * 7), ([], [7] * 293)]
+    rows = convert(examples, 100, packing="filled")
     assert len(rows) == 13
     assert all(min(row["segment_ids"]) == 1 for row in rows)
     assert [max(row["segment_ids"]) for row in rows] == [1] * 10 + [2, 1, 1]
 
 
-def test_whole_sequences_must_fit_their_row():
-    assert len(convert([([5] * 6, [1] * 6)], 6, packing="segments")) == 1
+@pytest.mark.parametrize("pack", [True, False])
+def test_whole_sequences_must_fit_their_row(pack):
+    assert len(convert([([5] * 2, [5] * 4)], 6, pack=pack)) == 1
     with pytest.raises(tf.errors.InvalidArgumentError, match="sequence longer than its row .*7.*6"):
-        convert([([5] * 3, [1] * 3), ([5] * 7, [1] * 7)], 6, packing="segments")
+        convert([([], [5] * 3), ([5] * 3, [5] * 4)], 6, pack=pack)
 
 
 def test_repeated_data_streams_without_end():
-    tokens = tf.RaggedTensor.from_row_lengths([5, 6, 2], [3])
-    ds = tf.data.Dataset.from_tensor_slices({"targets": tokens, "targets_loss_weights": tokens})
-    ds = ds.repeat()
+    ds = dataset([([5], [6, 2])]).repeat()
     converter = DecoderFeatureConverter(packing="stream", vocabulary=VOCABULARY)
-    rows = converter(ds, {"targets": 3, "targets_loss_weights": 3}).take(100)
+    rows = converter(ds, {"row": 3}).take(100)
     stream = np.concatenate([row["decoder_input_tokens"] for row in rows.as_numpy_iterator()])
     assert stream.tolist() == ([1, 5, 6, 2] * 75)
 
 
-def test_inputs_and_targets_become_a_prefix():
-    ds = tf.data.Dataset.from_tensors(
-        {"inputs": np.array([8, 9], np.int32), "targets": np.array([7, 2], np.int32)}
-    )
-    converter = DecoderFeatureConverter(pack=False, vocabulary=VOCABULARY)
-    [row] = converter(ds, {"inputs": 3, "targets": 3}).as_numpy_iterator()
-    assert as_lists(row) == {
-        "target_tokens": [8, 9, 7, 2, 0, 0],
-        "input_tokens": [1, 8, 9, 7, 2, 0],
-        "loss_weights": [0, 0, 1, 1, 0, 0],
-        "causal_attention": [1, 1, 1, 0, 0, 0],
-    }
-
-
-def prefix_rows(converter, inputs, targets, lengths):
-    example = {"inputs": np.array(inputs, np.int32), "targets": np.array(targets, np.int32)}
-    return list(converter(tf.data.Dataset.from_tensors(example), lengths).as_numpy_iterator())
-
-
-@settings(max_examples=30)
-@given(
-    inputs=st.lists(st.integers(1, 9), min_size=1, max_size=5),
-    targets=st.lists(st.integers(1, 9), min_size=1, max_size=4),
+LENGTHS = {"inputs": 25, "targets": 15}
+text = st.integers(1, 9)
+examples = st.lists(
+    st.tuples(st.lists(text, max_size=25), st.lists(text, min_size=1, max_size=15)),
+    min_size=1,
+    max_size=40,  # SeqIO packs so many examples at a time as a row has tokens
 )
-def test_prefix_rows_are_seqios(inputs, targets):
-    lengths = {"inputs": 5, "targets": 4}
-    converter = DecoderFeatureConverter(pack=False, vocabulary=VOCABULARY)
-    [ours] = prefix_rows(converter, inputs, targets, lengths)
-    seqios = seqio.PrefixLMFeatureConverter(pack=False, bos_id=1)
-    [theirs] = prefix_rows(seqios, inputs, targets, lengths)
-    assert as_lists(ours) == as_lists(theirs)
 
 
-def test_a_token_of_id_0_in_a_prefix_row_is_text():
-    converter = DecoderFeatureConverter(pack=False, vocabulary=VOCABULARY)
-    [row] = prefix_rows(converter, [0, 9], [0, 2, 0], {"inputs": 3, "targets": 4})
-    assert as_lists(row) == {
-        "target_tokens": [0, 9, 0, 2, 0, 0, 0],
-        "input_tokens": [1, 0, 9, 0, 2, 0, 0],
-        "loss_weights": [0, 0, 1, 1, 1, 0, 0],
-        "causal_attention": [1, 1, 1, 0, 0, 0, 0],
-    }
+def by_both(pack, examples, lengths):
+    """Rows of our converter and of SeqIO's."""
+    converters = (
+        DecoderFeatureConverter(pack=pack, vocabulary=VOCABULARY),
+        seqio.DecoderFeatureConverter(pack=pack, bos_id=VOCABULARY.bos_id),
+    )
+    return [as_rows(converter(dataset(examples), lengths)) for converter in converters]
+
+
+def without_bos_in_padding(row):
+    """SeqIO begins the padding of a packed row with BOS, too."""
+    pairs = zip(row["input_tokens"], row["segment_ids"], strict=True)
+    return {**row, "input_tokens": [token * (segment > 0) for token, segment in pairs]}
+
+
+@settings(max_examples=8, phases=[Phase.generate])
+@given(examples)
+def test_packed_rows_are_seqios_but_for_its_attention_to_whole_prompts(examples):
+    ours, theirs = by_both(True, examples, LENGTHS)
+    assert all(row.pop("causal_attention") for row in theirs)
+    assert ours == [without_bos_in_padding(row) for row in theirs]
+
+
+@settings(max_examples=8, phases=[Phase.generate])
+@given(examples)
+def test_unpacked_rows_are_seqios(examples):
+    ours, theirs = by_both(False, examples, LENGTHS)
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("pack", [True, False])
+def test_rows_of_documents_are_seqios(pack):
+    examples = [([], [5, 6, 2]), ([], [7, 2]), ([], [8, 9, 4, 2])]
+    ours, theirs = by_both(pack, examples, {"targets": 5})
+    if pack:
+        theirs = [without_bos_in_padding(row) for row in theirs]
+    for row in ours:
+        row.pop("causal_attention", None)
+    assert ours == theirs
+
+
+def test_a_token_of_id_0_is_text():
+    ours, _ = by_both(False, [([0, 9], [0, 2, 0])], {"inputs": 5, "targets": 4})
+    assert ours == [
+        {
+            "target_tokens": [0, 9, 0, 2, 0, 0, 0, 0, 0],
+            "input_tokens": [1, 0, 9, 0, 2, 0, 0, 0, 0],
+            "loss_weights": [0, 0, 1, 1, 1, 0, 0, 0, 0],
+            "causal_attention": [1, 1, 1, 0, 0, 0, 0, 0, 0],
+        }
+    ]
+    [packed], [theirs] = by_both(True, [([0, 9], [0, 2, 0])], {"inputs": 5, "targets": 4})
+    assert packed["loss_weights"] == [0, 0, 1, 1, 1, 0, 0, 0, 0]
+    assert theirs["loss_weights"] != packed["loss_weights"]
+
+
+def test_tasks_without_inputs_have_documents():
+    ds = tf.data.Dataset.from_tensors({"targets": np.array([5, 2], np.int32)})
+    converter = DecoderFeatureConverter(vocabulary=VOCABULARY)
+    for lengths in ({"targets": 3}, {"inputs": 3, "targets": 3, "row": 3}):
+        [row] = as_rows(converter(ds, lengths))
+        assert row["target_tokens"] == [5, 2, 0]
+        assert row["loss_weights"] == [1, 1, 0]
+
+
+def test_prompts_need_a_length():
+    converter = DecoderFeatureConverter(vocabulary=VOCABULARY)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="no length for `inputs`"):
+        list(converter(dataset([([5], [6])]), {"targets": 4}))
+    with pytest.raises(InputError, match="no feature 'targets_loss_weights'; give lengths for"):
+        converter(dataset(EXAMPLES), {"targets": 4, "targets_loss_weights": 4})
 
 
 def test_unknown_packing_is_refused():

@@ -16,15 +16,17 @@ def rows(ds):
 
 def documents(*lengths):
     tokens = tf.ragged.range(1, tf.constant(lengths) + 1)
-    return tf.data.Dataset.from_tensors({"targets": tokens, "targets_loss_weights": tokens})
+    nothing = tf.RaggedTensor.from_row_lengths(tf.zeros([0], tf.int32), [0] * len(lengths))
+    return tf.data.Dataset.from_tensors({"inputs": nothing, "targets": tokens})
 
 
-def test_long_documents_are_split():
-    split = rows(length_policy.fit_documents(documents(10, 4, 1), {"targets": 4}))
+@pytest.mark.parametrize("lengths", [{"targets": 4}, {"inputs": 9, "targets": 9, "row": 4}])
+def test_long_documents_are_split(lengths):
+    split = rows(length_policy.fit_documents(documents(10, 4, 1), lengths))
     assert [row["targets"].tolist() for row in split] == [
         *([1, 2, 3, 4], [5, 6, 7, 8], [9, 10], [1, 2, 3, 4], [1])
     ]
-    assert all((row["targets"] == row["targets_loss_weights"]).all() for row in split)
+    assert all(len(row["inputs"]) == 0 for row in split)
 
 
 @pytest.mark.parametrize("lengths, options", [({"targets": 4}, {"too_long": "keep"}), (None, {})])
@@ -35,55 +37,73 @@ def test_long_documents_are_kept(lengths, options):
 
 def examples(*shapes):
     """Examples of so many tokens of template, of `input`, of template again, and of response."""
-    columns = {"targets": [], "targets_loss_weights": [], "targets_cuttable": []}
+    columns = {"inputs": [], "targets": [], "inputs_cuttable": []}
     for before, cuttable, after, response in shapes:
-        length = before + cuttable + after + response
-        columns["targets"].append(list(range(1, length + 1)))
-        columns["targets_loss_weights"].append([0] * (length - response) + [1] * response)
-        flags = [0] * before + [1] * cuttable + [0] * (after + response)
-        columns["targets_cuttable"].append(flags)
-    tensors = {name: tf.ragged.constant(column) for name, column in columns.items()}
+        prompt = before + cuttable + after
+        columns["inputs"].append(list(range(1, prompt + 1)))
+        columns["targets"].append(list(range(prompt + 1, prompt + response + 1)))
+        columns["inputs_cuttable"].append([0] * before + [1] * cuttable + [0] * after)
+    tensors = {
+        name: tf.ragged.constant(column, tf.int32, ragged_rank=1)
+        for name, column in columns.items()
+    }
     return tf.data.Dataset.from_tensors(tensors)
 
 
-def fit(ds, longest, policy="cut_input"):
-    return rows(length_policy.fit_prompt_response(ds, {"targets": longest}, too_long=policy))
+def fit(ds, lengths, policy="cut_input"):
+    lengths = {"row": lengths} if isinstance(lengths, int) else lengths
+    fitted = rows(length_policy.fit_prompt_response(ds, lengths, too_long=policy))
+    return [(row["inputs"].tolist(), row["targets"].tolist()) for row in fitted]
 
 
 def test_the_end_of_the_input_is_cut(caplog):
-    first, second, third = fit(examples((3, 5, 2, 2), (1, 1, 1, 1), (0, 8, 1, 2)), 10)
-    assert first["targets"].tolist() == [1, 2, 3, 4, 5, 6, 9, 10, 11, 12]
-    assert first["targets_loss_weights"].tolist() == [0] * 8 + [1] * 2
-    assert second["targets"].tolist() == [1, 2, 3, 4]
-    assert third["targets"].tolist() == [1, 2, 3, 4, 5, 6, 7, 9, 10, 11]
-    assert "over the row's 10 tokens so far: 2 cut, 0 dropped" in caplog.text
+    got = fit(examples((3, 5, 2, 2), (1, 1, 1, 1), (0, 8, 1, 2)), 10)
+    assert got == [
+        ([1, 2, 3, 4, 5, 6, 9, 10], [11, 12]),
+        ([1, 2, 3], [4]),
+        ([1, 2, 3, 4, 5, 6, 7, 9], [10, 11]),
+    ]
+    assert "over their lengths (row 10) so far: 2 cut, 0 dropped" in caplog.text
 
 
 def test_what_cannot_be_cut_enough_is_dropped(caplog):
-    [row] = fit(examples((3, 2, 2, 2), (1, 1, 1, 1)), 6)
-    assert row["targets"].tolist() == [1, 2, 3, 4]
+    assert fit(examples((3, 2, 2, 2), (1, 1, 1, 1)), 6) == [([1, 2, 3], [4])]
     assert "0 cut, 1 dropped" in caplog.text
 
 
 def test_the_end_of_the_response_is_cut():
     got = fit(examples((2, 2, 1, 9), (2, 0, 0, 9), (2, 3, 2, 4), (7, 0, 0, 3)), 6, "cut_response")
-    assert [row["targets"].tolist() for row in got] == [
-        [1, 2, 5, 6, 7, 8],  # all of the input, and then of the response what doesn't fit
-        [1, 2, 3, 4, 5, 6],
-        [1, 2, 6, 7, 8, 9],
+    assert got == [
+        ([1, 2, 5], [6, 7, 8]),  # all of the input, and then of the response what doesn't fit
+        ([1, 2], [3, 4, 5, 6]),
+        ([1, 2, 6, 7], [8, 9]),
     ]  # the last has no token with loss left
-    assert [row["targets_loss_weights"].tolist() for row in got] == [
-        *([0, 0, 0, 1, 1, 1], [0, 0, 1, 1, 1, 1], [0, 0, 0, 0, 1, 1])
-    ]
+
+
+def test_prompt_and_response_may_have_lengths_of_their_own():
+    ds = examples((2, 3, 1, 2), (2, 1, 2, 1), (5, 0, 0, 1), (1, 1, 1, 5), (1, 3, 1, 5))
+    lengths = {"inputs": 4, "targets": 3}
+    assert fit(ds, lengths) == [([1, 2, 3, 6], [7, 8]), ([1, 2, 4, 5], [6])]
+    assert fit(ds, lengths, "cut_response") == [
+        ([1, 2, 3, 6], [7, 8]),
+        ([1, 2, 4, 5], [6]),
+        ([1, 2, 3], [4, 5, 6]),
+        ([1, 2, 3, 5], [6, 7, 8]),
+    ]  # no prompt loses its end
+    assert fit(ds, lengths, "drop") == []
 
 
 def test_every_long_example_is_dropped_or_kept():
     ds = examples((3, 5, 2, 2), (1, 1, 1, 1))
-    assert [len(row["targets"]) for row in fit(ds, 10, "drop")] == [4]
-    assert [len(row["targets"]) for row in fit(ds, 10, "keep")] == [12, 4]
-    assert [len(row["targets"]) for row in rows(length_policy.fit_prompt_response(ds, None))] == [
-        *(12, 4)
-    ]
+    kept = [(list(range(1, 11)), [11, 12]), ([1, 2, 3], [4])]
+    assert fit(ds, 10, "drop") == kept[1:]
+    assert fit(ds, 10, "keep") == kept
+    assert fit(ds, None) == kept
+
+
+def test_a_prompt_needs_a_length():
+    with pytest.raises(InputError, match="TASK_FEATURE_LENGTHS: no length for `inputs`"):
+        length_policy.fit_prompt_response(examples((1, 1, 1, 1)), {"targets": 9})
 
 
 shape = st.tuples(*[st.integers(0, 6)] * 3, st.integers(1, 6))
@@ -92,34 +112,52 @@ shape = st.tuples(*[st.integers(0, 6)] * 3, st.integers(1, 6))
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(shape, min_size=1, max_size=6),
-    st.integers(2, 20),
+    st.tuples(*[st.integers(2, 20)] * 3),
     st.sampled_from(["cut_input", "cut_response", "drop"]),
 )
-def test_what_remains_fits_in_order_with_loss(shapes, longest, policy):
-    whole = rows(examples(*shapes))
+def test_what_remains_fits_in_order_with_loss_and_a_whole_template(shapes, lengths, policy):
+    longest = dict(zip(("inputs", "targets", "row"), lengths, strict=True))
+
+    def fits(inputs, targets):
+        sizes = (len(inputs), len(targets), len(inputs) + len(targets))
+        return all(size <= length for size, length in zip(sizes, lengths, strict=True))
+
     got = fit(examples(*shapes), longest, policy)
-    for row in got:
-        tokens = row["targets"].tolist()
-        assert len(tokens) == len(row["targets_loss_weights"]) <= longest
-        assert tokens == sorted(set(tokens))
-        assert row["targets_loss_weights"].sum() > 0
-    untouched = [r["targets"].tolist() for r in whole if len(r["targets"]) <= longest]
-    assert [t for t in untouched if t not in [r["targets"].tolist() for r in got]] == []
+    template = {
+        (response, before, after): list(range(1, before + 1))
+        + list(range(before + cuttable + 1, before + cuttable + after + 1))
+        for before, cuttable, after, response in shapes
+    }
+    for inputs, targets in got:
+        assert fits(inputs, targets)
+        assert [*inputs, *targets] == sorted({*inputs, *targets})
+        assert targets
+        assert any(set(tokens) <= set(inputs) for tokens in template.values())
+    whole = fit(examples(*shapes), None)
+    assert [example for example in whole if fits(*example) and example not in got] == []
     if policy == "cut_response":
         assert len(got) >= len(fit(examples(*shapes), longest, "cut_input"))
 
 
 def test_counts_are_logged_less_and_less_often(caplog):
-    counter = length_policy._TooLong(8)
+    counter = length_policy._TooLong({"row": 8})
     with caplog.at_level(logging.WARNING):
         for _ in range(100):
-            counter.count(np.array([True, False, True]), np.array([3, 4, 0]))
+            counter.count(np.array([True, False, True]), np.array([True, True, False]))
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 7
-    assert lines[-1].endswith("8 tokens so far: 64 cut, 64 dropped.")
+    assert lines[-1].endswith("(row 8) so far: 64 cut, 64 dropped.")
+
+
+def test_the_length_of_a_row():
+    assert length_policy.row_length({"inputs": 3, "targets": 4}) == 7
+    assert length_policy.row_length({"inputs": 3, "targets": 4, "row": 4}) == 4
+    length_policy.check_lengths({"inputs": 3, "targets": 4, "row": 4})
+    with pytest.raises(InputError, match="no feature 'rows'"):
+        length_policy.check_lengths({"targets": 4, "rows": 4})
 
 
 @pytest.mark.parametrize("fit", [length_policy.fit_prompt_response, length_policy.fit_documents])
 def test_unknown_policies_name_the_known_ones(fit):
     with pytest.raises(InputError, match="too_long 'x': unknown; use .*keep"):
-        fit(documents(3), {"targets": 2}, too_long="x")
+        fit(documents(3), {"inputs": 2, "targets": 2}, too_long="x")

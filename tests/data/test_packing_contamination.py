@@ -37,10 +37,10 @@ def packed(bind, packing, *sequences):
     signature = dict.fromkeys(
         DecoderFeatureConverter.TASK_FEATURES, tf.TensorSpec([None], tf.int32)
     )
-    rows = [dict.fromkeys(signature, np.array(tokens, np.int32)) for tokens in sequences]
+    rows = [{"inputs": [], "targets": tokens} for tokens in sequences]
     ds = tf.data.Dataset.from_generator(lambda: iter(rows), output_signature=signature)
     converter = DecoderFeatureConverter(packing=packing, vocabulary=ConfiguredVocabulary())
-    [row] = converter(ds, dict.fromkeys(signature, LENGTH)).as_numpy_iterator()
+    [row] = converter(ds, {"row": LENGTH}).as_numpy_iterator()
     return row
 
 

@@ -267,8 +267,9 @@ def test_tokens_and_masks(corpus, load, run):
     assert len(got) == len(expected)
     for example, (_, tokens, mask) in zip(got, expected, strict=True):
         # BOS, which bears no loss, comes with the feature converter.
-        assert [corpus.processor.bos_id(), *example["targets"]] == tokens
-        assert [0, *example["targets_loss_weights"]] == mask
+        inputs, targets = (example[name].tolist() for name in ("inputs", "targets"))
+        assert [corpus.processor.bos_id(), *inputs, *targets] == tokens
+        assert [0] * (1 + len(inputs)) + [1] * len(targets) == mask
 
 
 @pytest.mark.parametrize("run", RUNS)

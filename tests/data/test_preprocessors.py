@@ -121,32 +121,32 @@ def test_the_ratio_follows_its_schedule(bind):
     assert shares == pytest.approx(expected, abs=0.1)
 
 
-def test_loss_falls_on_the_response_and_eos(features, vocabulary):
+def tokens(row):
+    return [*row["inputs"].tolist(), *row["targets"].tolist()]
+
+
+def test_targets_are_the_response_and_eos(features, vocabulary):
     for example, row in zip(EXAMPLES, encoded(EXAMPLES, features), strict=True):
         prompt = templates.get_prompts("en").choose(example).render(example).text
-        targets, weights = row["targets"], row["targets_loss_weights"]
-        assert targets.tolist() == [*vocabulary.encode(prompt + example["output"]), 2]
-        assert weights[-1] == 1
-        # The weights are a run of zeros and then of ones, and the ones are the response.
-        assert sorted(weights) == weights.tolist()
-        response = vocabulary.decode(targets[weights == 1].tolist())
+        assert tokens(row) == [*vocabulary.encode(prompt + example["output"]), 2]
+        assert row["targets"][-1] == 2
+        response = vocabulary.decode(row["targets"].tolist())
         assert response.strip() == example["output"].strip()
+        assert len(row["inputs_cuttable"]) == len(row["inputs"])
 
 
-def test_the_paper_takes_the_loss_from_the_first_response_token(features, vocabulary):
+def test_the_paper_takes_the_first_response_token_for_the_prompts(features, vocabulary):
     exact = encoded(EXAMPLES, features)
-    for example, row, right in zip(
-        EXAMPLES, encoded(EXAMPLES, features, response_mask="paper"), exact, strict=True
-    ):
+    paper = encoded(EXAMPLES, features, response_mask="paper")
+    for example, row, right in zip(EXAMPLES, paper, exact, strict=True):
         prompt = templates.get_prompts("en").choose(example).render(example).text
         # What the paper's code does: BOS + tokens + EOS, of which the first len(BOS + prompt + EOS)
         # bear no loss; ours has no BOS.
         masked = 1 + len(vocabulary.encode(prompt)) + 1
         whole = [1, *vocabulary.encode(prompt + example["output"]), 2]
-        assert row["targets"].tolist() == whole[1:]
-        expected = [int(place >= masked) for place in range(len(whole))][1:]
-        assert row["targets_loss_weights"].tolist() == expected
-        assert row["targets_loss_weights"].sum() == right["targets_loss_weights"].sum() - 1
+        assert row["inputs"].tolist() == whole[1:masked]
+        assert row["targets"].tolist() == whole[masked:] == right["targets"][1:].tolist()
+        assert len(row["inputs_cuttable"]) == len(row["inputs"])
 
 
 # Few lists of many texts: building the graph costs more than running it.
@@ -159,12 +159,12 @@ def test_boundary_is_exact_for_any_text(vocabulary, texts):
     for example, row in zip(examples, encoded(examples, features), strict=True):
         prompt = templates.get_prompts("en").choose(example).render(example).text
         pieces = reference.encode(prompt + example["output"], out_type=str)
-        # Bytes of the text that the unweighted tokens cover: all of the prompt, and more only by
-        # the token that straddles the boundary.
-        unweighted = [p for p, w in zip(pieces, row["targets_loss_weights"], strict=False) if not w]
-        length = sum(map(_bytes_of_piece, unweighted)) - 1  # the dummy prefix
+        # Bytes of the text that the inputs cover: all of the prompt, and more only by the token
+        # that straddles the boundary.
+        inputs = pieces[: len(row["inputs"])]
+        length = sum(map(_bytes_of_piece, inputs)) - 1  # the dummy prefix
         excess = length - len(prompt.encode())
-        assert 0 <= excess < (_bytes_of_piece(unweighted[-1]) if unweighted else 1)
+        assert 0 <= excess < (_bytes_of_piece(inputs[-1]) if inputs else 1)
 
 
 def _bytes_of_piece(piece):
@@ -178,10 +178,9 @@ def test_documents(features, vocabulary):
     plain = rows(preprocessors.encode_documents(ds, features))
     tokens = vocabulary.encode("नमस्ते दुनिया")
     assert [row["targets"].tolist() for row in plain] == [[*tokens, 2], [2]]
-    assert all(row["targets_loss_weights"].all() for row in plain)
+    assert all(len(row["inputs"]) == 0 for row in plain)
     paper = rows(preprocessors.encode_documents(ds, features, repeat_special_tokens=True))
     assert [row["targets"].tolist() for row in paper] == [[1, *tokens, 2, 2], [1, 2, 2]]
-    assert all(row["targets_loss_weights"].all() for row in paper)
 
 
 def test_questions(features, vocabulary):
@@ -211,7 +210,7 @@ def test_batches_are_taken_apart_to_their_tokens(features):
     )
     expected = rows(batched)
     got = list(preprocessors.unbatch_examples(batched).as_numpy_iterator())
-    assert [set(row) for row in got] == [{"targets", "targets_loss_weights"}] * len(EXAMPLES)
+    assert [set(row) for row in got] == [{"inputs", "targets"}] * len(EXAMPLES)
     for one, other in zip(got, expected, strict=True):
         for name, values in one.items():
             assert values.tolist() == other[name].tolist()

@@ -1,14 +1,18 @@
 import dataclasses
+import sys
 import time
 
+import gin
 import numpy as np
 import pytest
+import seqio
 import tiny
 
-from commit_t5x.engine import data
+from commit_t5x.engine import data, providers
 from commit_t5x.errors import InputError
 
 CONVERTER = tiny.model().FEATURE_CONVERTER_CLS
+CFG = tiny.dataset_config()
 
 
 def _take(iterator, count):
@@ -89,7 +93,62 @@ def test_evaluation_covers_every_row_once_and_fills_the_last_batch():
 def test_lengths_that_hold_every_example():
     cfg = tiny.dataset_config("tiny_questions", split="validation", task_feature_lengths=None)
     lengths = data.longest_features(cfg)
-    assert lengths == {"inputs": 16, "targets": 16}
+    assert lengths == {"inputs": 16, "targets": 16, "row": 16}
+
+
+@pytest.fixture
+def late_tasks(tmp_path, monkeypatch):
+    """A module that registers a task; registries are as before afterwards."""
+    (tmp_path / "late_tasks.py").write_text(
+        "import seqio, tiny\n"
+        "known = seqio.TaskRegistry.get('tiny_train')\n"
+        "seqio.TaskRegistry.add('late', known.source, known.output_features, known.preprocessors)"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(seqio.TaskRegistry, "_REGISTRY", dict(seqio.TaskRegistry._REGISTRY))
+    monkeypatch.delitem(sys.modules, "late_tasks", raising=False)
+
+
+def test_a_module_registers_the_task(late_tasks, tmp_path):
+    with pytest.raises(InputError, match="no task or mixture 'late'"):
+        data.TrainIterator(tiny.dataset_config("late"), CONVERTER)
+    iterator = data.TrainIterator(tiny.dataset_config("late", module="late_tasks"), CONVERTER)
+    _assert_same(_take(iterator, 3), _take(data.TrainIterator(CFG, CONVERTER), 3))
+
+
+def test_a_task_itself_in_place_of_a_name(late_tasks, tmp_path):
+    providers.get_mixture_or_task(tiny.dataset_config("late", module="late_tasks"))
+    task = seqio.TaskRegistry.get("late")
+    mixture = seqio.Mixture("both", [(task, 1)])
+    seqio.TaskRegistry.remove("late")
+    for provider in (task, mixture):
+        cfg = tiny.dataset_config(provider)
+        assert cfg.name == provider.name
+        iterator = data.TrainIterator(cfg, CONVERTER)
+        _assert_same(_take(iterator, 3), _take(data.TrainIterator(CFG, CONVERTER), 3))
+        iterator.save(tmp_path)
+        resumed = data.TrainIterator(cfg, CONVERTER)
+        resumed.restore(tmp_path)
+        _assert_same(_take(resumed, 1), _take(iterator, 1))
+
+
+def test_modules_that_cannot_be_imported(tmp_path, monkeypatch):
+    def look_up(module):
+        providers.get_mixture_or_task(tiny.dataset_config(module=module))
+
+    with pytest.raises(InputError, match="MODULE: no module 'no_such'; install it, or put its"):
+        look_up("no_such.tasks")
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "needs_more.py").write_text("import no_such_package")
+    with pytest.raises(ModuleNotFoundError, match="no_such_package"):
+        look_up("needs_more")
+    (tmp_path / "configurable.py").write_text("import gin\n@gin.configurable\ndef f(): pass")
+    gin.finalize()
+    try:
+        with pytest.raises(InputError, match="write 'import configurable' in a gin file"):
+            look_up("configurable")
+    finally:
+        gin.clear_config()
 
 
 def test_unknown_task_is_an_error():

@@ -181,7 +181,7 @@ VOCABULARY = @tiny.TinyVocabulary()
 OPTIMIZER = @optim.adamw()
 optim.adamw.learning_rate = 0.01
 MIXTURE_OR_TASK_NAME = 'tiny_train'
-TASK_FEATURE_LENGTHS = {'targets': 16, 'targets_loss_weights': 16}
+TASK_FEATURE_LENGTHS = {'inputs': 16, 'targets': 16, 'row': 16}
 INITIAL_CHECKPOINT_PATH = None
 BATCH_SIZE = 8
 """

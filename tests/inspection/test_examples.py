@@ -11,7 +11,7 @@ from commit_t5x.mixing.mixer import CodeMixer
 from commit_t5x.mixing.schedule import MixSchedule
 from commit_t5x.vocabularies import configured
 
-LENGTHS = {"targets": 100, "targets_loss_weights": 100}
+LENGTHS = {"inputs": 100, "targets": 100, "row": 100}
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from commit_t5x.vocabularies import configured
 LENGTH = 128
 CFG = utils.DatasetConfig(
     "alpaca_codemix_hi",
-    {"targets": LENGTH, "targets_loss_weights": LENGTH},
+    {"inputs": LENGTH, "targets": LENGTH, "row": LENGTH},
     split="train",
     batch_size=4,
     seed=5,

@@ -10,7 +10,7 @@ from commit_t5x.errors import InputError
 from commit_t5x.inspection import pipeline
 
 # Rows so short that examples are cut, dropped or split.
-LENGTHS = {"targets": 80, "targets_loss_weights": 80}
+LENGTHS = {"inputs": 80, "targets": 80, "row": 80}
 # Task -> the policy for what is too long.
 TASKS = {
     "alpaca_codemix_hi": ("fit_prompt_response", "cut_input"),

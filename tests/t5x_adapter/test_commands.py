@@ -5,6 +5,7 @@ import pathlib
 import runpy
 import types
 
+import pages
 import pytest
 
 from commit_t5x import conversion
@@ -31,6 +32,22 @@ def trained(tmp_path_factory):
     """Where both engines trained by the paper's file, and their losses."""
     folder = tmp_path_factory.mktemp("runs")
     return folder, parity.measure("paper", 20, folder)
+
+
+def test_both_engines_train_on_a_users_task(tmp_path, monkeypatch):
+    page = pages.ROOT / "docs" / "reuse.md"
+    pages.write_modules(page, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    runs = {"commit-t5x": parity.run_native, "python": parity.run_t5x}
+    for program, *arguments in pages.commands(page):
+        flags = [word for word in arguments if word.startswith(("--gin.", "--gin_file="))]
+        runs[program]([flag.replace("$PWD", str(tmp_path)) for flag in flags], "train")
+    rows = parity.compare(
+        parity.native_losses(tmp_path / "native_out"), parity.t5x_losses(tmp_path / "t5x_out")
+    )
+    assert len(rows) == 4
+    assert max(row["difference"] for row in rows) < 1e-5
 
 
 def test_losses_agree(trained):

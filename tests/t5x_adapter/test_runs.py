@@ -5,11 +5,13 @@ import json
 import pathlib
 import runpy
 import shutil
+import sys
 import types
 
 import jax
 import numpy as np
 import pytest
+import seqio
 import tiny
 from flax import traverse_util
 from jax.sharding import AbstractMesh, PartitionSpec
@@ -59,12 +61,12 @@ def t5x_config(**options):
         name: getattr(native, name)
         for name in (
             "mixture_or_task_name", "task_feature_lengths", "split", "batch_size", "shuffle",
-            "seed", "use_cached", "pack", "trim_output_features",
+            "seed", "use_cached", "pack", "trim_output_features", "module",
         )
     })  # fmt: skip
 
 
-def t5x_run(model_dir, steps=STEPS, weights=None):
+def t5x_run(model_dir, steps=STEPS, weights=None, **train_data):
     native = tiny.model(NETWORK)
     model = adapter.DecoderOnlyModel(
         NETWORK,
@@ -74,7 +76,7 @@ def t5x_run(model_dir, steps=STEPS, weights=None):
     )
     _, state = t5x_train.train(
         model=model,
-        train_dataset_cfg=data.dataset(t5x_config()),
+        train_dataset_cfg=data.dataset(t5x_config(**train_data)),
         train_eval_dataset_cfg=data.dataset(t5x_config(split="validation", shuffle=False)),
         infer_eval_dataset_cfg=data.questions(t5x_config(task=None)),
         get_dataset_fn=functools.partial(adapter.train_batches, model_dir=str(model_dir)),
@@ -143,6 +145,24 @@ def test_losses_agree(native, run):
     rows = parity.compare(parity.native_losses(native), parity.t5x_losses(model_dir))
     assert len(rows) == STEPS
     assert max(row["difference"] for row in rows) < 1e-5
+
+
+def test_a_task_itself_from_a_module(run, tmp_path, monkeypatch):
+    (tmp_path / "late_tasks.py").write_text(
+        "import seqio, tiny\n"
+        "known = seqio.TaskRegistry.get('tiny_train')\n"
+        "late = seqio.Task('late', known.source, known.output_features, known.preprocessors)\n"
+        "seqio.MixtureRegistry.add('late_mix', [(late, 1)])\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(seqio.MixtureRegistry, "_REGISTRY", {})
+    expected = parity.t5x_losses(run[0])
+    t5x_run(tmp_path / "named", 3, task="late_mix", module="late_tasks")
+    late = sys.modules["late_tasks"].late
+    t5x_run(tmp_path / "itself", 3, task=late)
+    for name in ("named", "itself"):
+        losses = parity.t5x_losses(tmp_path / name)
+        assert losses == {step: expected[step] for step in (1, 2, 3)}
 
 
 def test_evaluations_agree(native, run):

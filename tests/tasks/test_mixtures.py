@@ -64,13 +64,26 @@ def test_gin_configures_it(bind):
         ({"alpaca_enn": 1}, "no task or mixture 'alpaca_enn'; did you mean alpaca_en"),
         ({"nothing like it": 1}, "no task or mixture 'nothing like it'; check the name"),
         ({"alpaca_codemix_{lang}": 1}, "no task or mixture 'alpaca_codemix_{lang}'; did you mean"),
-        ({"alpaca_en": 1, "xquad_hi": 1}, "alpaca_en and xquad_hi have different features"),
+        ({"alpaca_en": 1, "xquad_hi": 1}, "alpaca_en and xquad_hi have no split in common"),
     ],
 )
 def test_what_is_wrong_is_named(rates, message):
     with pytest.raises(InputError) as caught:
         mixtures.mixture(rates)
     assert str(caught.value).startswith(f"mixtures.mixture.rates: {message}")
+
+
+def test_features_must_be_the_same():
+    known = seqio.TaskRegistry.get("alpaca_en")
+    features = {"targets": known.output_features["targets"]}
+    seqio.TaskRegistry.add("only_targets", known.source, features, known.preprocessors)
+    try:
+        with pytest.raises(
+            InputError, match="have different features, inputs, targets and targets"
+        ):
+            mixtures.mixture({"alpaca_en": 1, "only_targets": 1})
+    finally:
+        seqio.TaskRegistry.remove("only_targets")
 
 
 def test_a_task_has_one_rate():

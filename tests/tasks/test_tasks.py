@@ -15,7 +15,7 @@ from commit_t5x.mixing import mixer
 from commit_t5x.tasks import families
 from commit_t5x.vocabularies import configured
 
-LENGTHS = {"targets": 256, "targets_loss_weights": 256}
+LENGTHS = {"inputs": 256, "targets": 256, "row": 256}
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def examples(name, split="train", lengths=None, seed=0, count=None):
 
 
 def decoded(example):
-    return configured.get_vocabulary().decode(example["targets"].tolist())
+    return configured.get_vocabulary().decode([*example["inputs"], *example["targets"]])
 
 
 def test_alpaca_is_the_file():
@@ -101,6 +101,31 @@ def test_training_rows_are_the_same_for_the_same_seed(packing):
     first = rows(1)
     assert first == rows(1)
     assert first != rows(2)
+
+
+@pytest.mark.parametrize(
+    "task, lengths",
+    [
+        ("alpaca_codemix_hi", {"inputs": 160, "targets": 96}),
+        ("wikipedia_codemix_hi", {"targets": 256}),
+        ("commit_mix_hi", {"inputs": 160, "targets": 96}),
+    ],
+)
+def test_seqios_converter_makes_the_same_rows(task, lengths):
+    def rows(converter):
+        ds = seqio.get_dataset(task, lengths, converter, seed=0, verbose=False)
+        return list(ds.take(20).as_numpy_iterator())
+
+    vocabulary = configured.get_vocabulary()
+    ours = rows(DecoderFeatureConverter(vocabulary=vocabulary))
+    theirs = rows(seqio.DecoderFeatureConverter(bos_id=vocabulary.bos_id))
+    assert len(ours) == len(theirs) >= 10
+    for row, other in zip(ours, theirs, strict=True):
+        assert row.keys() == other.keys() - {"decoder_causal_attention"}
+        used = row["decoder_segment_ids"] > 0  # SeqIO begins the padding with BOS, too
+        for name, values in row.items():
+            assert (values == other[name])[used].all()
+            assert (values[~used] == 0).all()
 
 
 @pytest.mark.parametrize(

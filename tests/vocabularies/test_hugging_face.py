@@ -151,17 +151,10 @@ def test_a_token_across_the_boundary_belongs_to_the_prompt(byte_levels):
         {"prompt": prompts, "response": responses, "cuttable_span": [[0, 0]] * 4}
     ).batch(4)
     rows = next(iter(preprocessors.encode_prompt_response(ds, features)))
-    for prompt, response, ids, weights in zip(
-        prompts,
-        responses,
-        rows["targets"].to_list(),
-        rows["targets_loss_weights"].to_list(),
-        strict=True,
-    ):
-        bearing = [id_ for id_, weight in zip(ids, weights, strict=True) if weight]
+    for prompt, response, ids in zip(prompts, responses, rows["targets"].to_list(), strict=True):
         assert ids[-1] == vocabulary.eos_id
         expected = " cat" if prompt == "is " else response  # " the" straddles
-        assert vocabulary.decode(bearing) == expected
+        assert vocabulary.decode(ids) == expected
 
 
 def test_in_a_data_set_whose_position_can_be_saved(byte_levels, tmp_path):
