@@ -31,9 +31,7 @@ class DatasetConfig:
       module: is imported before the name is looked up, to register it.
     """
 
-    mixture_or_task_name: (
-        str | Any | None
-    )  # a seqio.Task or Mixture; not imported here, for inference
+    mixture_or_task_name: "str | seqio.Task | seqio.Mixture | None"
     task_feature_lengths: Mapping[str, int] | None
     split: str
     batch_size: int
