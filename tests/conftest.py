@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import os
 import resource
+import tempfile
 
 import gin
 import hypothesis
@@ -13,6 +14,12 @@ import pytest
 # worth optimising.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# What one test has compiled serves the others, in both workers and in the commands that they start.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _CACHE = tempfile.TemporaryDirectory()
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "0"
 
 # The tests compare what TensorFlow feeds with what torch computes, in one process, as no command
 # does. Linux's usual torch brings triton, which it loads late; loaded after TensorFlow, whose LLVM

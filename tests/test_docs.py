@@ -20,7 +20,7 @@ def session(tmp_path, monkeypatch):
     gin.clear_config()
 
 
-@pytest.mark.parametrize("page", ["reuse"])
+@pytest.mark.parametrize("page", ["python", "reuse"])
 def test_blocks_run(page, session):
     page = pages.ROOT / "docs" / f"{page}.md"
     pages.write_modules(page, session)

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 from commit_t5x.errors import InputError
 
 if TYPE_CHECKING:  # it takes seconds to load, and inference does without
+    import seqio
+
+if TYPE_CHECKING:  # it takes seconds to load, and inference does without
     pass
 
 
