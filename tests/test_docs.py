@@ -5,7 +5,7 @@ import pages
 import pytest
 import seqio
 
-from commit_t5x import cli
+from commit_t5x import cli, tasks  # noqa: F401 (registered before a session begins)
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def session(tmp_path, monkeypatch):
     gin.clear_config()
 
 
-@pytest.mark.parametrize("page", ["python", "reuse"])
+@pytest.mark.parametrize("page", [pytest.param("python", marks=pytest.mark.slow), "reuse"])
 def test_blocks_run(page, session):
     page = pages.ROOT / "docs" / f"{page}.md"
     pages.write_modules(page, session)

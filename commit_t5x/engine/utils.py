@@ -9,9 +9,6 @@ from commit_t5x.errors import InputError
 if TYPE_CHECKING:  # it takes seconds to load, and inference does without
     import seqio
 
-if TYPE_CHECKING:  # it takes seconds to load, and inference does without
-    pass
-
 
 @dataclasses.dataclass(frozen=True)
 class DatasetConfig:
