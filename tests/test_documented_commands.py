@@ -42,7 +42,7 @@ def test_flags_and_macros_exist(words):
         if flags.gin_file:
             run_file = [RUN_FILES[command]] if command in RUN_FILES else []
             gin_utils.load([*flags.gin_file, *run_file], flags.gin_bindings)
-    module = importlib.import_module(cli.COMMANDS[command][0])
+    module = importlib.import_module(cli.COMMANDS[command][0].partition(":")[0])
     if hasattr(module, "add_arguments"):
         parser = argparse.ArgumentParser()
         module.add_arguments(parser)

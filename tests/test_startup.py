@@ -111,6 +111,7 @@ def test_lm_eval(checkpoint):
     assert "ogx_xquad_hi" in printed
 
 
+@pytest.mark.slow
 def test_lm_eval_through_transformers(tmp_path, checkpoint):
     """With the index's torch, which brings triton, TensorFlow beside it would crash the process."""
     pytest.importorskip("torch")

@@ -234,7 +234,7 @@ def configs(draw):
     )
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(config=configs(), data=st.data())
 def test_round_trips_are_exact(config, data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trip")

@@ -11,7 +11,7 @@ import tensorflow as tf
 from commit_t5x.data.feature_converters import DecoderFeatureConverter
 from commit_t5x.engine import data, gin_utils, utils
 
-TASKS = ("alpaca_codemix_hi", "wikipedia_codemix_th")
+TASKS = ("alpaca_codemix_hi", pytest.param("wikipedia_codemix_th", marks=pytest.mark.slow))
 CONVERTER = functools.partial(DecoderFeatureConverter, packing="segments")
 LENGTHS = {"inputs": 512, "targets": 512, "row": 512}
 
@@ -86,6 +86,7 @@ def examples(task, shards, epochs, **options):
     return [list(ds.as_numpy_iterator()) for ds in datasets]
 
 
+@pytest.mark.slow
 def test_shards_put_together_are_the_same_batches():
     def batches(shards):
         rows = []
@@ -111,7 +112,10 @@ def test_shards_put_together_are_the_same_batches():
 
 
 # Documents are split into rows after sharding, so it is their rows that are the same.
-@pytest.mark.parametrize("task, shards", [("alpaca_codemix_hi", 2), ("wikipedia_codemix_th", 8)])
+@pytest.mark.parametrize(
+    "task, shards",
+    [("alpaca_codemix_hi", 2), pytest.param("wikipedia_codemix_th", 8, marks=pytest.mark.slow)],
+)
 def test_shards_hold_the_same_sequences_in_every_epoch(task, shards):
     def sequences(count):
         # The epochs of a data set are told apart by their mixes.

@@ -109,7 +109,7 @@ def test_a_prompt_needs_a_length():
 shape = st.tuples(*[st.integers(0, 6)] * 3, st.integers(1, 6))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(shape, min_size=1, max_size=6),
     st.tuples(*[st.integers(2, 20)] * 3),

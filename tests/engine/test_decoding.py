@@ -72,7 +72,15 @@ VARIETIES = {
 }
 
 
-@pytest.mark.parametrize("config", VARIETIES.values(), ids=VARIETIES)
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(
+            config, id=name, marks=() if name in ("grouped", "llama3") else pytest.mark.slow
+        )
+        for name, config in VARIETIES.items()
+    ],
+)
 def test_continuations_are_those_of_hugging_face(tmp_path, config):
     module = Llama(config, scan_layers=False)
     params = init(module, seed=3)
@@ -253,6 +261,7 @@ def test_cache_by_t5x_contract_gives_the_logits_of_a_full_pass(scan_layers):
     assert np.isfinite(logits).all()
 
 
+@pytest.mark.slow  # a process with devices of its own
 def test_decodes_alike_on_a_mesh():
     # A process of its own, since the number of devices is fixed when JAX starts.
     script = pathlib.Path(__file__).with_name("mesh_decoding.py")

@@ -15,6 +15,7 @@ from commit_t5x.errors import InputError
 SCRIPT = pathlib.Path(__file__).with_name("mesh_losses.py")
 
 
+@pytest.mark.slow  # a process with devices of its own
 def test_meshes_give_the_same_losses(tmp_path):
     # A process of its own, since the number of devices is fixed when JAX starts.
     output = subprocess.run(

@@ -198,6 +198,7 @@ def test_two_runs_in_one_model_dir_are_an_error(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
+@pytest.mark.slow
 def test_unreadable_shard_is_an_error_that_a_mended_one_cures(tmp_path, monkeypatch):
     shard = tmp_path / "shard.tfrecord"
     monkeypatch.setattr(tiny, "RECORDS", shard)

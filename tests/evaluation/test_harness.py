@@ -134,7 +134,7 @@ def test_native_checkpoint_and_export_score_alike(tiny_model):
         ({"model": "commit_t5x"}, "model_args of commit_t5x: missing .* 'pretrained'"),
         (
             {"model": "commit_t5x", "model_args": "pretrained=absent"},
-            "absent: no such directory; pretrained= takes",
+            "absent: no such file or directory; name a checkpoint",
         ),
         ({"tasks": ["ogx_xquad_el"]}, "xquad.el.json: no such file; put the official"),
         ({"include_path": "none"}, "none: no such folder; --include_path takes one"),

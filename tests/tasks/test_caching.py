@@ -13,6 +13,8 @@ from commit_t5x import resources
 from commit_t5x.errors import InputError
 from commit_t5x.tasks import alpaca  # noqa: F401 (registration)
 
+pytestmark = pytest.mark.slow  # Beam runs in a process of its own
+
 SHARDS = 3
 DOCUMENTS = 40  # of the shipped sample
 CONFIGURATION = """
