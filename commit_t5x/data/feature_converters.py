@@ -116,10 +116,10 @@ class DecoderFeatureConverter(seqio.FeatureConverter):
         self, ds: tf.data.Dataset, task_feature_lengths: Mapping[str, int]
     ) -> tf.data.Dataset:
         length = row_length(task_feature_lengths)
-        ds = _joined(ds, prompts="inputs" in task_feature_lengths or "row" in task_feature_lengths)
+        pairs = _pairs(ds, prompts=not {"inputs", "row"}.isdisjoint(task_feature_lengths))
         if self._packing:
-            return _PACKINGS[self._packing](ds, length, self.bos_id)
-        rows = _padded(ds, length, self.bos_id)
+            return _PACKINGS[self._packing](pairs, length, self.bos_id)
+        rows = _padded(pairs, length, self.bos_id)
         names = self.get_model_feature_lengths(task_feature_lengths)
         return rows.map(lambda row: {name: row[name] for name in names})
 
@@ -136,34 +136,32 @@ _TOO_LONG = "sequence longer than its row (fit_prompt_response can cut or drop i
 _NO_LENGTH = "TASK_FEATURE_LENGTHS: no length for `inputs`, which this example has: tokens:"
 
 
-def _joined(ds: tf.data.Dataset, prompts: bool) -> tf.data.Dataset:
-    """Returns each example as one int32 [1 + tokens]: the size of `inputs`, `inputs`, `targets`.
-
-    One tensor is faster to batch than two.
+def _pairs(ds: tf.data.Dataset, prompts: bool) -> tf.data.Dataset:
+    """Returns (inputs, targets) of each example, int32 [tokens] each.
 
     Args:
       ds: examples.
       prompts: whether they may have a prompt.
     """
 
-    def join(example: Features) -> tf.Tensor:
+    def pair(example: Features) -> tuple[tf.Tensor, tf.Tensor]:
         inputs = example.get("inputs", tf.zeros([0], tf.int32))
-        size = tf.size(inputs)
         if not prompts:
+            size = tf.size(inputs)
             tf.debugging.Assert(size == 0, [_NO_LENGTH, size])
-        return tf.concat([size[tf.newaxis], inputs, example["targets"]], axis=0)
+        return inputs, example["targets"]
 
-    join = tf.autograph.experimental.do_not_convert(join)
-    return ds.map(join, num_parallel_calls=tf.data.AUTOTUNE)
+    # In parallel, handing an example to another thread would cost more than this does.
+    return ds.map(tf.autograph.experimental.do_not_convert(pair))
 
 
 def _padded(ds: tf.data.Dataset, length: int, bos_id: int) -> tf.data.Dataset:
     """Returns a row for each example."""
     places = tf.range(length)
 
-    def convert(joined: tf.Tensor) -> Features:
-        prefix, tokens = joined[0], joined[1:]
-        end = tf.size(tokens)
+    def convert(inputs: tf.Tensor, targets: tf.Tensor) -> Features:
+        tokens = tf.concat([inputs, targets], axis=0)
+        prefix, end = tf.size(inputs), tf.size(tokens)
         fits = tf.debugging.Assert(end <= length, [_TOO_LONG, end, length])
         with tf.control_dependencies([fits]):
             targets = tf.reshape(tf.pad(tokens, [[0, length - end]]), [length])
@@ -182,27 +180,28 @@ _GROUP = 256  # sequences packed at a time
 
 def _groups(ds: tf.data.Dataset) -> tf.data.Dataset:
     """Returns groups of sequences: (tokens, loss weights), int32 ragged [n, (tokens)] each."""
-
-    def group(joined: tf.RaggedTensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
-        tokens = joined[:, 1:]
-        prefix = tf.gather(joined.flat_values, joined.row_starts())
-        places = tf.cast(tf.ragged.range(tokens.row_lengths()).flat_values, tf.int32)
-        in_targets = places >= tf.gather(prefix, tokens.value_rowids())
-        return tokens, tokens.with_flat_values(tf.cast(in_targets, tf.int32))
-
-    return ds.ragged_batch(_GROUP).map(group)
+    return ds.ragged_batch(_GROUP).map(_joined)
 
 
 def _short_groups(ds: tf.data.Dataset) -> tf.data.Dataset:
     """As `_groups`; faster, but a group takes as much memory as if all were like its longest."""
 
-    def group(joined: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
-        lengths = tf.math.count_nonzero(joined != _FILLER, axis=1) - 1
-        prefix, tokens = joined[:, :1], joined[:, 1:]
-        weights = tf.cast(tf.range(tf.shape(tokens)[1]) >= prefix, tf.int32)
-        return tuple(tf.RaggedTensor.from_tensor(x, lengths) for x in (tokens, weights))
+    def ragged(padded: tf.Tensor) -> tf.RaggedTensor:
+        lengths = tf.math.count_nonzero(padded != _FILLER, axis=1)
+        return tf.RaggedTensor.from_tensor(padded, lengths)
 
-    return ds.padded_batch(_GROUP, padding_values=_FILLER).map(group)
+    groups = ds.padded_batch(_GROUP, padding_values=_FILLER)
+    return groups.map(lambda inputs, targets: _joined(ragged(inputs), ragged(targets)))
+
+
+def _joined(
+    inputs: tf.RaggedTensor, targets: tf.RaggedTensor
+) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+    """Returns the tokens of both, and loss weights, 1 on those of the latter."""
+    tokens = tf.concat([inputs, targets], axis=1)
+    places = tf.ragged.range(tokens.row_lengths())
+    in_targets = places.flat_values >= tf.gather(inputs.row_lengths(), places.value_rowids())
+    return tokens, tokens.with_flat_values(tf.cast(in_targets, tf.int32))
 
 
 _FILLER = -1  # no token
