@@ -107,7 +107,7 @@ smollm2: $(VENV)/.installed-smollm2  ## the main job on a real pretrained model,
 	  --output_path $(SMOLLM2)/results/export.json
 	$(BIN)/commit-t5x report $(SMOLLM2)/results
 
-test: $(VENV)/.installed-test  ## lint and the test suite, at most 10 minutes on two cores
+test: $(VENV)/.installed-test  ## lint and the test suite, some minutes on two cores
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
