@@ -2,13 +2,11 @@
 
 import argparse
 import json
-import os
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from commit_t5x import quiet
-from commit_t5x.errors import InputError
+from commit_t5x import disk, quiet
 
 _DESCRIPTION = """\
 Shows what a run would train on: examples, with the template, what was replaced and where the loss
@@ -108,13 +106,6 @@ def _number(text: str) -> int:
 
 
 def _write(name: str, text: str) -> None:
-    """Writes a file aside and moves it into place."""
     path = pathlib.Path(name).expanduser()
-    aside = path.with_name(f"{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, path)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise InputError(f"{path}: can't be written ({error.strerror}); choose another") from error
+    with disk.writing(path, "choose another"):
+        disk.write(path, text)
