@@ -15,16 +15,30 @@ Config = Any  # t5x.utils.DatasetConfig, which has what engine.utils.DatasetConf
 
 
 def dataset(cfg: Config) -> Config | None:
-    """Returns a configuration whose task is registered; None where it names none.
+    """Returns a configuration with the name of a registered task; None where there is no task.
 
     Raises:
-      InputError: no such task, or no such split.
+      InputError: no such task, no such split, or two tasks of one name.
     """
     if cfg.mixture_or_task_name is None:
         return None
     provider = providers.get_mixture_or_task(cfg)
     providers.check_split(provider, cfg.split)
-    return cfg
+    return dataclasses.replace(cfg, mixture_or_task_name=_register(provider))
+
+
+def _register(provider: seqio.Task | seqio.Mixture) -> str:
+    """Registers a task or mixture, unless that is done, and returns its name.
+
+    T5X says that it takes the object itself, but reads SeqIO's as if they were AirIO's.
+    """
+    is_task = isinstance(provider, seqio.Task)
+    registry = seqio.TaskRegistry if is_task else seqio.MixtureRegistry
+    if provider.name not in registry.names():
+        registry.add_provider(provider.name, provider)
+    if registry.get(provider.name) is not provider:
+        raise InputError(f"{provider.name}: the name of another task, too; rename yours")
+    return provider.name
 
 
 def questions(
