@@ -126,7 +126,7 @@ $(REAL_TOKENIZER): $(VENV)/.installed-test
 
 test-real: $(REAL_TOKENIZER)  ## the comparison with the paper's code, on REAL_DATA=folder
 	COMMIT_REAL_DATA=$(abspath $(REAL_DATA)) COMMIT_REAL_TOKENIZER=$(abspath $(REAL_TOKENIZER)) \
-	  $(BIN)/python -m pytest -k 'real data' tests/data/test_paper_fidelity.py
+	  $(BIN)/python -m pytest -k real_data tests/data/test_paper_fidelity.py
 
 lint: $(VENV)/.installed-test  ## ruff, and mypy on the public modules
 	$(BIN)/ruff check .

@@ -127,9 +127,9 @@ def write_examples(path, source):
     path.write_text("\n".join([*filter(None, lines), *odd]), "utf-8")
 
 
-@pytest.fixture(scope="module", params=["samples", "real data"])
+@pytest.fixture(scope="module", params=["samples", "real_data"])
 def corpus(request, tmp_path_factory):
-    if request.param == "real data" and not (REAL_DATA and REAL_TOKENIZER):
+    if request.param == "real_data" and not (REAL_DATA and REAL_TOKENIZER):
         pytest.skip("COMMIT_REAL_DATA and COMMIT_REAL_TOKENIZER name no real data")
     folder = tmp_path_factory.mktemp("corpus")
     fields = sample_data(folder) if request.param == "samples" else real_data(folder)
