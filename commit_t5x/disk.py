@@ -52,6 +52,13 @@ def check_free(target: pathlib.Path, overwrite: bool) -> None:
         raise InputError(f"{target}: exists already; choose another place or pass --overwrite")
 
 
+def check_apart(macro: str, target: str | pathlib.Path, *sources: str | pathlib.Path) -> None:
+    """Raises InputError if what a macro or flag says to write is a source."""
+    for source in sources:
+        if pathlib.Path(target).resolve() == pathlib.Path(source).resolve():
+            raise InputError(f"{macro}: {target} is what is read; choose another place")
+
+
 def write(path: str | pathlib.Path, content: str | bytes) -> None:
     """Writes a file aside and moves it into place; text as UTF-8. The folders above it are made."""
     with finished(path) as aside:

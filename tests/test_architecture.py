@@ -16,7 +16,7 @@ TASKS = resources.path("tasks")
 # From the ground up. A package imports from itself and from floors below its own.
 FLOORS = [
     {"errors", "resources", "quiet"},
-    {"disk"},
+    {"disk", "fingerprints"},
     {"mixing", "vocabularies"},
     {"data", "model"},
     {"samples", "tasks"},
