@@ -15,7 +15,7 @@ TASKS = resources.path("tasks")
 
 # From the ground up. A package imports from itself and from floors below its own.
 FLOORS = [
-    {"errors", "resources", "quiet"},
+    {"errors", "out_of_memory", "quiet", "resources"},
     {"disk", "fingerprints"},
     {"mixing", "vocabularies"},
     {"data", "model"},

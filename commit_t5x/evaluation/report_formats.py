@@ -140,6 +140,7 @@ def to_png(report: Report) -> bytes:
                 ],
                 capsize=2,
                 error_kw={"linewidth": 0.8},
+                color=f"C{place}",  # matplotlib gives no colour to a run without bars
                 label=run.replace("$", r"\$"),
                 hatch=["//" if report.unlike(run, tasks[i]) else "" for i, _ in found],
             )
