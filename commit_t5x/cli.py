@@ -87,6 +87,14 @@ def run(home: str, argv: Sequence[str], *, command: str = "", traceback: bool = 
         raise
     except Exception as error:  # to tell bad input from a bug; a bug goes on with its traceback
         message = _input_error(error) or out_of_memory.message(error, command)
+        if isinstance(error, AssertionError) and not traceback:
+            reason = str(error).partition("\n")[0] or "an assertion"
+            print(
+                f"commit-t5x: {reason} failed: a bug of ours, or an input that nobody thought of; "
+                f"commit-t5x --traceback {command} ... shows where; please report it",
+                file=sys.stderr,
+            )
+            return 1
         if message is None or traceback:
             raise
         print(f"commit-t5x: error: {message}", file=sys.stderr)

@@ -63,6 +63,18 @@ def test_unknown_command_is_refused(capsys):
     assert "no command 'trian'" in err
 
 
+def test_an_assertion_is_one_line_that_says_how_to_see_more(monkeypatch, capsys):
+    def fail(argv):
+        raise AssertionError("2 == 3\nmore")
+
+    monkeypatch.setattr("commit_t5x.engine.cli.train", fail)
+    code, _, err = main(capsys, "train")
+    assert code == 1
+    assert err.startswith("commit-t5x: 2 == 3 failed: ") and err.count("\n") == 1
+    with pytest.raises(AssertionError):
+        main(capsys, "--traceback", "train")
+
+
 def test_sigterm_clears_what_is_written_aside(tmp_path, monkeypatch, capsys):
     def convert(args):
         with disk.finished(tmp_path / "dst"):
