@@ -1,13 +1,17 @@
 """The `commit-t5x` command: finds the subcommand, and gives bad input one line and exit code 2."""
 
 import argparse
+import contextlib
 import importlib
 import os
 import re
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
-from commit_t5x import __version__, quiet
+from commit_t5x import __version__, out_of_memory, quiet
 from commit_t5x.errors import InputError
 
 # Subcommand -> (module or module:function, what it does). A module has `main(argv)`, or
@@ -74,26 +78,57 @@ def run(home: str, argv: Sequence[str], *, command: str = "", traceback: bool = 
     """Runs what does a subcommand; prints an input error as one line and returns 2."""
     quiet.silence_libraries()
     try:
-        module_name, _, function = home.partition(":")
-        module = importlib.import_module(module_name)
-        if hasattr(module, "add_arguments"):
-            parser = argparse.ArgumentParser(prog=f"commit-t5x {command}", allow_abbrev=False)
-            module.add_arguments(parser)
-            module.main(parser.parse_args(argv))
-        else:
-            getattr(module, function or "main")(argv)
+        with _clearing_on_sigterm():
+            return _run(home, argv, command)
     except KeyboardInterrupt:
         print("commit-t5x: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # of our output: entry_point's to deal with
         raise
     except Exception as error:  # to tell bad input from a bug; a bug goes on with its traceback
-        message = _input_error(error)
+        message = _input_error(error) or out_of_memory.message(error, command)
+        if isinstance(error, AssertionError) and not traceback:
+            reason = str(error).partition("\n")[0] or "an assertion"
+            print(
+                f"commit-t5x: {reason} failed: a bug of ours, or an input that nobody thought of; "
+                f"commit-t5x --traceback {command} ... shows where; please report it",
+                file=sys.stderr,
+            )
+            return 1
         if message is None or traceback:
             raise
         print(f"commit-t5x: error: {message}", file=sys.stderr)
         return 2
+
+
+def _run(home: str, argv: Sequence[str], command: str) -> int:
+    module_name, _, function = home.partition(":")
+    module = importlib.import_module(module_name)
+    if hasattr(module, "add_arguments"):
+        parser = argparse.ArgumentParser(prog=f"commit-t5x {command}", allow_abbrev=False)
+        module.add_arguments(parser)
+        module.main(parser.parse_args(argv))
+    else:
+        getattr(module, function or "main")(argv)
     return 0
+
+
+@contextlib.contextmanager
+def _clearing_on_sigterm() -> Iterator[None]:
+    """Lets SIGTERM end what runs inside by way of its clean-up; training saves before."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+    before = signal.signal(signal.SIGTERM, _stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _stop(number: int, frame: object) -> NoReturn:
+    del frame
+    raise SystemExit(128 + number)
 
 
 def _help() -> str:

@@ -2,10 +2,13 @@
 
 import contextlib
 import errno
+import fcntl
+import glob
 import json
 import os
 import pathlib
 import re
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -18,13 +21,14 @@ def finished(target: str | pathlib.Path, overwrite: bool = True) -> Iterator[pat
     """Yields a place for a file or a directory, which becomes `target` if no error ends the block.
 
     What stood there stays until then, and nothing is left of what was written if there is an error.
+    What a killed process left of the same target is cleared.
 
     Args:
       target: of the finished one; the folders above it are made.
       overwrite: replace what stands there.
 
     Raises:
-      InputError: see check_free.
+      InputError: see check_free; or the disk is full, or forbids to write.
 
     Example:
       >>> with finished("out/report.md") as aside:
@@ -32,9 +36,8 @@ def finished(target: str | pathlib.Path, overwrite: bool = True) -> Iterator[pat
     """
     target = pathlib.Path(target).absolute()
     check_free(target, overwrite)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
-        written, old = pathlib.Path(folder, target.name), pathlib.Path(folder, f"{target.name}.old")
+    with writing(target), _aside(target) as folder:
+        written, old = folder / target.name, folder / f"{target.name}.old"
         yield written
         # os.replace puts a file in a file's place at once, but nothing in a full directory's.
         if target.exists() and (target.is_dir() or written.is_dir()):
@@ -42,14 +45,54 @@ def finished(target: str | pathlib.Path, overwrite: bool = True) -> Iterator[pat
         try:
             os.replace(written, target)
         finally:
-            if old.exists() and not target.exists():
-                os.replace(old, target)
+            _put_back(old, target)
+
+
+@contextlib.contextmanager
+def _aside(target: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a folder beside the target, which is locked as long as its process lives."""
+    prefix = f".{target.name}.unfinished-"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for left_over in target.parent.glob(f"{glob.escape(prefix)}*"):
+        with contextlib.suppress(OSError), _locked(left_over):
+            _put_back(left_over / f"{target.name}.old", target)
+            shutil.rmtree(left_over)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=target.parent) as name:
+        folder = pathlib.Path(name)
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError):  # a file system without locks
+                stack.enter_context(_locked(folder))
+            yield folder
+
+
+def _put_back(old: pathlib.Path, target: pathlib.Path) -> None:
+    """Puts what stood at a target back, where a process was killed in the midst of replacing it."""
+    if old.exists() and not target.exists():
+        os.replace(old, target)
+
+
+@contextlib.contextmanager
+def _locked(folder: pathlib.Path) -> Iterator[None]:
+    """Holds a folder's lock; raises OSError where another process holds it, or there is none."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def check_free(target: pathlib.Path, overwrite: bool) -> None:
     """Raises InputError if `target` exists and isn't to be replaced."""
     if target.exists() and not overwrite:
         raise InputError(f"{target}: exists already; choose another place or pass --overwrite")
+
+
+def check_apart(macro: str, target: str | pathlib.Path, *sources: str | pathlib.Path) -> None:
+    """Raises InputError if what a macro or flag says to write is a source."""
+    for source in sources:
+        if pathlib.Path(target).resolve() == pathlib.Path(source).resolve():
+            raise InputError(f"{macro}: {target} is what is read; choose another place")
 
 
 def write(path: str | pathlib.Path, content: str | bytes) -> None:

@@ -2,12 +2,13 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
 
-from commit_t5x import cli
+from commit_t5x import cli, disk
 
 TRAIN = (
     "train",
@@ -36,7 +37,7 @@ def run(*arguments, cwd, **environment):
 def main(capsys, *arguments):
     """Runs the command in this process, which spares the seconds that imports take."""
     try:
-        code = cli.main(arguments)
+        code = cli.main(list(map(str, arguments)))
     except SystemExit as exit_:
         code = exit_.code
     return code, *capsys.readouterr()
@@ -60,6 +61,30 @@ def test_unknown_command_is_refused(capsys):
     code, _, err = main(capsys, "trian")
     assert code == 2
     assert "no command 'trian'" in err
+
+
+def test_an_assertion_is_one_line_that_says_how_to_see_more(monkeypatch, capsys):
+    def fail(argv):
+        raise AssertionError("2 == 3\nmore")
+
+    monkeypatch.setattr("commit_t5x.engine.cli.train", fail)
+    code, _, err = main(capsys, "train")
+    assert code == 1
+    assert err.startswith("commit-t5x: 2 == 3 failed: ") and err.count("\n") == 1
+    with pytest.raises(AssertionError):
+        main(capsys, "--traceback", "train")
+
+
+def test_sigterm_clears_what_is_written_aside(tmp_path, monkeypatch, capsys):
+    def convert(args):
+        with disk.finished(tmp_path / "dst"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("commit_t5x.conversion.cli.main", convert)
+    assert main(capsys, "convert", "--to", "hf", "src", tmp_path / "dst")[0] == 143
+    assert not list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 @pytest.fixture

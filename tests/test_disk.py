@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from commit_t5x import disk
@@ -47,7 +50,7 @@ def test_write(tmp_path):
     disk.write(tmp_path / "deep" / "a.txt", b"1")
     disk.write(tmp_path / "deep" / "a.txt", "नमस्ते")
     assert (tmp_path / "deep" / "a.txt").read_text(encoding="utf-8") == "नमस्ते"
-    with pytest.raises(OSError):
+    with pytest.raises(InputError, match="b: can't be written .*; choose another place"):
         disk.write(tmp_path / "deep" / "a.txt" / "b", "x")
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["a.txt"]
 
@@ -95,3 +98,39 @@ def test_broken_json(content, message, tmp_path):
 def test_json_lines(tmp_path):
     disk.write_jsonl(tmp_path / "new" / "a.jsonl", [{"text": "पानी"}, {"n": 1}])
     assert (tmp_path / "new" / "a.jsonl").read_text("utf-8") == '{"text": "पानी"}\n{"n": 1}\n'
+
+
+def test_what_a_killed_process_left_is_cleared(tmp_path):
+    # In a process of its own, as nothing survives SIGKILL.
+    script = (
+        "import os, pathlib, signal, sys\n"
+        "from commit_t5x import disk\n"
+        "target = pathlib.Path(sys.argv[1])\n"
+        "with disk.finished(target) as aside:\n"
+        "    aside.mkdir()\n"
+        "    os.replace(target, aside.with_name(f'{target.name}.old'))\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    target = tmp_path / "out [1]"
+    target.mkdir()
+    (target / "before").write_text("")
+    with disk.finished(target) as aside:
+        aside.mkdir()
+        (aside / "first").write_text("")
+        # One that still writes is let alone.
+        with disk.finished(target) as second:
+            second.mkdir()
+            (second / "second").write_text("")
+    assert [path.name for path in target.iterdir()] == ["first"]
+    subprocess.run([sys.executable, "-c", script, str(target)], check=False)
+    assert [path.name for path in tmp_path.iterdir()] != [target.name]
+    with pytest.raises(RuntimeError), disk.finished(target):
+        raise RuntimeError
+    assert [path.name for path in tmp_path.iterdir()] == [target.name]
+    assert [path.name for path in target.iterdir()] == ["first"]
+
+
+def test_no_output_takes_the_place_of_an_input(tmp_path):
+    disk.check_apart("OUT", tmp_path / "a.jsonl", tmp_path / "b.jsonl")
+    with pytest.raises(InputError, match="OUT: .*a.jsonl is what is read; choose another place"):
+        disk.check_apart("OUT", tmp_path / "x" / ".." / "a.jsonl", tmp_path / "a.jsonl")

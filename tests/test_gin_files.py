@@ -210,11 +210,6 @@ def needs(macro):
     return True
 
 
-def test_a_step_of_the_schedule_takes_a_batch_of_examples():
-    load("recipes/commit.gin", **REQUIRED, BATCH_SIZE="24")
-    assert MixSchedule().examples_per_step == 24
-
-
 @pytest.mark.parametrize(
     "override, value, reached",
     [
@@ -234,7 +229,6 @@ def test_a_step_of_the_schedule_takes_a_batch_of_examples():
         ("CODEMIX_LANGUAGES", "{'el': 1}", lambda _: "και" in mixed("and")),
         ("REPLACEMENTS", "{'alignment': 1}", lambda _: needs("ALIGNMENT_DIR")),
         ("CODEMIX_SCHEDULE", "((0, 0.5),)", lambda _: MixSchedule().factors == ((0, 0.5),)),
-        ("EXAMPLES_PER_STEP", "7", lambda _: MixSchedule().examples_per_step == 7),
         (
             "RESPONSE_CODEMIX_RATIO",
             "0.1",

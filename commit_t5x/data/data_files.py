@@ -45,7 +45,8 @@ def find(location: str, macro: str, names: Sequence[str], shards: str = "") -> l
                 path = f"{folder}/{names[0]}"
                 raise InputError(f"{path}: no such file; put it there or set {macro}")
             return [f"{folder}/{name}" for name in found]
-        matches = filesystem.glob(place, detail=True) if glob.has_magic(location) else {}
+        pattern = _literal_folders(filesystem, place)
+        matches = filesystem.glob(pattern, detail=True) if glob.has_magic(location) else {}
     except FileNotFoundError:  # a glob in a folder that some file systems don't find
         matches = {}
     except (ImportError, OSError, ValueError, httpx2.TransportError) as error:
@@ -57,6 +58,15 @@ def find(location: str, macro: str, names: Sequence[str], shards: str = "") -> l
     if _looks_like_a_path(location):
         raise InputError(f"{location}: no such file or folder; set {macro} to where the data lies")
     return None
+
+
+def _literal_folders(filesystem: fsspec.AbstractFileSystem, place: str) -> str:
+    """Escapes a glob's folders as far as they exist by that very name, such as `data [1]`."""
+    folder, _, rest = place.rpartition("/")
+    while folder and not filesystem.isdir(folder):
+        folder, _, last = folder.rpartition("/")
+        rest = f"{last}/{rest}"
+    return f"{glob.escape(folder)}/{rest}" if folder else place
 
 
 def _shards(entries: Iterable[Mapping[str, object]], pattern: str) -> list[str]:

@@ -3,6 +3,7 @@
 What the hub holds is downloaded once, into its own cache, from which later epochs and runs read it.
 """
 
+import contextlib
 import itertools
 import pathlib
 from collections.abc import Iterator
@@ -33,14 +34,34 @@ def find(name: str, configuration: str | None, split: str, macro: str) -> list[S
     """
     if name.startswith("tfds:"):
         return [_of_tfds(name, configuration, split, macro)]
-    import datasets  # here: these take seconds to load
+    # A look at whether the hub answers at all takes a second; `datasets` would try for a minute.
+    # Without an answer it still finds what an earlier run has left in its cache.
+    with _offline_unless(_answers(name)):
+        return _load(name, configuration, split, macro)
+
+
+@contextlib.contextmanager
+def _offline_unless(answers: bool) -> Iterator[None]:
+    """Makes the hub's libraries look at their caches alone, but not for longer than this."""
+    import datasets  # here, like the others: they take seconds to load
+    import huggingface_hub
+
+    modules = (datasets.config, huggingface_hub.constants)
+    before = [module.HF_HUB_OFFLINE for module in modules]
+    for module in modules:
+        module.HF_HUB_OFFLINE = any(before) or not answers
+    try:
+        yield
+    finally:
+        for module, value in zip(modules, before, strict=True):
+            module.HF_HUB_OFFLINE = value
+
+
+def _load(name: str, configuration: str | None, split: str, macro: str) -> list[Shard]:
+    import datasets
     import huggingface_hub
 
     try:
-        # A look at whether the hub answers at all takes a second; `datasets` would try for a
-        # minute. Without an answer it still finds what an earlier run has left in its cache.
-        datasets.config.HF_HUB_OFFLINE |= not _answers(name)
-        huggingface_hub.constants.HF_HUB_OFFLINE |= datasets.config.HF_HUB_OFFLINE
         rows = datasets.load_dataset(name, configuration, split=split)
     except datasets.exceptions.DatasetNotFoundError as error:
         raise InputError(f"{macro}: the hub has no data set {name!r}; check the name") from error
@@ -96,8 +117,8 @@ def _answers(name: str) -> bool:
         huggingface_hub.HfApi().dataset_info(name, timeout=10)
     except (httpx2.TransportError, huggingface_hub.errors.OfflineModeIsEnabled):
         return False
-    except huggingface_hub.errors.HfHubHTTPError:
-        return True  # it answered; `datasets` says what is wrong
+    except (huggingface_hub.errors.HfHubHTTPError, ValueError):
+        return True  # it answered, or the name can't be; `datasets` says what is wrong
     return True
 
 

@@ -1,20 +1,17 @@
 """Lengths, and what becomes of examples that are too long: SeqIO preprocessors on batches."""
 
-import logging
 from collections.abc import Mapping
 
 import gin
-import numpy as np
 import tensorflow as tf
 
 from commit_t5x.errors import InputError
+from commit_t5x.mixing import counts
 
 Features = Mapping[str, tf.Tensor]
 
 _POLICIES = ("cut_input", "cut_response", "drop", "keep")
 _LENGTHS = ("inputs", "targets", "row")
-
-_LOGGER = logging.getLogger(__name__)
 
 
 def check_lengths(lengths: Mapping[str, int]) -> None:
@@ -46,7 +43,7 @@ def fit_prompt_response(
     *,
     too_long: str = "cut_input",
 ) -> tf.data.Dataset:
-    """Makes examples fit their row, by a named policy; those cut or dropped are counted and logged.
+    """Makes examples fit their row, by a named policy; those cut or dropped are counted.
 
     What it returns fits the lengths of `inputs` and of `targets`, and of the row that they share,
     if there is one: SeqIO, which would cut off a prompt's end, finds nothing to trim.
@@ -76,16 +73,22 @@ def fit_prompt_response(
     longest_inputs, longest_targets, longest_row = (
         tf.constant(sequence_length.get(name, tf.int64.max), tf.int64) for name in _LENGTHS
     )
-    counter = _TooLong(sequence_length)
+    counter = counts.current()
+    described = ", ".join(f"{name} {length}" for name, length in sequence_length.items())
 
     def fit(batch: Features) -> Features:
         batch = {name: batch[name] for name in ("inputs", "inputs_cuttable", "targets")}
         inputs, targets = (batch[name].row_lengths() for name in ("inputs", "targets"))
         long = (inputs > longest_inputs) | (targets > longest_targets)
         long |= inputs + targets > longest_row
-        return tf.cond(tf.reduce_any(long), lambda: cut(batch, long), lambda: batch)
+        fits, batch = tf.cond(
+            tf.reduce_any(long), lambda: cut(batch), lambda: (tf.ones_like(long), batch)
+        )
+        if counter is not None:
+            counter.add_examples_tf(fits, long, described)
+        return batch
 
-    def cut(batch: Features, long: tf.Tensor) -> Features:
+    def cut(batch: Features) -> tuple[tf.Tensor, Features]:
         inputs, targets = (batch[name].row_lengths() for name in ("inputs", "targets"))
         is_cuttable = tf.cast(batch["inputs_cuttable"], tf.int64)
         cuttable = tf.reduce_sum(is_cuttable, axis=1)
@@ -99,8 +102,6 @@ def fit_prompt_response(
             targets = tf.where(room > 0, tf.minimum(targets, room), targets)
         fits = (inputs <= longest_inputs) & (targets <= longest_targets)
         fits &= inputs + targets <= longest_row
-        fits = tf.numpy_function(counter.count, [fits, long], tf.bool)
-        fits.set_shape([None])
 
         rows = is_cuttable.value_rowids()
         flags = is_cuttable.flat_values
@@ -109,7 +110,7 @@ def fit_prompt_response(
         keep_inputs = (flags == 0) | (before < tf.gather(cuttable, rows))
         places = tf.ragged.range(batch["targets"].row_lengths())
         keep_targets = places.flat_values < tf.gather(targets, places.value_rowids())
-        return {
+        return fits, {
             name: _kept(ragged, keep_targets if name == "targets" else keep_inputs, fits)
             for name, ragged in batch.items()
         }
@@ -157,24 +158,3 @@ def _kept(ragged: tf.RaggedTensor, keep: tf.Tensor, fits: tf.Tensor) -> tf.Ragge
     lengths = tf.reduce_sum(ragged.with_flat_values(tf.cast(keep, tf.int64)), axis=1)[fits]
     keep &= tf.gather(fits, ragged.value_rowids())
     return tf.RaggedTensor.from_row_lengths(ragged.flat_values[keep], lengths, validate=False)
-
-
-class _TooLong:
-    """Counts and logs the examples that are too long."""
-
-    def __init__(self, lengths: Mapping[str, int]):
-        self._lengths = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        self._cut = self._dropped = self._logged = 0
-
-    def count(self, fits: np.ndarray, long: np.ndarray) -> np.ndarray:
-        """Returns `fits`; the two say of each example whether it is kept, and was too long."""
-        self._cut += int(np.sum(fits & long))
-        self._dropped += int(np.sum(~fits))
-        # Twice as many before each further line.
-        if self._cut + self._dropped >= max(1, 2 * self._logged):
-            self._logged = self._cut + self._dropped
-            _LOGGER.warning(
-                "Examples over their lengths (%s) so far: %d cut, %d dropped.",
-                *(self._lengths, self._cut, self._dropped),
-            )
-        return fits

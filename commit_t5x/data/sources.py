@@ -180,9 +180,10 @@ def squad_examples(path: str | pathlib.Path) -> Iterator[Record]:
 
 
 def _alpaca_example(position: str, record: Record) -> Record:
+    absent = record.get("input") is None  # or null
     return {
         "instruction": _text(position, record, "instruction"),
-        "input": _text(position, {"input": "", **record}, "input"),
+        "input": "" if absent else _text(position, record, "input"),
         "output": _text(position, record, "output"),
     }
 
@@ -194,7 +195,8 @@ def _document_example(position: str, record: Record) -> Record:
 def _text(position: str, record: Record, field: str) -> str:
     value = record.get(field)
     if not isinstance(value, str):
-        found = "no such field" if value is None else f"found {type(value).__name__}"
+        found = f"found {'null' if value is None else type(value).__name__}"
+        found = found if field in record else "no such field"
         raise InputError(f"{position}: expected text in {field!r}, {found}; mend the record")
     try:
         value.encode("utf-8")

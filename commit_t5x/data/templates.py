@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import gin
 
-from commit_t5x import resources
+from commit_t5x import fingerprints, resources
 from commit_t5x.errors import InputError
 
 
@@ -122,7 +122,9 @@ def get_prompts(language: str = "en") -> PromptTemplates:
       Literal(text='\\n\\n### Απάντηση:')
     """
     if language.endswith(".toml"):
-        return _load(pathlib.Path(language).expanduser())
+        path = pathlib.Path(language).expanduser()
+        fingerprints.record("PROMPT_LANGUAGE", path)
+        return _load(path)
     folder = resources.path("data") / "prompts"
     shipped = {path.stem: path for path in sorted(folder.glob("*.toml"))}
     if language not in shipped:
@@ -130,6 +132,7 @@ def get_prompts(language: str = "en") -> PromptTemplates:
             f"PROMPT_LANGUAGE {language!r}: no prompts in that language; use one of "
             f"{', '.join(shipped)}, or the path of a .toml file of your own"
         )
+    fingerprints.record("PROMPT_LANGUAGE", shipped[language])
     return _load(shipped[language])
 
 

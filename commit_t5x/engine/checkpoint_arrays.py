@@ -38,13 +38,32 @@ def open_all(state: pathlib.Path, paths: Iterable[str]) -> dict[str, ts.TensorSt
     """
     context = ts.Context({"cache_pool": {"total_bytes_limit": 0}})
     specs = {
-        path: {"driver": "auto", "kvstore": _kvstore(state, path, exists=True)} for path in paths
+        path: {"driver": "auto", "kvstore": _kvstore(state, f"target/{path}", exists=True)}
+        for path in paths
     }
     futures = {path: ts.open(spec, read=True, context=context) for path, spec in specs.items()}
     try:
         return {path: future.result() for path, future in futures.items()}
     except ValueError as error:
         raise InputError(f"{state}: not a readable checkpoint ({_first_line(error)})") from error
+
+
+def read_through(state: pathlib.Path, paths: Iterable[str]) -> None:
+    """Reads arrays, a slice at a time, and keeps nothing.
+
+    Args:
+      state: the folder.
+      paths: of the arrays, such as `target/embedding`, joined by slashes.
+
+    Raises:
+      ValueError: of tensorstore, for one that is missing or broken.
+    """
+    context = ts.Context({"cache_pool": {"total_bytes_limit": 0}})
+    for path in paths:
+        spec = {"driver": "auto", "kvstore": _kvstore(state, path, exists=True)}
+        array = ts.open(spec, read=True, context=context).result()
+        for index in range(array.shape[0]) if array.ndim else [...]:
+            array[index].read().result()
 
 
 def create_all(
@@ -66,7 +85,7 @@ def create_all(
         path: ts.open(
             {
                 "driver": "zarr",
-                "kvstore": _kvstore(state, path),
+                "kvstore": _kvstore(state, f"target/{path}"),
                 "metadata": {
                     "shape": shape,
                     "chunks": _chunks(shape, stacked=path.startswith("layers/")),
@@ -94,7 +113,7 @@ def save_args(state: Any) -> Any:
 
 
 def _kvstore(state: pathlib.Path, path: str, exists: bool = False) -> dict:
-    name = ".".join(["target", *path.split("/")]) + "/"
+    name = path.replace("/", ".") + "/"
     state = state.absolute()
     if ocp.type_handlers.is_ocdbt_checkpoint(state):
         base = {"driver": "file", "path": f"{state}/"}

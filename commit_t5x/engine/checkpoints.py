@@ -222,6 +222,17 @@ def saved_shapes(folder: pathlib.Path) -> Any:
         return {"target": tree["target"], "state": tree.get("state", {})}
 
 
+def check_readable(folder: pathlib.Path) -> None:
+    """Reads all of a checkpoint, a slice at a time.
+
+    Raises:
+      DamagedError: it can't be read.
+    """
+    paths = _by_path(saved_shapes(folder), _shape)
+    with reading(folder):
+        checkpoint_arrays.read_through(folder / STATE, paths)
+
+
 def check_shapes(folder: pathlib.Path, wanted: Mapping[str, Any], dtypes: bool = False) -> None:
     """Raises InputError naming the first array that differs between checkpoint and run.
 

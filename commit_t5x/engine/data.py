@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import errno
+import functools
 import json
 import pathlib
 import re
@@ -40,6 +41,20 @@ def get_rows(
     """
     provider = providers.get_mixture_or_task(cfg)
     providers.check_split(provider, cfg.split)
+    if num_epochs is None or isinstance(provider, seqio.Task):
+        return _rows(provider, cfg, feature_converter_cls, num_epochs)
+    # SeqIO's mixture ends with the first of its tasks that ends: one pass has all rows of each.
+    tasks = [task for task in seqio.get_subtasks(provider) if cfg.split in task.splits]
+    parts = [_rows(task, cfg, feature_converter_cls, num_epochs) for task in tasks]
+    return functools.reduce(tf.data.Dataset.concatenate, parts)
+
+
+def _rows(
+    provider: seqio.Task | seqio.Mixture,
+    cfg: utils.DatasetConfig,
+    feature_converter_cls: FeatureConverterCls,
+    num_epochs: int | None,
+) -> tf.data.Dataset:
     return seqio.get_dataset(
         mixture_or_task_name=provider,
         task_feature_lengths=cfg.task_feature_lengths,
@@ -106,8 +121,8 @@ class TrainIterator:
       batches: number of batches handed out since the beginning of the data.
       batch_shape: rows and tokens of a row.
       seconds_waited: time spent waiting for batches in this process.
-      mixed: words mixed in this process, for what was prepared ahead, too; none if cached tasks
-        are read.
+      counts: of words and examples in this process, for what was prepared ahead, too; none if
+        cached tasks are read.
     """
 
     def __init__(self, cfg: utils.DatasetConfig, feature_converter_cls: FeatureConverterCls):
@@ -116,14 +131,18 @@ class TrainIterator:
         self._serialisable = True
         self.batches = 0
         self.seconds_waited = 0.0
-        self.mixed = counts.MixCounts()
+        # With Python code tf.data can't save the state; uncached tasks have some in any case.
+        self.counts = counts.Counts(of_words=not cfg.use_cached)
         self._start(skip=0)
+
+    @property
+    def name(self) -> str | None:
+        """Of the task or mixture."""
+        return self._cfg.name
 
     def _start(self, skip: int) -> None:
         # Built anew each time: a second iterator over one tf.data.Dataset shuffles differently.
-        # Counting takes Python code, with which tf.data can't save the state. Uncached tasks have
-        # some in any case.
-        with counts.counting(None if self._cfg.use_cached else self.mixed):
+        with counts.counting(self.counts):
             rows = get_rows(self._cfg, self._feature_converter_cls, num_epochs=None)
         self.batch_shape = (self._cfg.batch_size, *next(iter(rows.element_spec.values())).shape)
         batches = rows.batch(self._cfg.batch_size, drop_remainder=True).skip(skip)
@@ -155,27 +174,12 @@ class TrainIterator:
                 self._serialisable = False
             except tf.errors.OpError as error:  # of the disk, under TensorFlow's names
                 raise OSError(errno.EIO, error.message.partition("\n")[0]) from error
-        position = {
-            "batches": self.batches,
-            "serialised": self._serialisable,
-            "data": self._description(),
-        }
+        position = {"batches": self.batches, "serialised": self._serialisable}
         (directory / _POSITION_FILE).write_text(json.dumps(position), encoding="utf-8")
 
     def restore(self, directory: pathlib.Path) -> None:
-        """Continues where `save` was called.
-
-        Raises:
-          InputError: the position was saved for other data.
-        """
+        """Continues where `save` was called; data_record says whether on the same data."""
         position = json.loads((directory / _POSITION_FILE).read_text(encoding="utf-8"))
-        for name, value in self._description().items():
-            if position["data"].get(name) != value:
-                raise InputError(
-                    f"{directory.parent}: saved with DatasetConfig.{name}="
-                    f"{position['data'].get(name)!r}, resumed with {value!r}; resume with the "
-                    "former, or start a new MODEL_DIR with INITIAL_CHECKPOINT_PATH"
-                )
         self.batches = position["batches"]
         if position["serialised"]:
             self._start(skip=0)
@@ -187,12 +191,6 @@ class TrainIterator:
             except (tf.errors.OpError, IndexError, ValueError) as error:
                 logging.warning("%s: %s; reading the data again instead", directory, error)
         self._start(skip=self.batches)
-
-    def _description(self) -> dict:
-        fields = {f.name: getattr(self._cfg, f.name) for f in dataclasses.fields(self._cfg)}
-        fields["mixture_or_task_name"] = self._cfg.name
-        # Through JSON, as what was saved went through it, too.
-        return json.loads(json.dumps(fields, default=dict))
 
 
 def eval_batches(
@@ -211,13 +209,16 @@ def eval_batches(
     """
     if cfg.task_feature_lengths is None:
         cfg = dataclasses.replace(cfg, task_feature_lengths=longest_features(cfg))
-    rows = get_rows(cfg, feature_converter_cls, num_epochs=1).batch(cfg.batch_size)
+    with counts.counting(counts.Counts()) as counted:
+        rows = get_rows(cfg, feature_converter_cls, num_epochs=1).batch(cfg.batch_size)
     rows = rows.take(-1 if num_batches is None else num_batches).prefetch(tf.data.AUTOTUNE)
     with _plain_errors(cfg):
         for batch in rows.as_numpy_iterator():
             count = len(next(iter(batch.values())))
             filling = ((0, cfg.batch_size - count), (0, 0))
             yield {name: np.pad(feature, filling) for name, feature in batch.items()}, count
+    if note := counted.summary():
+        logging.warning("%s: %s", cfg.name, note)
 
 
 def get_examples(cfg: utils.DatasetConfig, task: seqio.Task) -> Iterator[NumpyBatch]:

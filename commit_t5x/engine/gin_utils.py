@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import gin
 
-from commit_t5x import quiet, resources
+from commit_t5x import disk, quiet, resources
 from commit_t5x.engine.gin_errors import located, plain_errors
 from commit_t5x.errors import InputError, suggest
 
@@ -198,10 +198,14 @@ def _check_macros() -> None:
 def summarize_gin_config(
     model_dir: str | pathlib.Path, summary_writer: Any | None, step: int
 ) -> None:
-    """Writes the configuration to MODEL_DIR/config.gin and, given CLU's writer, to TensorBoard."""
+    """Writes the configuration to MODEL_DIR/config.gin and, given CLU's writer, to TensorBoard.
+
+    A run that goes on with another one leaves the first as it is, and writes config_{step}.gin.
+    """
     text = gin.config_str()
-    model_dir = pathlib.Path(model_dir)
-    model_dir.mkdir(parents=True, exist_ok=True)
-    (model_dir / "config.gin").write_text(text, encoding="utf-8")
+    path = pathlib.Path(model_dir) / "config.gin"
+    if step and path.is_file() and path.read_text(encoding="utf-8") != text:
+        path = path.with_name(f"config_{step}.gin")
+    disk.write(path, text)
     if summary_writer is not None:
         summary_writer.write_texts(step, {"config": gin.markdown(text)})

@@ -98,6 +98,8 @@ def infer(
         name, found = dataset_cfg.name, task_prompts(dataset_cfg, model)
     else:
         found = ()
+    if output_dir is not None and input_path is not None:
+        disk.check_apart("INFER_OUTPUT_DIR", pathlib.Path(output_dir, f"{name}.jsonl"), input_path)
     found = list(itertools.islice(found, num_examples))
     params, _ = restoring.restore_weights(model, partitioner, restore_checkpoint_cfg)
     model, params = generation.unrolled(model, params)

@@ -88,6 +88,9 @@ def _is_until(line: str, first_step: int) -> bool:
         return False
 
 
+_STEPS_WITHOUT_LOSS = 10  # that end a run
+
+
 class TrainMetrics:
     """Collects the steps' metrics without stopping the devices.
 
@@ -126,6 +129,7 @@ class TrainMetrics:
         self._ideal_seconds = ideal_seconds
         self._pending: list[tuple[int, Mapping[str, jax.Array]]] = []
         self.restart_clock()
+        self._without_loss = 0
         self._mixed = (0, 0)
         self._mix_rate: dict[str, float] = {}
 
@@ -180,11 +184,20 @@ class TrainMetrics:
                 found = ", ".join(f"{name} {scalars[name]}" for name in _MUST_BE_FINITE)
                 raise DivergedError(f"{found} at step {step}")
         self._files.flush()
+        if any(scalars["loss_tokens"] for scalars in written):
+            self._without_loss = 0
+        else:
+            self._without_loss += len(written)
+        if self._without_loss >= _STEPS_WITHOUT_LOSS:
+            raise InputError(
+                f"{self._iterator.name}: no token of the {self._without_loss} steps up to "
+                f"{steps[-1]} bears loss; look at the data by commit-t5x inspect"
+            )
         self._display.update(steps[-1], written[-1]["loss"], written[-1]["tokens_per_second"])
 
     def _mix(self) -> dict[str, float]:
         """Returns the mix rate of what was read since the last call, if anything was mixed."""
-        words, replaced = self._iterator.mixed.words, self._iterator.mixed.replaced
+        words, replaced = self._iterator.counts.words, self._iterator.counts.replaced
         if words > self._mixed[0]:
             rate = (replaced - self._mixed[1]) / (words - self._mixed[0])
             self._mix_rate = {"mix_rate": rate}

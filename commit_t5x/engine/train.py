@@ -14,6 +14,7 @@ from commit_t5x.engine import (
     checkpoint_manager,
     checkpoints,
     data,
+    data_record,
     eval,
     evaluators,
     flops,
@@ -49,6 +50,7 @@ def train(
     infer_eval_period: int | None = 1000,
     stats_period: int = 10,
     profile_steps: Sequence[int] | None = None,
+    accept_changes: Sequence[str] = (),
     random_seed: int = 42,
     summarize_config_fn: Callable = gin_utils.summarize_gin_config,
     inference_evaluator_cls: Callable[..., eval.InferenceEvaluator] = eval.InferenceEvaluator,
@@ -76,6 +78,8 @@ def train(
       infer_eval_period: the same for greedy answers.
       stats_period: steps between looks at the metrics.
       profile_steps: the first and the last of the steps to trace; see `profile.Profile`.
+      accept_changes: what may be other than it was when the run in model_dir goes on, as the error
+        names it: macros or parameters that the data depend on.
       random_seed: of fresh parameters, dropout and, where it sets none, the data.
       summarize_config_fn: writes the gin configuration.
       inference_evaluator_cls: makes the evaluator of greedy answers.
@@ -84,20 +88,21 @@ def train(
       The last step and its state. The state is None if there was nothing left to do.
 
     Raises:
-      InputError: no such data or weights, weights or a run of another network, another process
-        that trains in model_dir, or files that can't be read or written.
+      InputError: no such data or weights, weights or a run of another network, a run on other data
+        (see data_record), another process that trains in model_dir, or files that can't be read or
+        written.
       DivergedError: the loss is no longer finite.
     """
     model_path = pathlib.Path(model_dir).absolute()
     latest = max(checkpoints.all_steps(model_path), default=0)
-    if latest >= total_steps:
+    if latest >= total_steps and _is_readable(model_path / f"{checkpoints.PREFIX}_{latest}"):
         print(
             f"{model_dir}: holds checkpoint_{latest}, the run of {total_steps} steps is "
             "finished; nothing to do. Raise TRAIN_STEPS to go on, or choose another MODEL_DIR."
         )
         return latest, None
     profiler = profile.Profile(model_path, profile_steps)
-    iterator = _train_iterator(model, train_dataset_cfg, random_seed)
+    iterator, record = _train_iterator(model, train_dataset_cfg, random_seed)
     initializer = train_state.TrainStateInitializer(model, partitioner)
     steps = trainer_cls(model=model, partitioner=partitioner, state_shapes=initializer.train_state)
     steps.check_batch_size(train_dataset_cfg.batch_size)
@@ -117,6 +122,7 @@ def train(
         first_step, notes = 0, []
         if checkpoints.all_steps(model_path):  # under the lock, no run adds to them any more
             restoring.check_tokenizer(model_path, model)
+            data_record.check(model_path, record, accept_changes)
             resumed = manager.resume(initializer.train_state, iterator, model.config)
             first_step, state, notes = resumed
             start = f"checkpoint_{first_step} of this run"
@@ -126,6 +132,7 @@ def train(
         else:
             state = initializer.from_scratch(rng)
             start = "random weights"
+        data_record.write(model_path, first_step, record)
         model_files.write(model_path, model.config, getattr(model.vocabulary, "path", None))
         files = metrics.MetricFiles(model_path, first_step)
         stack.callback(files.close)
@@ -136,6 +143,8 @@ def train(
             display.message(note)
         display.message(f"{model_dir}: starts from {start}")
         summarize_config_fn(model_path, files.writer("train"), first_step)
+        if (model_path / f"config_{first_step}.gin").is_file():
+            display.message(f"Other settings than in config.gin: see config_{first_step}.gin")
         loop = _Loop(
             manager=manager,
             iterator=iterator,
@@ -156,13 +165,24 @@ def train(
             profiler=profiler,
         )
         state = loop.run(state, first_step, total_steps)
+        if note := iterator.counts.summary():
+            display.message(note)
         display.message(f"Finished: {model_dir}/checkpoint_{total_steps}")
         return total_steps, state
 
 
+def _is_readable(folder: pathlib.Path) -> bool:
+    """Whether a finished run needs nothing more; a damaged checkpoint is for resuming to tell."""
+    try:
+        checkpoints.check_readable(folder)
+    except checkpoints.DamagedError:
+        return False
+    return True
+
+
 def _train_iterator(
     model: models.DecoderOnlyModel, cfg: utils.DatasetConfig, random_seed: int
-) -> data.TrainIterator:
+) -> tuple[data.TrainIterator, data_record.Record]:
     if cfg.task_feature_lengths is None:
         raise InputError(
             "TASK_FEATURE_LENGTHS: training needs them, e.g. {'inputs': 384, 'targets': 128}"
@@ -170,7 +190,7 @@ def _train_iterator(
     eval.check_vocabulary(cfg, model)
     if cfg.seed is None:
         cfg = dataclasses.replace(cfg, seed=random_seed)
-    return data.TrainIterator(cfg, model.FEATURE_CONVERTER_CLS)
+    return data_record.describe(cfg, lambda: data.TrainIterator(cfg, model.FEATURE_CONVERTER_CLS))
 
 
 @dataclasses.dataclass

@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import hashlib
 import importlib.metadata
 import inspect
 import json
@@ -77,6 +78,7 @@ def run(
     results[results_file.SAMPLE_SCORES] = {
         task: _numeric_scores(rows) for task, rows in samples.items()
     }
+    results[results_file.PROMPTS] = {task: _prompts(rows) for task, rows in samples.items()}
     print(utils.make_table(results))
     if results.get("groups"):
         print(utils.make_table(results, "groups"))
@@ -196,6 +198,12 @@ def _numeric_scores(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]
         for metric in metrics
         if all(isinstance(row[metric], int | float) for row in rows)
     }
+
+
+def _prompts(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Returns a hash of the questions' prompts, in the order of the questions."""
+    prompts = sorted({(row["doc_id"], row["prompt_hash"]) for row in rows})
+    return hashlib.sha256(json.dumps(prompts).encode("utf-8")).hexdigest()[:12]
 
 
 def _version(package: str) -> str | None:

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import math
 import types
 from collections.abc import Callable, Mapping
 
@@ -26,7 +27,9 @@ class Format:
 def to_markdown(report: Report) -> str:
     """Returns an aligned Markdown table; the best of several runs is bold.
 
-    Behind a score stands half the width of its 95 % interval, whose exact bounds the CSV has.
+    Behind a score stands half the width of its 95 % interval, whose exact bounds the CSV has. A
+    letter marks a score that can't be compared with those of the other runs, and notes below the
+    table say why.
 
     Example:
       | run    |   xquad_hi EM |   xquad_hi F1 |
@@ -35,12 +38,22 @@ def to_markdown(report: Report) -> str:
       | commit |  **6.5** ±1.4 |  **9.2** ±1.5 |
     """
     header = ["run", *(f"{_title(task)} {_short(metric)}" for task, metric in report.columns)]
+    header = list(map(_plain_cell, header))
+    notes = _notes(report)
     rows = [
-        [run, *(_cell(report, run, column, "–", "**{}**", True) for column in report.columns)]
+        [
+            _plain_cell(run),
+            *(
+                _cell(report, run, column, "–", "**{}**", " [{}]", True)
+                for column in report.columns
+            ),
+        ]
         for run in report.runs
     ]
     sides = ["left", *("right" for _ in report.columns)]
-    return tabulate.tabulate(rows, header, "pipe", disable_numparse=True, colalign=sides) + "\n"
+    table = tabulate.tabulate(rows, header, "pipe", disable_numparse=True, colalign=sides)
+    below = [f"[{letter}] not compared: {_plain_cell(note)}" for note, letter in notes.items()]
+    return "\n".join([table, *(["", *below] if below else [])]) + "\n"
 
 
 def to_latex(report: Report) -> str:
@@ -61,24 +74,37 @@ def to_latex(report: Report) -> str:
         "\\midrule",
     ]
     for run in report.runs:
-        cells = (_cell(report, run, column, "--", r"\textbf{{{}}}") for column in report.columns)
+        cells = (
+            _cell(report, run, column, "--", r"\textbf{{{}}}", "$^{{{}}}$")
+            for column in report.columns
+        )
         lines.append(" & ".join([_escape(run), *cells]) + r" \\")
-    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
+    below = [
+        f"\\\\ {{\\footnotesize $^{{{letter}}}$ not compared: {_escape(note)}}}"
+        for note, letter in _notes(report).items()
+    ]
+    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", *below]) + "\n"
 
 
 def to_csv(report: Report) -> str:
-    """Returns one line for each score: run, task, metric, value, low, high, num_samples."""
+    """Returns one line for each score: run, task, metric, value, low, high, num_samples, unlike.
+
+    The last says why a score can't be compared with those of the other runs.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     fields = [field.name for field in dataclasses.fields(Score)]
-    writer.writerow(["run", "task", "metric", *fields])
-    for key, score in report.scores.items():
-        writer.writerow([*key, *dataclasses.astuple(score)])
+    writer.writerow(["run", "task", "metric", *fields, "unlike"])
+    for (run, task, metric), score in report.scores.items():
+        unlike = report.unlike(run, task)
+        writer.writerow([run, task, metric, *dataclasses.astuple(score), unlike])
     return text.getvalue()
 
 
 def to_png(report: Report) -> bytes:
     """Returns a bar plot: a panel for each metric, a group for each task, a bar for each run.
+
+    Bars of scores that can't be compared with the others are hatched.
 
     Raises:
       InputError: matplotlib isn't installed.
@@ -101,6 +127,7 @@ def to_png(report: Report) -> bytes:
                 (i, score)
                 for i, task in enumerate(tasks)
                 if (score := report.scores.get((run, task, metric))) is not None
+                and math.isfinite(score.value)
             ]
             offset = (place - (len(report.runs) - 1) / 2) * bar
             panel.bar(
@@ -113,12 +140,17 @@ def to_png(report: Report) -> bytes:
                 ],
                 capsize=2,
                 error_kw={"linewidth": 0.8},
-                label=run,
+                color=f"C{place}",  # matplotlib gives no colour to a run without bars
+                label=run.replace("$", r"\$"),
+                hatch=["//" if report.unlike(run, tasks[i]) else "" for i, _ in found],
             )
         panel.set_ylabel(_short(metric))
         panel.set_ylim(0, max(1.0, panel.get_ylim()[1]))  # scores may all be 0
         panel.spines[["top", "right"]].set_visible(False)
     panels[-1].set_xticks(range(len(tasks)), [_title(task) for task in tasks])
+    if notes := _notes(report):
+        lines = [f"hatched: not compared: {note}".replace("$", r"\$") for note in notes]
+        fig.supxlabel("\n".join(lines), fontsize="x-small")
     fig.legend(
         *panels[0].get_legend_handles_labels(),
         loc="outside upper center",
@@ -151,7 +183,7 @@ def _short(metric: str) -> str:
 def _number(report: Report, task: str, metric: str, value: float) -> str:
     """Percentages have one decimal, shares (a column without a score above 1) three."""
     column = (report.scores.get((run, task, metric)) for run in report.runs)
-    is_share = all(score.value <= 1 for score in column if score is not None)
+    is_share = not any(score.value > 1 for score in column if score is not None)
     return f"{value:.3f}" if is_share and metric not in _SHORT_NAMES else f"{value:.1f}"
 
 
@@ -161,17 +193,30 @@ def _cell(
     column: tuple[str, str],
     missing: str,
     bold: str,
+    marked: str,
     margin: bool = False,
 ) -> str:
     """Returns a score as text, `missing` if there is none; the best of its column in `bold`."""
     score = report.scores.get((run, *column))
     if score is None:
         return missing
+    if not math.isfinite(score.value):
+        return "NaN"
     text = _number(report, *column, score.value)
     text = bold.format(text) if _is_best(report, run, *column) else text
     if margin and score.low is not None:
         text += f" ±{_number(report, *column, (score.high - score.low) / 2)}"
+    if note := report.unlike(run, column[0]):
+        text += marked.format(_notes(report)[note])
     return text
+
+
+def _notes(report: Report) -> dict[str, str]:
+    """Returns {why scores can't be compared: the letter that marks them}."""
+    tasks = report.tasks()
+    found = (report.unlike(run, task) for run in report.runs for task in tasks)
+    notes = dict.fromkeys(note for note in found if note)
+    return {note: chr(ord("a") + place) for place, note in enumerate(notes)}
 
 
 def _or_value(bound: float | None, score: Score) -> float:
@@ -181,12 +226,32 @@ def _or_value(bound: float | None, score: Score) -> float:
 def _is_best(report: Report, run: str, task: str, metric: str) -> bool:
     if (task, metric) not in report.higher_is_better:
         return False
-    column = [report.scores.get((other, task, metric)) for other in report.runs]
-    values = [score.value for score in column if score is not None]
     mine = report.scores.get((run, task, metric))
-    return mine is not None and len(values) > 1 and mine.value == max(values) > min(values)
+    values = [
+        score.value
+        for other in report.runs
+        if (score := report.scores.get((other, task, metric))) is not None
+        and math.isfinite(score.value)
+        and not report.unlike(other, task)
+    ]
+    if mine is None or len(values) < 2 or report.unlike(run, task):
+        return False
+    return mine.value == max(values) > min(values)
+
+
+def _plain_cell(text: str) -> str:
+    """Returns a text that ends no cell of a Markdown table."""
+    return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|")
+
+
+_LATEX = {
+    **{character: f"\\{character}" for character in "_&%#${}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
 
 
 def _escape(text: str) -> str:
     """Escapes what LaTeX reads as a command."""
-    return "".join(f"\\{character}" if character in "_&%#$" else character for character in text)
+    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))

@@ -1,6 +1,9 @@
 """What result files of lm-eval hold: scores by run, task and metric, with their intervals."""
 
 import dataclasses
+import hashlib
+import json
+import math
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,6 +15,8 @@ from commit_t5x import disk, errors
 
 # The key of a result file that holds {task: {metric: [score of each question]}}.
 SAMPLE_SCORES = "sample_scores"
+# The key of a result file that holds {task: a hash of each question's prompt, in their order}.
+PROMPTS = "prompts"
 
 _RESAMPLES = 10_000
 # Of the normal distribution: what an interval takes that has a standard error to go by only.
@@ -40,12 +45,16 @@ class Report:
       columns: (task, metric), in the order of the table; metrics as lm-eval names them.
       scores: by (run, task, metric); a run that skipped a task has none.
       higher_is_better: the columns in which a higher score is the better one.
+      conditions: (run, task) -> under what the scores came about, {what: value}.
     """
 
     runs: list[str]
     columns: list[tuple[str, str]]
     scores: Mapping[tuple[str, str, str], Score]
     higher_is_better: frozenset[tuple[str, str]] = frozenset()
+    conditions: Mapping[tuple[str, str], Mapping[str, str]] = dataclasses.field(
+        default_factory=dict
+    )
 
     def tasks(self) -> dict[str, list[str]]:
         """Returns {task: its metrics}, in the order of the table."""
@@ -53,6 +62,28 @@ class Report:
         for task, metric in self.columns:
             tasks.setdefault(task, []).append(metric)
         return tasks
+
+    def unlike(self, run: str, task: str) -> str | None:
+        """Says why a run's scores on a task can't be compared with the others'; None if they can.
+
+        The others are those under the conditions that most runs share; of equally many, those with
+        the most questions.
+
+        Example:
+          >>> report.unlike("commit", "ogx_xquad_hi")
+          'questions 20 instead of 1190'
+        """
+        found = [self.conditions[key] for key in self.conditions if key[1] == task]
+        own = self.conditions.get((run, task), {})
+        usual = max(
+            found, key=lambda one: (found.count(one), int(one.get("questions", 0))), default=own
+        )
+        differences = [
+            f"{name} {own[name]} instead of {usual[name]}"
+            for name in own
+            if name in usual and own[name] != usual[name]
+        ]
+        return "; ".join(differences) or None
 
 
 def load(paths: Sequence[str | pathlib.Path]) -> Report:
@@ -71,15 +102,17 @@ def load(paths: Sequence[str | pathlib.Path]) -> Report:
             "commit-t5x lm-eval --output_path DIR"
         )
     scores: dict[tuple[str, str, str], Score] = {}
+    conditions: dict[tuple[str, str], dict[str, str]] = {}
     higher: set[tuple[str, str]] = set()
     runs = _run_names(list(files))
     for run, results in zip(runs, files.values(), strict=True):
         for (task, metric), score in _scores(results):
             scores[run, task, metric] = score
+            conditions[run, task] = _conditions(results, task)
             if results.get("higher_is_better", {}).get(task, {}).get(metric):
                 higher.add((task, metric))
     columns = sorted({(task, metric) for _, task, metric in scores})
-    return Report(runs, columns, scores, frozenset(higher))
+    return Report(runs, columns, scores, frozenset(higher), conditions)
 
 
 def bootstrap_interval(
@@ -148,6 +181,30 @@ def _run_names(files: Sequence[pathlib.Path]) -> list[str]:
     return [os.path.relpath(name, shared) if str(name) != shared else name.name for name in names]
 
 
+def _conditions(results: Mapping[str, Any], task: str) -> dict[str, str]:
+    """Returns what must be the same where scores are compared, as far as the file says."""
+    config = results.get("configs", {}).get(task, {})
+    found = {
+        "task version": results.get("versions", {}).get(task),
+        "questions": results.get("n-samples", {}).get(task, {}).get("effective"),
+        "shots": results.get("n-shot", {}).get(task),
+        "prompts": results.get(PROMPTS, {}).get(task) or config.get("doc_to_text"),
+        "generation options": config.get("generation_kwargs"),
+        "tokenizer": results.get("config", {}).get("tokenizer"),
+    }
+    return {
+        name: _short(json.dumps(value, ensure_ascii=False, sort_keys=True))
+        for name, value in found.items()
+        if value is not None
+    }
+
+
+def _short(text: str) -> str:
+    """Puts the hash of a long text, such as a template, in its place."""
+    text = text.strip('"')
+    return text if len(text) <= 80 else hashlib.sha256(text.encode("utf-8")).hexdigest()[:12]
+
+
 def _scores(results: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Score]]:
     sample_scores = results.get(SAMPLE_SCORES, {})
     for task, values in results["results"].items():
@@ -158,7 +215,9 @@ def _scores(results: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Score
                 continue
             samples = sample_scores.get(task, {}).get(metric, [])
             error = values.get(f"{metric}_stderr,{filtered}")
-            if samples:
+            if not math.isfinite(value):
+                low = high = None
+            elif samples:
                 low, high = bootstrap_interval(samples)
             elif isinstance(error, int | float):
                 low, high = value - _TWO_SIDED_95 * error, value + _TWO_SIDED_95 * error

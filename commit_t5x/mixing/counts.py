@@ -1,45 +1,118 @@
-"""Counts what mixing does to the data that a run reads."""
+"""Counts what becomes of the data that a run reads, and says where next to nothing is left."""
 
 import contextlib
 import contextvars
+import logging
 import threading
 from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 
+from commit_t5x.errors import InputError
 
-class MixCounts:
-    """Words of the texts mixed so far, and those of them that were replaced.
+_LOGGER = logging.getLogger(__name__)
+
+# How many must have been seen before anything is said.
+_WORDS = 1000
+_EXAMPLES = 200
+# A dictionary of the right pair knows more than this of a text: `dicts check` finds 40 to 80 %.
+_LOW_HIT_RATE = 0.1
+
+
+class Counts:
+    """What became of the texts and examples read so far.
+
+    Args:
+      of_words: count words, too; that takes Python code in the pipeline where nothing else may.
 
     Attributes:
-      words: of the texts, protected ones left out.
-      replaced: each word of a phrase counted.
+      words: of the texts that are mixed, protected ones left out.
+      hits: those that the dictionary knows, and `replaced`: those replaced; each word of a phrase.
+      examples: that the length policy saw, and of them those `cut` and `dropped`.
+
+    Raises:
+      InputError: from within the pipeline, once enough was seen: the dictionary knows no word, or
+        every example is dropped.
     """
 
-    def __init__(self):
-        self.words = self.replaced = 0
-        self._lock = threading.Lock()  # tf.data mixes on several threads
+    def __init__(self, of_words: bool = True):
+        self._of_words = of_words
+        self.words = self.hits = self.replaced = 0
+        self.examples = self.cut = self.dropped = 0
+        self._said: set[str] = set()
+        self._lock = threading.Lock()  # tf.data works on several threads
 
-    def add_tf(self, words: tf.Tensor, replaced: tf.Tensor) -> None:
-        """Adds two numbers, int64 scalars, whenever the graph runs that this is called in."""
-        tf.numpy_function(self._add, [words, replaced], [])
+    def add_words_tf(self, words: tf.Tensor, hits: tf.Tensor, replaced: tf.Tensor) -> None:
+        """Adds numbers, int64 scalars, whenever the graph runs that this is called in."""
+        if self._of_words:
+            tf.numpy_function(self._add_words, [words, hits, replaced], [])
 
-    def _add(self, words: np.int64, replaced: np.int64) -> None:
+    def add_examples_tf(self, fits: tf.Tensor, long: tf.Tensor, lengths: str) -> None:
+        """Adds examples likewise.
+
+        Args:
+          fits: bool [n], whether each is kept.
+          long: bool [n], whether it was too long.
+          lengths: what they must fit, for messages.
+        """
+        tf.numpy_function(lambda *flags: self._add_examples(*flags, lengths), [fits, long], [])
+
+    def summary(self) -> str | None:
+        """Says how many examples were cut and dropped; None if none was."""
+        if not self.cut + self.dropped:
+            return None
+        shares = (
+            f"{count:,} ({count / self.examples:.1%}) {fate}"
+            for count, fate in ((self.cut, "cut"), (self.dropped, "dropped"))
+        )
+        return f"of {self.examples:,} examples read {' and '.join(shares)}, as too long"
+
+    def _add_words(self, words: np.int64, hits: np.int64, replaced: np.int64) -> None:
         with self._lock:
             self.words += int(words)
+            self.hits += int(hits)
             self.replaced += int(replaced)
+            if self.words < _WORDS or self.hits >= _LOW_HIT_RATE * self.words:
+                return
+            found = f"of the first {self.words:,} words the dictionary knows {self.hits:,}"
+            if not self.hits:
+                raise InputError(
+                    f"DICT_DIR: {found}; its file is of another language or the wrong way round "
+                    "(source first); `commit-t5x dicts check` shows it"
+                )
+            self._warn_once("hits", f"{found} ({self.hits / self.words:.1%}): is it the right one?")
+
+    def _add_examples(self, fits: np.ndarray, long: np.ndarray, lengths: str) -> None:
+        with self._lock:
+            self.examples += len(fits)
+            self.cut += int(np.sum(fits & long))
+            self.dropped += int(np.sum(~fits))
+            if self.examples < _EXAMPLES:
+                return
+            if self.dropped == self.examples:
+                raise InputError(
+                    f"TASK_FEATURE_LENGTHS: each of the first {self.examples:,} examples was "
+                    f"dropped, as longer than its row ({lengths}); raise SEQUENCE_LENGTH"
+                )
+            if self.cut + self.dropped:
+                self._warn_once("lengths", f"{self.summary()} ({lengths})")
+
+    def _warn_once(self, about: str, message: str) -> None:
+        if about not in self._said:
+            self._said.add(about)
+            _LOGGER.warning("%s", message)
 
 
-_current: contextvars.ContextVar[MixCounts | None] = contextvars.ContextVar("counts", default=None)
+_current: contextvars.ContextVar[Counts | None] = contextvars.ContextVar("counts", default=None)
 
 
 @contextlib.contextmanager
-def counting(counts: MixCounts | None) -> Iterator[None]:
+def counting(counts: Counts) -> Iterator[Counts]:
     """Makes pipelines that are built inside add to `counts`; others aren't counted.
 
     Example:
-      >>> counts = MixCounts()
+      >>> counts = Counts()
       >>> with counting(counts):
       ...     ds = seqio.get_dataset("alpaca_codemix_hi", ...)
       >>> next(iter(ds))
@@ -48,11 +121,11 @@ def counting(counts: MixCounts | None) -> Iterator[None]:
     """
     token = _current.set(counts)
     try:
-        yield
+        yield counts
     finally:
         _current.reset(token)
 
 
-def current() -> MixCounts | None:
+def current() -> Counts | None:
     """Returns the counts that the pipeline being built adds to, or None."""
     return _current.get()

@@ -87,10 +87,11 @@ class GraphMixer:
         counters = 2 * _rank_in_row(hit_rows)
         replace = graph_random.bits(streams, counters) < tf.gather(thresholds, hit_rows)
 
+        hits = tf.reduce_sum((ends - starts + 1) // 2)
         starts, ends, entries = (a[replace] for a in (starts, ends, entries))
         if counter := counts.current():
             words = tf.math.count_nonzero(_are_words(pieces))
-            counter.add_tf(words, tf.reduce_sum((ends - starts + 1) // 2))
+            counter.add_words_tf(words, hits, tf.reduce_sum((ends - starts + 1) // 2))
         draws = graph_random.bits(streams[replace], counters[replace] + 1)
         after = tf.searchsorted(self._shares, entries * ALWAYS + draws, "right", tf.int64)
         targets = tf.gather(self._translations, after - 1)

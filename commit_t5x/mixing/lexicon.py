@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import gin
 
-from commit_t5x import resources
+from commit_t5x import fingerprints, resources
 from commit_t5x.errors import InputError
 from commit_t5x.mixing import dictionary_files
 
@@ -175,7 +175,6 @@ class Lexicon:
 
 
 @gin.configurable
-@functools.lru_cache(maxsize=8)
 def load_dictionary(
     source_language: str, target_language: str, directory: str = gin.REQUIRED
 ) -> Lexicon:
@@ -194,12 +193,20 @@ def load_dictionary(
     stem = f"{source_language}-{target_language}"
     names = [stem + suffix for suffix in (".txt", ".tsv", ".csv", ".txt.gz", ".tsv.gz", ".csv.gz")]
     for name in names:
-        if (folder / name).is_file():
-            return Lexicon.load(folder / name)
+        path = folder / name
+        if path.is_file():
+            fingerprints.record(f"dictionary {stem}", path)
+            return _load(path, path.stat().st_mtime_ns)
     raise InputError(
         f"{folder / names[0]}: no dictionary {stem} there; put the MUSE file of that name into it, "
         "or set DICT_DIR to the folder that holds it"
     )
+
+
+@functools.lru_cache(maxsize=8)
+def _load(path: pathlib.Path, changed: int) -> Lexicon:
+    del changed  # a file that has changed is read anew
+    return Lexicon.load(path)
 
 
 def _capitalise(word: str) -> str:

@@ -1,4 +1,4 @@
-"""When each example is mixed: the seed of its pass over the data, and the ratio of its step."""
+"""When each example is mixed: the seed of its pass over the data, and the ratio of its time."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -52,42 +52,36 @@ class MixSchedule:
     """Scales the mixing ratio as training goes on.
 
     Attributes:
-      factors: (step, factor) points, with steps rising; the ratio is multiplied by the factor,
-        linear between the points and constant before the first and after the last. None: always 1.
-      examples_per_step: how many examples a step takes, of this host where several share the data;
-        by it an example knows its step. That is the batch size where a row holds one example; where
-        rows are packed, `commit-t5x inspect` prints it.
+      factors: (examples, factor) points, with examples rising; the ratio is multiplied by the
+        factor, linear between the points and constant before the first and after the last. None:
+        always 1. Examples are those seen so far, by this host where several share the data; a step
+        sees as many as its batch has rows, and more where rows are packed.
 
     Raises:
-      InputError: steps that don't rise, a factor out of 0 ... 1, or no examples a step.
+      InputError: examples that don't rise, or a factor out of 0 ... 1.
 
     Example:
-      >>> schedule = MixSchedule(((0, 0.0), (100, 1.0)), examples_per_step=16)
+      >>> schedule = MixSchedule(((0, 0.0), (1600, 1.0)))
       >>> schedule.factor_tf(tf.constant([400, 3200])).numpy().tolist()
       [0.25, 1.0]
     """
 
     factors: Sequence[tuple[float, float]] | None = None
-    examples_per_step: float = 16
 
     def __post_init__(self):
-        steps = [step for step, _ in self.factors or ()]
-        if sorted(set(steps)) != steps:
-            raise InputError(f"MixSchedule.factors: steps {steps} don't rise; put them in order")
+        examples = [seen for seen, _ in self.factors or ()]
+        if sorted(set(examples)) != examples:
+            raise InputError(f"CODEMIX_SCHEDULE: {examples} don't rise; put the points in order")
         for _, factor in self.factors or ():
             if not 0 <= factor <= 1:
-                raise InputError(f"MixSchedule.factors: {factor} must lie between 0 and 1")
-        if not self.examples_per_step > 0:
-            raise InputError(
-                f"MixSchedule.examples_per_step: {self.examples_per_step} is not positive"
-            )
+                raise InputError(f"CODEMIX_SCHEDULE: factor {factor} must lie between 0 and 1")
 
     def factor_tf(self, positions: tf.Tensor) -> tf.Tensor:
         """Returns the factor for examples at these positions: int64 [n] -> float64 [n]."""
-        steps = tf.floor(tf.cast(positions, tf.float64) / self.examples_per_step)
+        seen = tf.cast(positions, tf.float64)
         points = tf.constant(self.factors or [(0, 1)], tf.float64)
-        after = tf.searchsorted(points[:, 0], steps, "right")
+        after = tf.searchsorted(points[:, 0], seen, "right")
         low = tf.gather(points, tf.maximum(after - 1, 0))
         high = tf.gather(points, tf.minimum(after, points.shape[0] - 1))
-        along = tf.math.divide_no_nan(steps - low[:, 0], high[:, 0] - low[:, 0])
+        along = tf.math.divide_no_nan(seen - low[:, 0], high[:, 0] - low[:, 0])
         return low[:, 1] + tf.clip_by_value(along, 0, 1) * (high[:, 1] - low[:, 1])

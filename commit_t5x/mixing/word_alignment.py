@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import gin
 
+from commit_t5x import fingerprints
 from commit_t5x.errors import InputError
 from commit_t5x.mixing import dictionary_files
 
@@ -179,6 +180,7 @@ def load_alignment_pairs(
         bitext, alignment = pathlib.Path(f"{stem}.bitext"), pathlib.Path(f"{stem}.align")
         if not alignment.is_file():
             continue
+        fingerprints.record(f"alignment {stem.name}", alignment)
         if all(text.is_file() for text in texts):
             sentences = read_aligned(*texts, alignment)
         elif bitext.is_file():

@@ -8,7 +8,7 @@ import functools
 import math
 import pathlib
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -22,9 +22,10 @@ from flax import linen as nn
 from flax import traverse_util
 from jax.sharding import PartitionSpec
 
-from commit_t5x.engine import checkpoints, losses, model_files, models
+from commit_t5x.engine import checkpoints, data_record, losses, model_files, models
 from commit_t5x.engine.sampling import Sampling
 from commit_t5x.errors import InputError
+from commit_t5x.mixing import counts
 from commit_t5x.model.optim import Optimizer
 
 try:
@@ -243,17 +244,37 @@ def train_batches(
     continue_from_last_checkpoint: bool = False,
     *,
     model_dir: str,
+    accept_changes: Sequence[str] = (),
 ) -> tf.data.Dataset:
     """Returns T5X's batches from where the run in `model_dir` stopped.
 
     T5X can't save the position in a pipeline with Python in it, and would begin anew. The pipeline
     is deterministic, so the batches of the steps that are done are left out.
+
+    Raises:
+      InputError: the run was trained on other data; see data_record.
     """
-    batches = utils.get_dataset(
-        cfg, shard_id, num_shards, feature_converter_cls, num_epochs, continue_from_last_checkpoint
-    )
-    steps = t5x_checkpoints.all_steps(model_dir)
-    return batches.skip(max(steps, default=0))
+
+    def build() -> tf.data.Dataset:
+        with counts.counting(counts.Counts(of_words=not cfg.use_cached)):
+            return utils.get_dataset(
+                cfg,
+                shard_id,
+                num_shards,
+                feature_converter_cls,
+                num_epochs,
+                continue_from_last_checkpoint,
+            )
+
+    batches, record = data_record.describe(cfg, build)
+    step = max(t5x_checkpoints.all_steps(model_dir), default=0)
+    if "://" not in model_dir:
+        folder = pathlib.Path(model_dir)
+        if step:
+            data_record.check(folder, record, accept_changes)
+        if shard_id == 0:
+            data_record.write(folder, step, record)
+    return batches.skip(step)
 
 
 def checkpoint(

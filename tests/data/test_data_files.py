@@ -47,6 +47,11 @@ def test_a_file_of_the_name_goes_before_shards(folder):
 def test_a_glob_takes_files_in_order(folder):
     assert find(folder / "[ab].*") == [str(folder / "a.parquet"), str(folder / "b.jsonl")]
     assert find(folder / "**" / "h.txt") == [str(folder / "g.txt" / "h.txt")]
+    for name in ("wiki [ab] 100%", "wiki a 100%"):
+        (folder / name).mkdir()
+        (folder / name / "x.txt").touch()
+    assert find(folder / "wiki [ab] 100%" / "*.txt") == [str(folder / "wiki [ab] 100%" / "x.txt")]
+    assert find(folder / "wiki [ab] *" / "*.txt") == [str(folder / "wiki a 100%" / "x.txt")]
 
 
 def test_a_url_may_be_a_file_a_folder_or_a_glob():

@@ -1,6 +1,3 @@
-import logging
-
-import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
@@ -8,6 +5,7 @@ from hypothesis import strategies as st
 
 from commit_t5x.data import length_policy
 from commit_t5x.errors import InputError
+from commit_t5x.mixing.counts import Counts, counting
 
 
 def rows(ds):
@@ -50,25 +48,28 @@ def examples(*shapes):
     return tf.data.Dataset.from_tensors(tensors)
 
 
-def fit(ds, lengths, policy="cut_input"):
+def fit(ds, lengths, policy="cut_input", counted=None):
     lengths = {"row": lengths} if isinstance(lengths, int) else lengths
-    fitted = rows(length_policy.fit_prompt_response(ds, lengths, too_long=policy))
+    with counting(counted or Counts()):
+        fitted = rows(length_policy.fit_prompt_response(ds, lengths, too_long=policy))
     return [(row["inputs"].tolist(), row["targets"].tolist()) for row in fitted]
 
 
-def test_the_end_of_the_input_is_cut(caplog):
-    got = fit(examples((3, 5, 2, 2), (1, 1, 1, 1), (0, 8, 1, 2)), 10)
+def test_the_end_of_the_input_is_cut():
+    counted = Counts()
+    got = fit(examples((3, 5, 2, 2), (1, 1, 1, 1), (0, 8, 1, 2)), 10, counted=counted)
     assert got == [
         ([1, 2, 3, 4, 5, 6, 9, 10], [11, 12]),
         ([1, 2, 3], [4]),
         ([1, 2, 3, 4, 5, 6, 7, 9], [10, 11]),
     ]
-    assert "over their lengths (row 10) so far: 2 cut, 0 dropped" in caplog.text
+    assert (counted.examples, counted.cut, counted.dropped) == (3, 2, 0)
 
 
-def test_what_cannot_be_cut_enough_is_dropped(caplog):
-    assert fit(examples((3, 2, 2, 2), (1, 1, 1, 1)), 6) == [([1, 2, 3], [4])]
-    assert "0 cut, 1 dropped" in caplog.text
+def test_what_cannot_be_cut_enough_is_dropped():
+    counted = Counts()
+    assert fit(examples((3, 2, 2, 2), (1, 1, 1, 1)), 6, counted=counted) == [([1, 2, 3], [4])]
+    assert (counted.examples, counted.cut, counted.dropped) == (2, 0, 1)
 
 
 def test_the_end_of_the_response_is_cut():
@@ -137,16 +138,6 @@ def test_what_remains_fits_in_order_with_loss_and_a_whole_template(shapes, lengt
     assert [example for example in whole if fits(*example) and example not in got] == []
     if policy == "cut_response":
         assert len(got) >= len(fit(examples(*shapes), longest, "cut_input"))
-
-
-def test_counts_are_logged_less_and_less_often(caplog):
-    counter = length_policy._TooLong({"row": 8})
-    with caplog.at_level(logging.WARNING):
-        for _ in range(100):
-            counter.count(np.array([True, False, True]), np.array([True, True, False]))
-    lines = [record.getMessage() for record in caplog.records]
-    assert len(lines) == 7
-    assert lines[-1].endswith("(row 8) so far: 64 cut, 64 dropped.")
 
 
 def test_the_length_of_a_row():

@@ -106,8 +106,7 @@ def test_prompt_and_response_can_have_ratios_of_their_own(bind, blocked):
 
 
 def test_the_ratio_follows_its_schedule(bind):
-    bind("schedule.MixSchedule.factors", ((0, 0.0), (10, 1.0)))
-    bind("schedule.MixSchedule.examples_per_step", 4)
+    bind("schedule.MixSchedule.factors", ((4, 0.0), (44, 1.0)))
     texts = tf.data.Dataset.from_tensors({"text": "a " * 500, "index": 0}).repeat(60)
     texts = texts.enumerate().map(lambda i, e: {**e, "index": i, "position": i, "epoch_seed": i})
     texts = preprocessors.batch_examples(texts)
@@ -117,7 +116,7 @@ def test_the_ratio_follows_its_schedule(bind):
         for row in rows(preprocessors.mix_documents(texts, mixer=lambda: mixer))
     ]
     assert shares[:4] == [0.0] * 4
-    expected = [0.8 * min(place // 4, 10) / 10 for place in range(60)]
+    expected = [0.8 * min(max(place - 4, 0), 40) / 40 for place in range(60)]
     assert shares == pytest.approx(expected, abs=0.1)
 
 

@@ -47,8 +47,8 @@ def test_alpaca_from_a_file_or_a_folder(locate, tmp_path, place):
 
 def test_alpaca_without_input_and_with_other_fields(locate, tmp_path):
     record = {"instruction": "a", "output": "b", "text": "filled template", "id": 3}
-    locate(alpaca=write(tmp_path / "x.json", json.dumps([record])))
-    assert list(sources.alpaca_examples("train")) == [
+    locate(alpaca=write(tmp_path / "x.json", json.dumps([record, {**record, "input": None}])))
+    assert list(sources.alpaca_examples("train")) == 2 * [
         {"instruction": "a", "input": "", "output": "b"}
     ]
 
@@ -58,6 +58,7 @@ def test_alpaca_without_input_and_with_other_fields(locate, tmp_path):
     [
         ({"input": "", "output": "b"}, "expected text in 'instruction', no such field"),
         ({"instruction": "a", "input": ""}, "expected text in 'output', no such field"),
+        ({"instruction": "a", "output": None}, "expected text in 'output', found null"),
         ({"instruction": ["a"], "output": "b"}, "expected text in 'instruction', found list"),
         ({"instruction": "a", "input": 3, "output": "b"}, "expected text in 'input', found int"),
     ],

@@ -27,8 +27,10 @@ def _sums(loss, loss_tokens=4):
 
 
 def _iterator(seconds_waited=0.0, words=0, replaced=0):
-    mixed = types.SimpleNamespace(words=words, replaced=replaced)
-    return types.SimpleNamespace(batch_shape=(2, 8), seconds_waited=seconds_waited, mixed=mixed)
+    counts = types.SimpleNamespace(words=words, replaced=replaced)
+    return types.SimpleNamespace(
+        name="task", batch_shape=(2, 8), seconds_waited=seconds_waited, counts=counts
+    )
 
 
 def _metrics(files, steps, period, stream=None, iterator=None, **options):
@@ -175,7 +177,7 @@ def test_mix_rate_is_of_what_was_read_since_it_was_written(tmp_path, files):
     iterator = _iterator()
     collected = _metrics(files, 4, period=1, iterator=iterator)
     for step, (words, replaced) in enumerate([(0, 0), (10, 5), (10, 5), (30, 20)], start=1):
-        iterator.mixed.words, iterator.mixed.replaced = words, replaced
+        iterator.counts.words, iterator.counts.replaced = words, replaced
         collected.add(step, _sums(1.0))
         collected.finish()
     rates = [line.get("mix_rate") for line in _lines(tmp_path)]

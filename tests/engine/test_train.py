@@ -273,6 +273,30 @@ def test_finished_run_has_nothing_to_do(reference, capsys):
     assert "holds checkpoint_12, the run of 12 steps is finished" in capsys.readouterr().out
 
 
+def test_finished_run_whose_checkpoint_is_damaged_goes_back(tmp_path, reference, capsys):
+    shutil.copytree(reference[1], tmp_path, dirs_exist_ok=True)
+    for file in (tmp_path / "checkpoint_12" / "state" / "d").iterdir():
+        os.truncate(file, file.stat().st_size // 2)
+    _, state = _fit(tmp_path)
+    assert "checkpoint_12: not a readable checkpoint" in capsys.readouterr().err
+    _assert_same_run(state, tmp_path, reference)
+
+
+@pytest.mark.parametrize(("change", "value"), [("batch_size", 8), ("seed", 3), ("pack", False)])
+def test_run_does_not_go_on_with_other_data(tmp_path, reference, change, value):
+    shutil.copytree(reference[1], tmp_path, dirs_exist_ok=True)
+    other = {"train_dataset_cfg": tiny.dataset_config(**{change: value}), "total_steps": 13}
+    before = getattr(tiny.dataset_config(), change)
+    with pytest.raises(InputError, match=f"{change} was {before}, is {value}; .*ACCEPT_CHANGES"):
+        _fit(tmp_path, **other)
+    if change == "seed":  # the shapes of the one step that was compiled
+        step, _ = _fit(tmp_path, accept_changes=["DatasetConfig.seed"], **other)
+        assert step == 13
+        assert list(json.loads((tmp_path / "data.json").read_text())) == [
+            "from step 0", "from step 12",
+        ]  # fmt: skip
+
+
 def test_finished_run_can_be_prolonged(tmp_path, reference):
     _fit(tmp_path, total_steps=6)
     _, state = _fit(tmp_path)

@@ -1,5 +1,6 @@
 import csv
 import io
+import math
 import struct
 import sys
 
@@ -59,6 +60,7 @@ def test_csv_keeps_every_digit():
         "low": "0.6",
         "high": "1.8",
         "num_samples": "1190",
+        "unlike": "",
     }
     assert rows[1]["low"] == ""
 
@@ -75,6 +77,53 @@ def test_png_without_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(errors.InputError, match="format png: needs matplotlib; .*commit-t5x.plot"):
         report_formats.to_png(REPORT)
+
+
+COLUMN = ("t", "f1")
+FULL = {"task version": "2", "questions": "1190"}
+UNLIKE = Report(
+    ["a|b", "x_{\n}", "~^\\", "c"],
+    [COLUMN],
+    {
+        ("a|b", *COLUMN): Score(9.0, 8.0, 10.0, 20),
+        ("x_{\n}", *COLUMN): Score(math.nan, None, None, 1190),
+        ("~^\\", *COLUMN): Score(3.0, 2.0, 4.0, 1190),
+        ("c", *COLUMN): Score(5.0, 4.0, 6.0, 1190),
+    },
+    frozenset([COLUMN]),
+    {
+        ("a|b", "t"): {**FULL, "questions": "20"},
+        ("x_{\n}", "t"): FULL,
+        ("~^\\", "t"): FULL,
+        ("c", "t"): FULL,
+    },
+)
+NOTE = "questions 20 instead of 1190"
+
+
+def test_what_cannot_be_compared_is_marked_and_names_are_escaped():
+    assert report_formats.to_markdown(UNLIKE) == (
+        "| run   |         t F1 |\n"
+        "|:------|-------------:|\n"
+        "| a\\|b  | 9.0 ±1.0 [a] |\n"
+        "| x_{ } |          NaN |\n"
+        "| ~^\\\\  |     3.0 ±1.0 |\n"
+        "| c     | **5.0** ±1.0 |\n"
+        f"\n[a] not compared: {NOTE}\n"
+    )
+    latex = report_formats.to_latex(UNLIKE).splitlines()
+    assert latex[6:10] == [
+        r"a|b & 9.0$^{a}$ \\",
+        r"x\_\{ \} & NaN \\",
+        r"\textasciitilde{}\textasciicircum{}\textbackslash{} & 3.0 \\",
+        r"c & \textbf{5.0} \\",
+    ]
+    assert latex[-1].endswith(f"$^{{a}}$ not compared: {NOTE}}}")
+    rows = list(csv.DictReader(io.StringIO(report_formats.to_csv(UNLIKE))))
+    assert [row["run"] for row in rows] == UNLIKE.runs
+    assert [row["unlike"] for row in rows] == [NOTE, "", "", ""]
+    assert rows[1]["value"] == "nan"
+    assert report_formats.to_png(UNLIKE).startswith(b"\x89PNG")
 
 
 def test_a_single_run_and_a_tie_have_no_best():

@@ -72,6 +72,42 @@ def test_intervals_come_from_samples_or_else_from_the_standard_error(tmp_path):
     assert (f1.low, f1.high) == (pytest.approx(50 - 1.96, abs=1e-3), pytest.approx(51.96, abs=1e-3))
 
 
+def test_runs_under_other_conditions_are_told_apart(tmp_path):
+    usual = {
+        "versions": {"t": 1},
+        "n-shot": {"t": 0},
+        "configs": {
+            "t": {"doc_to_text": "{{question}} " * 20, "generation_kwargs": {"until": "."}}
+        },
+    }
+    others = {
+        "version": {"versions": {"t": 2}},
+        "shots": {"n-shot": {"t": 3}},
+        "limit": {"n-samples": {"t": {"original": 9, "effective": 2}}},
+        "prompts": {"configs": {"t": {"doc_to_text": "{{context}}"}}},
+        "hashed": {"prompts": {"t": "81c3"}},
+        "tokenizer": {"config": {"tokenizer": "b"}},
+    }
+    same = {"config": {"tokenizer": "a"}, **usual}
+    for name, content in {"a": same, "b": same, "c": same, **others}.items():
+        save(tmp_path / name / "results.json", {"t": {"f1": 1.0}}, **{**same, **content})
+    report = results.load([tmp_path])
+    assert {run: report.unlike(run, "t") for run in "abc"} == dict.fromkeys("abc")
+    assert report.unlike("version", "t") == "task version 2 instead of 1"
+    assert report.unlike("shots", "t") == "shots 3 instead of 0"
+    assert report.unlike("limit", "t") == "questions 2 instead of 4"
+    assert "prompts {{context}} instead of " in report.unlike("prompts", "t")
+    assert "prompts 81c3 instead of " in report.unlike("hashed", "t")
+    assert report.unlike("tokenizer", "t") == "tokenizer b instead of a"
+
+
+def test_a_score_that_is_no_number_has_no_interval(tmp_path):
+    nan = float("nan")
+    save(tmp_path / "results.json", {"t": {"f1": nan}}, sample_scores={"t": {"f1": [1.0, nan]}})
+    [score] = results.load([tmp_path]).scores.values()
+    assert np.isnan(score.value) and score.low is score.high is None
+
+
 @pytest.mark.parametrize(
     "files, names",
     [

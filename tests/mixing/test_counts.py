@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 import tensorflow as tf
 
-from commit_t5x.mixing.counts import MixCounts, counting
+from commit_t5x.errors import InputError
+from commit_t5x.mixing.counts import Counts, counting
 from commit_t5x.mixing.graph_mixer import GraphMixer
 from commit_t5x.mixing.lexicon import Lexicon
 from commit_t5x.mixing.mixer import CodeMixer
@@ -20,7 +22,7 @@ def _pipeline(mixer):
 @pytest.mark.parametrize("calibrated", [True, False])
 def test_counts_are_those_of_the_python_face(ratio, calibrated):
     mixer = CodeMixer(Lexicon.from_pairs(LEXICON), ratio, phrases=True, calibrated=calibrated)
-    counts = MixCounts()
+    counts = Counts()
     with counting(counts):
         ds = _pipeline(mixer)
     assert counts.words == 0  # nothing was read yet
@@ -28,13 +30,54 @@ def test_counts_are_those_of_the_python_face(ratio, calibrated):
     mixed = [mixer.mix_with_replacements(text, (seed, 0)) for seed, text in enumerate(TEXTS)]
     assert counts.words == sum(one.words for one in mixed) == 11
     assert counts.replaced == sum(one.replaced for one in mixed)
+    assert counts.hits == 5
     assert ratio < 1 or counts.replaced == 5
 
 
 def test_pipelines_built_elsewhere_do_not_count():
     mixer = CodeMixer(Lexicon.from_pairs(LEXICON), 1.0)
-    counts = MixCounts()
+    counts = Counts()
     with counting(counts):
         pass
     list(_pipeline(mixer))
     assert counts.words == counts.replaced == 0
+
+
+def test_words_that_no_dictionary_knows_end_the_run():
+    counts = Counts()
+    counts._add_words(999, 0, 0)
+    with pytest.raises(InputError, match="DICT_DIR: of the first 1,099 words .* knows 0;"):
+        counts._add_words(100, 0, 0)
+
+
+@pytest.mark.parametrize("hits, said", [(99, 1), (100, 0)])
+def test_a_low_hit_rate_is_said_once(caplog, hits, said):
+    counts = Counts()
+    for _ in range(3):
+        counts._add_words(1000, hits, hits)
+    assert len(caplog.records) == said
+    assert not said or "of the first 1,000 words the dictionary knows 99 (9.9%)" in caplog.text
+
+
+def _examples(counts, *, kept, cut, dropped):
+    fits = np.repeat([True, True, False], [kept, cut, dropped])
+    counts._add_examples(fits, np.arange(len(fits)) >= kept, "row 16")
+
+
+def test_a_run_whose_examples_are_all_dropped_ends():
+    counts = Counts()
+    _examples(counts, kept=0, cut=0, dropped=199)
+    with pytest.raises(InputError, match=r"each of the first 200 .*; raise SEQUENCE_LENGTH"):
+        _examples(counts, kept=0, cut=0, dropped=1)
+
+
+def test_shares_are_said_once_and_in_the_end(caplog):
+    counts = Counts()
+    _examples(counts, kept=100, cut=0, dropped=0)
+    assert counts.summary() is None
+    for _ in range(3):
+        _examples(counts, kept=50, cut=40, dropped=10)
+    [record] = caplog.records
+    said = "of 200 examples read 40 (20.0%) cut and 10 (5.0%) dropped, as too long (row 16)"
+    assert record.getMessage() == said
+    assert counts.summary().startswith("of 400 examples read 120 (30.0%) cut and 30 (7.5%) dropped")

@@ -1,0 +1,155 @@
+"""What fixes a run's rows: kept beside its checkpoints, and compared when the run goes on.
+
+That is the data set's configuration, what gin says of mixing, templates, masks and packing, and
+fingerprints of the files. The tokenizer is compared by `restoring.check_tokenizer`.
+"""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import gin
+import seqio
+
+from commit_t5x import disk, fingerprints
+from commit_t5x.engine import providers, utils
+from commit_t5x.errors import InputError, suggest
+
+FILE = "data.json"
+
+_Built = TypeVar("_Built")
+Record = dict[str, Any]
+
+# Whose parameters fix the rows.
+_ROOMS = ("commit_t5x.data.", "commit_t5x.mixing.")
+# Where the files lie, for which their fingerprints stand; and what the name of the task says.
+_ELSEWHERE = frozenset(
+    {
+        *("Locations.alpaca", "Locations.wikipedia", "Locations.xquad", "Locations.mlqa"),
+        *("load_dictionary.directory", "load_alignment_pairs.directory", "get_prompts.language"),
+        "DecoderFeatureConverter.vocabulary",
+        "DatasetConfig.mixture_or_task_name",
+        "DatasetConfig.module",
+    }
+)
+
+
+def describe(cfg: utils.DatasetConfig, build: Callable[[], _Built]) -> tuple[_Built, Record]:
+    """Builds a pipeline, and says what fixes its rows.
+
+    Args:
+      cfg: what is read; T5X's serves as well.
+      build: builds the pipeline. What gin configures counts if it was called by then.
+
+    Returns:
+      What `build` returns, and {name: value}, all of JSON.
+    """
+    with fingerprints.recording() as files:
+        built = build()
+    provider = providers.get_mixture_or_task(cfg)
+    tasks = [task for task in seqio.get_subtasks(provider) if cfg.split in task.splits]
+    is_mixture = isinstance(provider, seqio.Mixture)
+    for task in tasks:
+        shards = task.source.list_shards(cfg.split)
+        files[f"data of {task.name}"] = [fingerprints.fingerprint(shard) for shard in shards]
+    fields = [field.name for field in dataclasses.fields(utils.DatasetConfig)]
+    record = {
+        "tasks": {task.name: provider.get_rate(task) if is_mixture else 1.0 for task in tasks},
+        **{f"DatasetConfig.{name}": getattr(cfg, name) for name in fields},
+        **dict(_bound()),
+        **files,
+    }
+    record = {name: value for name, value in record.items() if name not in _ELSEWHERE}
+    # Through JSON, as what is compared with it went through it, too.
+    return built, json.loads(json.dumps(record, default=_plain))
+
+
+def check(
+    model_dir: pathlib.Path, record: Record, accepted: Sequence[str] = (), remedy: str = ""
+) -> None:
+    """Raises InputError if a run would go on with other data than it was trained on.
+
+    Args:
+      model_dir: of the run; without a record there, nothing is compared.
+      record: what `describe` returned.
+      accepted: the differences that are meant, by macro or by parameter.
+    """
+    saved = _newest(model_dir)
+    if saved is None:
+        return
+    names = {*saved, *record}
+    known = {*names, *map(_shown, names)}
+    for name in accepted:
+        if name not in known:
+            raise InputError(
+                f"ACCEPT_CHANGES: nothing of the data is named {name!r}"
+                f"{suggest(name, sorted(known))}"
+            )
+    changed = [
+        name
+        for name in sorted(names)
+        if saved.get(name) != record.get(name) and not {name, _shown(name)} & {*accepted}
+    ]
+    if changed:
+        differences = "; ".join(
+            f"{_shown(name)} was {saved.get(name)!r}, is {record.get(name)!r}" for name in changed
+        )
+        shown = json.dumps([_shown(name) for name in changed]).replace('"', "'")
+        raise InputError(
+            f"{model_dir}: was trained on other data: {differences}; go back to those, choose "
+            f'another MODEL_DIR, or say that it is meant: --gin.ACCEPT_CHANGES="{shown}"'
+        )
+
+
+def write(model_dir: pathlib.Path, step: int, record: Record) -> None:
+    """Adds to the file what the data are from a step on, unless they are what they were."""
+    if _newest(model_dir) != record:
+        records = {**_read(model_dir), f"from step {step}": record}
+        text = json.dumps(records, indent=2, ensure_ascii=False)
+        disk.write(model_dir / FILE, f"{text}\n")
+
+
+def _read(model_dir: pathlib.Path) -> dict[str, Record]:
+    path = model_dir / FILE
+    if not path.is_file():
+        return {}
+    return disk.read_json(path, "remove it, and the data won't be compared")
+
+
+def _newest(model_dir: pathlib.Path) -> Record | None:
+    return next(reversed(_read(model_dir).values()), None)
+
+
+def _parameters() -> Iterator[tuple[str, Any]]:
+    """Yields "configurable.parameter" and the value or reference that gin gave, where it did."""
+    for (_, selector), parameters in gin.config._OPERATIVE_CONFIG.items():
+        for parameter, value in parameters.items():
+            if selector.startswith(_ROOMS) or selector.endswith(".DatasetConfig"):
+                yield f"{selector.rpartition('.')[2]}.{parameter}", value
+
+
+def _bound() -> Iterator[tuple[str, Any]]:
+    for name, value in _parameters():
+        if not name.startswith("DatasetConfig."):
+            yield name, _resolved(value)
+
+
+def _resolved(value: Any) -> Any:
+    while repr(value).startswith("%"):
+        value = gin.query_parameter(repr(value))
+    return value
+
+
+def _shown(name: str) -> str:
+    """Returns the macro that gives a parameter, or the parameter itself."""
+    macros = {n: repr(value)[1:] for n, value in _parameters() if repr(value).startswith("%")}
+    return macros.get(name, name)
+
+
+def _plain(value: Any) -> Any:
+    try:
+        return dict(value)
+    except (TypeError, ValueError):
+        return repr(value)

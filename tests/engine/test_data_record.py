@@ -1,0 +1,100 @@
+import json
+
+import gin
+import pytest
+import seqio
+
+from commit_t5x.engine import data_record, gin_utils, utils
+from commit_t5x.errors import InputError
+from commit_t5x.mixing import lexicon
+
+REQUIRED = {
+    "MODEL_DIR": "'out'",
+    "LANGUAGE": "'hi'",
+    "TOKENIZER": "'samples'",
+    "ALPACA_PATH": "'samples'",
+    "INITIAL_CHECKPOINT_PATH": "None",
+}
+
+
+def describe(folder, pair="tea\tचाय\n", **macros):
+    """Describes the data of recipes/commit.gin with some macros, and a dictionary of one pair."""
+    folder.mkdir()
+    (folder / "en-hi.txt").write_text(pair)
+    bindings = {**REQUIRED, "DICT_DIR": f"'{folder}'", **macros}
+    lines = [f"{name} = {value}" for name, value in bindings.items()]
+    gin_utils.load(["recipes/commit.gin", "models/debug.gin"], lines)
+    cfg = gin.get_configurable(f"train/{utils.__name__}.DatasetConfig")()
+    task = seqio.get_mixture_or_task(cfg.mixture_or_task_name)
+    _, record = data_record.describe(
+        cfg, lambda: task.get_dataset(cfg.task_feature_lengths, "train")
+    )
+    return record
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory):
+    return describe(tmp_path_factory.mktemp("data") / "here")
+
+
+@pytest.fixture(autouse=True)
+def clear():
+    yield
+    gin.clear_config()
+
+
+def test_the_same_data_may_lie_elsewhere(tmp_path, record):
+    assert describe(tmp_path / "elsewhere") == record == json.loads(json.dumps(record))
+
+
+def test_each_difference_is_named_and_can_be_accepted(tmp_path, record):
+    data_record.write(tmp_path, 0, record)
+    other = describe(
+        tmp_path / "other",
+        "tea\tचा\n",
+        CODEMIX_RATIO="0.5",
+        CODEMIX_SCHEDULE="((0, 0.0), (9, 1.0))",
+        RANDOM_SEED="1",
+        SEQUENCE_LENGTH="64",
+        PROMPT_LANGUAGE="'el'",
+        **{"preprocessors.encode_prompt_response.response_mask": "'paper'"},
+    )
+    with pytest.raises(InputError) as error:
+        data_record.check(tmp_path, other)
+    for difference in (
+        "; CODEMIX_RATIO was 0.9, is 0.5;",
+        "; CODEMIX_SCHEDULE was None, is [[0, 0.0], [9, 1.0]];",
+        "RANDOM_SEED was 42, is 1;",
+        "TASK_FEATURE_LENGTHS was {'inputs': 512, ",
+        "PROMPT_LANGUAGE was ['516 bytes ",
+        "response_mask was 'exact', is 'paper';",
+        "dictionary en-hi was ['14 bytes ",
+        "; go back to those, choose another MODEL_DIR, or say",
+    ):
+        assert difference in str(error.value)
+    accepted = json.loads(str(error.value).partition("ACCEPT_CHANGES=")[2][1:-1].replace("'", '"'))
+    assert len(accepted) == 7
+    data_record.check(tmp_path, other, accepted)
+    with pytest.raises(InputError, match="other data: RANDOM_SEED was 42, is 1; go"):
+        data_record.check(tmp_path, other, [name for name in accepted if name != "RANDOM_SEED"])
+    data_record.write(tmp_path, 7, other)
+    data_record.check(tmp_path, other)
+    assert list(json.loads((tmp_path / "data.json").read_text())) == ["from step 0", "from step 7"]
+
+
+def test_what_is_accepted_must_be_there(tmp_path, record):
+    data_record.write(tmp_path, 0, record)
+    with pytest.raises(InputError, match="ACCEPT_CHANGES: .*'make_mixer.ration'; did you mean"):
+        data_record.check(tmp_path, record, ["make_mixer.ration"])
+
+
+def test_a_run_without_a_record_is_not_compared(tmp_path, record):
+    data_record.check(tmp_path, record)
+
+
+def test_a_dictionary_that_changes_is_read_anew(tmp_path):
+    path = tmp_path / "en-hi.txt"
+    for target in ("चाय", "चा"):
+        path.write_text(f"tea\t{target}\n")
+        [found] = lexicon.load_dictionary("en", "hi", str(tmp_path)).translations("tea")
+        assert found == target
