@@ -14,7 +14,7 @@ setuptools.setup(
     packages=setuptools.find_packages(include=["commit_t5x", "commit_t5x.*"]) + list(_MAPPED),
     package_dir=_MAPPED,
     package_data={
-        "commit_t5x": ["py.typed", "inspection/*.html", "data/prompts/*", "samples/*"],
+        "commit_t5x": ["py.typed", "data/prompts/*", "samples/*"],
         "commit_t5x.tasks": ["lm_eval/*"],
         "commit_t5x.gin": ["*.gin", "**/*.gin"],
         "commit_t5x.dicts": ["*"],
@@ -30,7 +30,6 @@ setuptools.setup(
         "gin-config>=0.5.0,<0.6",  # configures every run
         "httpx2>=0.1",  # the hub client's HTTP library, whose errors we tell apart
         "huggingface-hub>=2.0",  # whether the hub answers, before a long wait
-        "jinja2>=3.1",  # the page of `inspect`
         # The network, the optimizer and the mesh. Run with 0.10.2 (the last for Python 3.11) and
         # 0.12.0.
         "jax>=0.10.2,<0.13",
@@ -42,7 +41,7 @@ setuptools.setup(
         "orbax-checkpoint>=0.12.8,<0.13",  # checkpoints, as T5X writes them
         "pyarrow>=17",  # Parquet files
         "requests>=2.32",  # fetches dictionaries
-        "rich>=13.0",  # the progress bar, and colour in the terminal
+        "rich>=13.0",  # the progress bar, colour in the terminal, the page of `inspect`
         "safetensors>=0.8",  # Hugging Face's weight files, without torch
         # LLaMA's tokenizer; trains the sample one. The code in 0.2.3 wants protobuf 7, and the
         # extra `cache` holds protobuf below.

@@ -33,8 +33,6 @@ gin_utils.load(["quickstart.gin"], ["MODEL_DIR = 'out'"])
 assert len(list(seqio.get_mixture_or_task("alpaca_codemix_hi").get_dataset(
     None, split="validation").take(2))) == 2
 from commit_t5x.evaluation import harness
-from commit_t5x.inspection import page
-assert here.joinpath("inspection/page.html").is_file()
 print("found")
 """
 

@@ -5,27 +5,13 @@ import functools
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import gin
 
 from commit_t5x import disk, quiet, resources
 from commit_t5x.engine.gin_errors import located, plain_errors
 from commit_t5x.errors import InputError, suggest
-
-
-class Flags(NamedTuple):
-    """What the command line says.
-
-    Attributes:
-      gin_file: paths, each relative to a search path; later ones override earlier ones.
-      gin_bindings: `NAME=value` strings, which override the files.
-      gin_search_paths: folders searched before the current one and the project's own.
-    """
-
-    gin_file: list[str]
-    gin_bindings: list[str]
-    gin_search_paths: list[str]
 
 
 def run(argv: Sequence[str], configurable: Callable | str, **parser_options: Any) -> Any:
@@ -66,10 +52,16 @@ def call(configurable: Callable | str) -> Any:
         return configured()
 
 
-def parse_flags(argv: Sequence[str], **parser_options: Any) -> Flags:
+def parse_flags(argv: Sequence[str], **parser_options: Any) -> argparse.Namespace:
     """Parses T5X's flags; `--gin.NAME=value` is short for `--gin_bindings=NAME=value`.
 
     argparse prints usage and exits with code 2 for flags that it doesn't know.
+
+    Returns:
+      `gin_file`: paths, each relative to a search path; later ones override earlier ones.
+      `gin_bindings`: `NAME=value` strings, which override the files.
+      `gin_search_paths`: folders searched before the current one and the project's own.
+      And what the `parents` among **parser_options define.
 
     Raises:
       InputError: a `--gin.NAME` has no value.
@@ -109,7 +101,7 @@ def parse_flags(argv: Sequence[str], **parser_options: Any) -> Flags:
         import seqio  # here: it takes seconds to load
 
         seqio.add_global_cache_dirs(args.seqio_additional_cache_dirs)
-    return Flags(args.gin_file, args.gin_bindings, args.gin_search_paths)
+    return args
 
 
 def _rewrite(arg: str) -> str:

@@ -4,7 +4,6 @@ import argparse
 import json
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
 from commit_t5x import disk, quiet
 
@@ -26,53 +25,36 @@ what a run would train on:
 
 def main(argv: Sequence[str]) -> None:
     """Runs the command with its arguments; raises InputError on bad input."""
-    flags, own = _parse(argv)
+    args = _parse(argv)
     with quiet.native_stderr_closed():  # TensorFlow greets
         import rich.console  # here, like the others: they take seconds to load
 
-        from commit_t5x.inspection import page, runs, terminal
+        from commit_t5x.inspection import runs, view
+    options = ("split", "seed", "sequence_length", "num_examples", "report_examples", "start")
     with rich.console.Console(stderr=True).status("Reading examples ..."):
         inspection = runs.inspect_run(
-            own.task,
-            flags,
-            split=own.split,
-            seed=own.seed,
-            sequence_length=own.sequence_length,
-            num_examples=own.num_examples,
-            report_examples=own.report_examples,
-            start=own.start,
-            epoch=own.epoch,
+            args.task,
+            args.gin_file,
+            args.gin_bindings,
+            args.gin_search_paths,
+            **{name: getattr(args, name) for name in (*options, "epoch")},
         )
-    note = runs.note(own.task, flags)
+    note = runs.note(args.task, args.gin_file, args.gin_bindings)
     # Files first: who reads the terminal form may go away in mid-text.
-    if own.html:
-        _write(own.html, page.render(inspection, note))
-    if own.json:
-        _write(own.json, json.dumps(inspection.to_json(), ensure_ascii=False, indent=2) + "\n")
-    terminal.show(inspection, note, own.width)
-    for name in filter(None, (own.html, own.json)):
+    if args.html:
+        _write(args.html, view.page(inspection, note))
+    if args.json:
+        _write(args.json, json.dumps(inspection.to_json(), ensure_ascii=False, indent=2) + "\n")
+    view.show(inspection, note, args.width)
+    for name in filter(None, (args.html, args.json)):
         print(f"Wrote {name}")
 
 
-def _parse(argv: Sequence[str]) -> tuple[Any, argparse.Namespace]:
-    """Returns the gin flags and the command's own."""
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
     from commit_t5x.engine import gin_utils
 
-    own = argparse.Namespace()
-
-    class Keep(argparse.Action):
-        """Stores a value where the parser of the gin flags doesn't drop it."""
-
-        def __call__(self, parser, namespace, values, option_string=None):
-            setattr(own, self.dest, values)
-
     parser = argparse.ArgumentParser(add_help=False)
-
-    def add(name: str, **options) -> None:
-        action = parser.add_argument(name, action=Keep, **options)
-        setattr(own, action.dest, action.default)
-
-    number = {"type": _number, "metavar": "N"}
+    add, number = parser.add_argument, {"type": _number, "metavar": "N"}
     add("task", nargs="?", metavar="TASK", help="task or mixture (default: the gin files')")
     add("--num_examples", default=3, **number, help="examples to show of each task (default: 3)")
     add("--start", default=0, **number, help="examples to pass over (default: 0)")
@@ -80,23 +62,18 @@ def _parse(argv: Sequence[str]) -> tuple[Any, argparse.Namespace]:
     add("--seed", **number, help="of the data set (default: the gin files')")
     add("--epoch", default=0, **number, help="pass over the data (default: 0)")
     add("--sequence_length", **number, help="tokens of a row (default: the gin files')")
-    add(
-        "--report_examples",
-        default=1000,
-        **number,
-        help="examples to report on; 0 for no report (default: 1000)",
-    )
-    add("--html", metavar="FILE", help="also write a page")
+    report = "examples to report on; 0 for no report (default: 1000)"
+    add("--report_examples", default=1000, **number, help=report)
+    add("--html", metavar="FILE", help="also write a page, with the tokens")
     add("--json", metavar="FILE", help="also write the report as JSON")
     add("--width", **number, help="columns (default: the terminal's)")
-    flags = gin_utils.parse_flags(
+    return gin_utils.parse_flags(
         argv,
         prog="commit-t5x inspect",
         description=_DESCRIPTION,
         epilog=_EXAMPLE,
         parents=[parser],
     )
-    return flags, own
 
 
 def _number(text: str) -> int:

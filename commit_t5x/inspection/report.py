@@ -3,32 +3,14 @@
 import collections
 import dataclasses
 import itertools
-from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 
-from commit_t5x.inspection.aligned import Word
 from commit_t5x.inspection.examples import Example
 
 _TOP = 10
-
-
-@dataclasses.dataclass(frozen=True)
-class Packing:
-    """How examples fill rows.
-
-    Attributes:
-      examples: those packed, of all tasks.
-      rows: that they took, the last one by its share of a full one.
-      row_fill: share of those rows that isn't padding.
-      batch_size: rows a step.
-    """
-
-    examples: int
-    rows: float
-    row_fill: float
-    batch_size: int
+# Fields of the report that are mere counts.
+_COUNTED = ("words", "hits", "replaced", "switch_points", "tokens", "cut", "dropped", "split")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +51,7 @@ class MixReport:
       row_fill: share of the packed rows that isn't padding; None where nothing is packed.
       examples_per_row: examples (those dropped included) that the rows took, for each row.
       batch_size: rows a step.
-      examples_per_step: examples_per_row * batch_size, for `MixSchedule.examples_per_step`.
+      examples_per_step: examples_per_row * batch_size, for `MixSchedule.factors`.
       top_replacements: the most frequent (word, what replaced it, times).
       top_unknown: the most frequent (word that the lexicon doesn't know, in lower case, times).
     """
@@ -104,10 +86,6 @@ class MixReport:
     top_replacements: tuple[tuple[str, str, int], ...]
     top_unknown: tuple[tuple[str, int], ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """Returns the fields by name."""
-        return dataclasses.asdict(self)
-
 
 class Tally:
     """Counts what a report says, example by example.
@@ -119,114 +97,76 @@ class Tally:
       29
     """
 
-    def __init__(self):
-        self._counts = collections.Counter()
-        self._fates = collections.Counter()
+    def __init__(self) -> None:
+        self._counts: collections.Counter[str] = collections.Counter()
         self._lengths: list[int] = []
         self._mixing_indices: list[float] = []
-        self._replacements = collections.Counter()
-        self._unknown = collections.Counter()
+        self._replacements: collections.Counter[tuple[str, str]] = collections.Counter()
+        self._unknown: collections.Counter[str] = collections.Counter()
         self._is_mixed = False
 
     def add(self, example: Example) -> None:
         """Counts an example."""
-        words = example.text.words
-        languages = [word.changed for word in words if _is_of_a_language(word)]
+        pieces = [part.piece for part in example.text.parts]
+        words = [(word, piece) for piece in pieces for word in piece.words]
+        in_a_language = [pair for pair in words if any(map(str.isalpha, pair[0]))]
+        languages = [piece.changed for _, piece in in_a_language]
         kept = [token for token in example.tokens if token.row is not None]
         self._counts.update(
             words=len(words),
-            hits=sum(word.known for word in words),
-            replaced=sum(word.replaced for word in words),
-            changed=sum(word.changed for word in words),
-            switch_points=switch_points(languages),
+            hits=sum(piece.known for _, piece in words),
+            replaced=sum(piece.replaced for _, piece in words),
+            changed=sum(piece.changed for _, piece in words),
+            switch_points=sum(a != b for a, b in itertools.pairwise(languages)),
             before=example.tokens_before,
             after=example.tokens_after,
             tokens=len(kept),
             loss=sum(token.loss for token in kept),
         )
-        self._fates[example.fate] += 1
+        self._counts[example.fate] += 1
         self._lengths.append(len(example.tokens))
-        self._mixing_indices.append(code_mixing_index(languages))
-        self._replacements.update((r.source, r.target) for r in example.text.replacements)
-        self._unknown.update(
-            word.text.lower() for word in words if not word.known and _is_of_a_language(word)
-        )
+        others = sum(languages)
+        most = max(others, len(languages) - others)
+        self._mixing_indices.append(100 * (1 - most / len(languages)) if languages else 0.0)
+        self._replacements.update((found.source, found.text) for found in example.text.replacements)
+        self._unknown.update(word.lower() for word, piece in in_a_language if not piece.known)
         self._is_mixed |= example.is_mixed
 
     def report(
-        self, row_length: int | None, packing: Packing | None = None, share: float = 1.0
+        self,
+        row_length: int | None,
+        row_fill: float | None = None,
+        examples_per_row: float | None = None,
+        batch_size: int | None = None,
     ) -> MixReport:
-        """Returns the report on what was counted.
-
-        Args:
-          row_length: tokens of a row.
-          packing: of the counted examples, which may share rows with those of other tasks.
-          share: of the packed examples that are of this task.
-        """
+        """Returns the report on what was counted; the arguments are as in `MixReport`."""
         counts = self._counts
-        per_row = share * packing.examples / packing.rows if packing else None
+        words = counts["words"]
         median, p95 = np.percentile(self._lengths, [50, 95], method="higher").tolist()
         return MixReport(
             examples=len(self._lengths),
             is_mixed=self._is_mixed,
-            words=counts["words"],
-            hits=counts["hits"],
-            replaced=counts["replaced"],
+            **{name: counts[name] for name in _COUNTED},
             unchanged=counts["replaced"] - counts["changed"],
-            hit_rate=_ratio(counts["hits"], counts["words"]),
-            effective_ratio=_ratio(counts["replaced"], counts["words"]),
+            hit_rate=_ratio(counts["hits"], words),
+            effective_ratio=_ratio(counts["replaced"], words),
             code_mixing_index=float(np.mean(self._mixing_indices)),
-            switch_points=counts["switch_points"],
-            switch_points_per_100_words=100 * _ratio(counts["switch_points"], counts["words"]),
-            tokens_per_word_before=_ratio(counts["before"], counts["words"]),
-            tokens_per_word_after=_ratio(counts["after"], counts["words"]),
-            tokens=counts["tokens"],
+            switch_points_per_100_words=100 * _ratio(counts["switch_points"], words),
+            tokens_per_word_before=_ratio(counts["before"], words),
+            tokens_per_word_after=_ratio(counts["after"], words),
             loss_share=_ratio(counts["loss"], counts["tokens"]),
             length_median=median,
             length_p95=p95,
             length_longest=max(self._lengths),
             row_length=row_length,
             over=sum(length > row_length for length in self._lengths) if row_length else 0,
-            cut=self._fates["cut"],
-            dropped=self._fates["dropped"],
-            split=self._fates["split"],
-            row_fill=packing.row_fill if packing else None,
-            examples_per_row=per_row,
-            batch_size=packing.batch_size if packing else None,
-            examples_per_step=per_row * packing.batch_size if packing else None,
+            row_fill=row_fill,
+            examples_per_row=examples_per_row,
+            batch_size=batch_size if examples_per_row else None,
+            examples_per_step=examples_per_row * batch_size if examples_per_row else None,
             top_replacements=tuple((*pair, n) for pair, n in self._replacements.most_common(_TOP)),
             top_unknown=tuple(self._unknown.most_common(_TOP)),
         )
-
-
-def code_mixing_index(languages: Sequence[bool]) -> float:
-    """Returns the code-mixing index of a text, 0 (one language) to 50 (two in equal shares).
-
-    Args:
-      languages: of the words that are of a language: whether it is the other one.
-
-    Example:
-      >>> code_mixing_index([True, False, False, False])
-      25.0
-    """
-    if not languages:
-        return 0.0
-    others = sum(languages)
-    return 100 * (1 - max(others, len(languages) - others) / len(languages))
-
-
-def switch_points(languages: Iterable[bool]) -> int:
-    """Returns how often neighbours differ.
-
-    Example:
-      >>> switch_points([True, False, False, True])
-      2
-    """
-    return sum(a != b for a, b in itertools.pairwise(languages))
-
-
-def _is_of_a_language(word: Word) -> bool:
-    return any(map(str.isalpha, word.text))
 
 
 def _ratio(part: int, whole: int) -> float:

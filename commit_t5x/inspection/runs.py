@@ -1,17 +1,21 @@
 """What a run given by gin files, or a task on the shipped samples, would train on."""
 
-import contextlib
 import dataclasses
-import logging
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gin
+import numpy as np
+import seqio
+import tensorflow as tf
 
 from commit_t5x.data import length_policy
+from commit_t5x.data.feature_converters import DecoderFeatureConverter
 from commit_t5x.engine import gin_errors, gin_utils, providers, utils
 from commit_t5x.errors import InputError
-from commit_t5x.inspection.inspect import Inspection, inspect_data
+from commit_t5x.inspection import examples
+from commit_t5x.inspection.report import MixReport, Tally
 from commit_t5x.tasks import names
 
 # The run file that takes back what only training needs; see there.
@@ -20,6 +24,56 @@ _LOCATIONS = (
     *("DICT_DIR", "TOKENIZER", "ALPACA_PATH"),
     *("WIKIPEDIA_PATH", "XQUAD_PATH", "MLQA_PATH"),
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskInspection:
+    """What was found of one task.
+
+    Attributes:
+      name: the task's.
+      share: of the mixture's examples; 1 if there is no mixture.
+      examples: the ones to show.
+      report: on all that were read; None if none were asked for.
+    """
+
+    name: str
+    share: float
+    examples: tuple[examples.Example, ...]
+    report: MixReport | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Inspection:
+    """What was found of a task or mixture.
+
+    Attributes:
+      name: the task's or mixture's.
+      split, seed, epoch: of the data read.
+      shuffled: whether the run shuffles what is shown in the data's order.
+      row_length: tokens of a row; None if any length will do.
+      tasks: the task, or the mixture's tasks.
+    """
+
+    name: str
+    split: str
+    seed: int | None
+    epoch: int
+    shuffled: bool
+    row_length: int | None
+    tasks: tuple[TaskInspection, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the reports, and what they are about."""
+        about = ("name", "split", "seed", "epoch", "row_length")
+        return {
+            **{name: getattr(self, name) for name in about},
+            "tasks": {
+                task.name: {"share": task.share, **dataclasses.asdict(task.report)}
+                for task in self.tasks
+                if task.report
+            },
+        }
 
 
 def inspect(
@@ -38,8 +92,9 @@ def inspect(
         it, on the shipped samples.
       bindings: macro, or configurable.parameter -> its value, in Python.
       search_paths: folders searched for gin files first.
-      **options: `num_examples` to keep of each task (3), `report_examples` to report on (1000),
-        `start`, `epoch`, and in place of the gin files' `split`, `seed` and `sequence_length`.
+      **options: `num_examples` to keep of each task (3), `report_examples` to report on (1000; 0
+        for no report), `start` (examples of each task to leave out), `epoch` (pass over the data,
+        from 0), and in place of the gin files' `split`, `seed` and `sequence_length`.
 
     Returns:
       `tasks`, each with `examples` (text, what was replaced, tokens with their loss) and `report`
@@ -54,55 +109,46 @@ def inspect(
       0.41
     """
     lines = [f"{name} = {value!r}" for name, value in (bindings or {}).items()]
-    flags = gin_utils.Flags(list(gin_files), lines, list(search_paths))
-    return inspect_run(task, flags, **options)
+    return inspect_run(task, gin_files, lines, search_paths, **options)
 
 
 def inspect_run(
     task: str | None,
-    flags: gin_utils.Flags,
+    gin_files: Sequence[str],
+    gin_bindings: Sequence[str],
+    gin_search_paths: Sequence[str],
     *,
     split: str | None = None,
     seed: int | None = None,
     sequence_length: int | None = None,
     **options: Any,
 ) -> Inspection:
-    """Does what `inspect` does, with the command line's gin flags."""
-    files, bindings = flags.gin_file, flags.gin_bindings
-    if not files:
-        files, bindings = _samples(task, bindings)
-    gin_utils.load([*files, _RUN_FILE], bindings, flags.gin_search_paths)
-    # The report counts what the length policy would log.
-    silent = _level(logging.getLogger(length_policy.__name__), logging.ERROR)
-    with silent, gin_errors.plain_errors():
+    """Does what `inspect` does, with the command line's bindings."""
+    if not gin_files:
+        if not task:
+            raise InputError(
+                "TASK: missing; name one, such as alpaca_codemix_hi, or the gin files of a run"
+            )
+        # The task's name says the language.
+        defaults = ["LANGUAGE = None", *(f"{name} = 'samples'" for name in _LOCATIONS)]
+        gin_files, gin_bindings = [_recipe(task)], [*defaults, *gin_bindings]
+    gin_utils.load([*gin_files, _RUN_FILE], gin_bindings, gin_search_paths)
+    with gin_errors.plain_errors():
         return inspect_data(_dataset_config(task, split, seed, sequence_length), **options)
 
 
-def note(task: str | None, flags: gin_utils.Flags) -> str | None:
+def note(task: str | None, gin_files: Sequence[str], gin_bindings: Sequence[str]) -> str | None:
     """Says what is shown where no gin file is named; None where one is."""
-    if flags.gin_file or task is None:
+    if gin_files or task is None:
         return None
-    bound = {binding.partition("=")[0].strip() for binding in flags.gin_bindings}
-    own = [name for name in _LOCATIONS if name in bound]
-    text = f"No --gin_file: {_recipe(task)} on the shipped samples"
-    return text + (
-        f" but for {', '.join(own)}." if own else "; set ALPACA_PATH and so on for your own data."
-    )
+    bound = {binding.partition("=")[0].strip() for binding in gin_bindings}
+    own = ", ".join(name for name in _LOCATIONS if name in bound)
+    rest = f" but for {own}." if own else "; set ALPACA_PATH and so on for your own data."
+    return f"No --gin_file: {_recipe(task)} on the shipped samples{rest}"
 
 
 def _recipe(task: str) -> str:
     return "recipes/align.gin" if task.startswith("wikipedia") else "recipes/commit.gin"
-
-
-def _samples(task: str | None, bindings: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Returns gin files and bindings where no file is named."""
-    if not task:
-        raise InputError(
-            "TASK: missing; name one, such as alpaca_codemix_hi, or the gin files of a run"
-        )
-    # The task's name says the language.
-    defaults = ["LANGUAGE = None", *(f"{name} = 'samples'" for name in _LOCATIONS)]
-    return [_recipe(task)], [*defaults, *bindings]
 
 
 def _dataset_config(
@@ -117,9 +163,9 @@ def _dataset_config(
         ) from error
     if task:
         names.register_named(task)
-    others = {"split": split, "seed": seed}
+    others = {name: v for name, v in (("split", split), ("seed", seed)) if v is not None}
     # By position, as gin computes its own value of what is passed by name, which may fail.
-    cfg = configured(*filter(None, [task]), **{n: v for n, v in others.items() if v is not None})
+    cfg = configured(*filter(None, [task]), **others)
     provider = providers.get_mixture_or_task(cfg)
     if split is None and cfg.split not in provider.splits:
         cfg = dataclasses.replace(cfg, split=sorted(provider.splits)[-1])
@@ -129,11 +175,106 @@ def _dataset_config(
     return cfg
 
 
-@contextlib.contextmanager
-def _level(logger: logging.Logger, level: int) -> Iterator[None]:
-    before = logger.level
-    logger.setLevel(level)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
+def inspect_data(
+    cfg: utils.DatasetConfig,
+    *,
+    num_examples: int = 3,
+    report_examples: int = 1000,
+    start: int = 0,
+    epoch: int = 0,
+) -> Inspection:
+    """Does what `inspect` does, of what a run with this configuration reads."""
+    provider = providers.get_mixture_or_task(cfg)
+    providers.check_split(provider, cfg.split)
+    lengths, tasks = cfg.task_feature_lengths, _shares(provider, cfg.split)
+    # Tasks with a metric are for evaluation by generation.
+    is_packed = not any(task.predict_metric_fns for task in tasks)
+    row_length = length_policy.row_length(lengths) if is_packed and lengths else None
+    shown: dict[str, list[examples.Example]] = {task.name: [] for task in tasks}
+    tallies = {task.name: Tally() for task in tasks}
+    taken, complete = [], 1.0
+    for task, share in tasks.items():
+        wanted = math.ceil(share * report_examples)  # a mixture's tasks in its proportions
+        number = 0
+        for number, (example, rows) in enumerate(
+            examples.read(
+                task,
+                split=cfg.split,
+                sequence_length=lengths,
+                seed=cfg.seed,
+                start=start,
+                count=max(num_examples, wanted, 1),
+                epoch=epoch,
+                trim_output_features=cfg.trim_output_features,
+            ),
+            1,
+        ):
+            if number <= num_examples:
+                shown[task.name].append(example)
+            if number <= wanted:
+                tallies[task.name].add(example)
+                taken.append(((number - 0.5) / wanted, rows))
+        if not number:
+            raise InputError(_nothing_there(task.name, cfg.split, start))
+        complete = min(complete, number / wanted) if wanted else complete
+    # A mixture's tasks take turns, as far as the data of all of them go.
+    taken.sort(key=lambda pair: pair[0])
+    packed = [rows for place, rows in taken if place < complete]
+    num_rows = row_fill = None
+    if is_packed and lengths and any(packed):
+        num_rows, row_fill = _pack(packed, lengths, cfg.pack)
+
+    def inspection(task: str, share: float) -> TaskInspection:
+        report = None
+        if report_examples:
+            per_row = num_rows and share * len(packed) / num_rows
+            report = tallies[task].report(row_length, row_fill, per_row, cfg.batch_size)
+        return TaskInspection(task, share, tuple(shown[task]), report)
+
+    return Inspection(
+        name=provider.name,
+        split=cfg.split,
+        seed=cfg.seed,
+        epoch=epoch,
+        shuffled=cfg.shuffle and is_packed,
+        row_length=row_length,
+        tasks=tuple(inspection(task.name, share) for task, share in tasks.items()),
+    )
+
+
+def _nothing_there(name: str, split: str, start: int) -> str:
+    if start:
+        return f"--start={start}: {name} has no such example in split {split!r}; start earlier"
+    other = ", or hold examples out with --gin.VALIDATION_EXAMPLES" * (split == "validation")
+    return f"--split={split}: {name} has no examples there; choose another{other}"
+
+
+def _shares(provider: seqio.Task | seqio.Mixture, split: str) -> dict[seqio.Task, float]:
+    if isinstance(provider, seqio.Task):
+        return {provider: 1.0}
+    rates = {task: provider.get_rate(task) for task in provider.tasks if split in task.splits}
+    return {task: rate / sum(rates.values()) for task, rate in rates.items()}
+
+
+def _pack(
+    packed: Sequence[Sequence[examples.Features]], lengths: Mapping[str, int], pack: bool
+) -> tuple[float, float]:
+    """Packs the sequences of examples as the run does.
+
+    Returns:
+      The rows that they take, the last one by its share of a full one; and how full these are.
+    """
+    ds = tf.data.Dataset.from_generator(
+        lambda: (row for rows in packed for row in rows),
+        output_signature={
+            name: tf.TensorSpec([None], tf.int32) for name in DecoderFeatureConverter.TASK_FEATURES
+        },
+    )
+    ds = DecoderFeatureConverter(pack=pack)(ds, lengths)
+    *full, last = (
+        np.count_nonzero(row.get("decoder_segment_ids", row["decoder_target_tokens"]))
+        for row in ds.as_numpy_iterator()
+    )
+    length = length_policy.row_length(lengths)
+    rows = len(full) + min(last / (sum(full) / len(full) if full else length), 1.0)
+    return rows, (sum(full) + last) / rows / length

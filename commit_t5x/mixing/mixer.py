@@ -7,7 +7,7 @@ truth; and TensorFlow, `graph_mixer`, which mixes a batch inside a tf.data graph
 import dataclasses
 import itertools
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import gin
 
@@ -29,13 +29,35 @@ class Replacement:
       start: its place in the mixed text, in characters.
       source: what it was.
       target: what it is.
-      source_start: its place in the text before mixing.
     """
 
     start: int
     source: str
     target: str
-    source_start: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """A word or phrase of a text, or what stands between two of them.
+
+    Attributes:
+      source: what it was.
+      text: what it is; of a word that isn't replaced, the same.
+      words: of `source`; none where it stands between words.
+      known: whether the lexicon has an entry for it.
+      replaced: whether it was replaced, be it by itself.
+    """
+
+    source: str
+    text: str
+    words: tuple[str, ...] = ()
+    known: bool = False
+    replaced: bool = False
+
+    @property
+    def changed(self) -> bool:
+        """Whether it was replaced by something else than itself."""
+        return self.replaced and self.text != self.source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +70,7 @@ class Mixed:
       words: words of the text, protected ones left out.
       hits: words that the lexicon knows, each word of a phrase counted.
       replaced: words that were replaced, each word of a phrase counted.
+      pieces: all of the text, from left to right.
     """
 
     text: str
@@ -55,6 +78,7 @@ class Mixed:
     words: int
     hits: int
     replaced: int
+    pieces: tuple[Piece, ...]
 
 
 class CodeMixer:
@@ -125,30 +149,28 @@ class CodeMixer:
         if self.calibrated:
             threshold = min(ALWAYS, threshold * words // max(hits, 1))
 
-        source_starts = _starts(pieces)
         replaced = {}
         for number, span in enumerate(spans):
             if stateless_random.bits(stream, 2 * number) < threshold:
                 source = "".join(pieces[span.start : span.stop])
                 bits = stateless_random.bits(stream, 2 * number + 1)
                 replaced[span] = source, self.lexicon.choose(source, bits)
+        mixed = list(pieces)
         for span in replaced:
             for gap in (span.start - 1, span.stop):
                 if 0 < gap < len(pieces) and not pieces[gap]:
                     # Beside protected spans there are gaps without words.
-                    pieces[gap] = " " if pieces[gap - 1] and pieces[gap + 1] else ""
+                    mixed[gap] = " " if pieces[gap - 1] and pieces[gap + 1] else ""
         for span, (_, target) in replaced.items():
-            pieces[span.start : span.stop] = [target] + [""] * (len(span) - 1)
-        starts = _starts(pieces)
+            mixed[span.start : span.stop] = [target] + [""] * (len(span) - 1)
+        starts = list(itertools.accumulate(map(len, mixed), initial=0))
         return Mixed(
-            "".join(pieces),
-            tuple(
-                Replacement(starts[span.start], *pair, source_starts[span.start])
-                for span, pair in replaced.items()
-            ),
+            "".join(mixed),
+            tuple(Replacement(starts[span.start], *pair) for span, pair in replaced.items()),
             words,
             hits,
             sum(map(_words_in, replaced)),
+            tuple(_aligned(pieces, mixed, spans, replaced)),
         )
 
     def _find(self, pieces: Sequence[str]) -> Iterator[range]:
@@ -252,8 +274,24 @@ def check_ratio(name: str, ratio: float) -> None:
         raise InputError(f"{name} {ratio}: must lie between 0 and 1")
 
 
-def _starts(pieces: Sequence[str]) -> list[int]:
-    return list(itertools.accumulate(map(len, pieces), initial=0))
+def _aligned(
+    before: Sequence[str],
+    after: Sequence[str],
+    hits: Sequence[range],
+    replaced: Collection[range],
+) -> Iterator[Piece]:
+    hit_at, place = {span.start: span for span in hits}, 0
+    while place < len(before):
+        span = hit_at.get(place, range(place, place + 1))
+        is_word = place % 2 == 0 and bool(before[place])
+        yield Piece(
+            "".join(before[span.start : span.stop]),
+            "".join(after[span.start : span.stop]),
+            tuple(before[span.start : span.stop : 2]) if is_word else (),
+            place in hit_at,
+            span in replaced,
+        )
+        place = span.stop
 
 
 def _words_in(span: range) -> int:

@@ -1,11 +1,13 @@
 import functools
 import itertools
 
+import numpy as np
 import pytest
 import seqio
 
 from commit_t5x.data import preprocessors
-from commit_t5x.inspection import examples, pipeline, readers
+from commit_t5x.errors import InputError
+from commit_t5x.inspection import examples
 from commit_t5x.mixing.lexicon import Lexicon
 from commit_t5x.mixing.mixer import CodeMixer
 from commit_t5x.mixing.schedule import MixSchedule
@@ -17,6 +19,7 @@ LENGTHS = {"inputs": 100, "targets": 100, "row": 100}
 @pytest.fixture
 def read(samples, bind):
     def read(name, count=40, **options):
+        """Returns examples of a task, or of the task of that name."""
         task = seqio.get_mixture_or_task(name) if isinstance(name, str) else name
         options = {"sequence_length": LENGTHS, "seed": 3, "start": 0, **options}
         split = task.splits[0]
@@ -26,10 +29,18 @@ def read(samples, bind):
 
 
 def roles(example):
+    """Returns role -> text."""
     return {
-        role: "".join(example.text.text[s.start : s.end] for s in spans)
-        for role, spans in itertools.groupby(example.text.roles, key=lambda span: span.role)
+        role: "".join(part.piece.text for part in parts)
+        for role, parts in itertools.groupby(example.text.parts, key=lambda part: part.role)
     }
+
+
+def places(example, role):
+    """Returns the characters of the text that a role covers."""
+    ends = [*itertools.accumulate(len(part.piece.text) for part in example.text.parts)]
+    spans = zip([0, *ends], ends, example.text.parts, strict=False)
+    return {n for start, end, part in spans if part.role == role for n in range(start, end)}
 
 
 def lossy(example):
@@ -59,20 +70,14 @@ def test_blocked_template_and_fates(read, bind):
         assert bool(away) == (example.fate == "cut")
         if away:
             assert len(example.tokens) - len(away) == 75
-            span = next(span for span in example.text.roles if span.role == "input")
-            assert all(span.start <= token.start < span.end for token in away)
+            assert {token.start for token in away} <= places(example, "input")
 
 
 def test_naive_template_shows_its_replaced_words(read):
     [example] = read("alpaca_naive_codemix_el", 1)
     assert not example.text.text.startswith("Below is an instruction that describes a task")
     assert example.text.source.startswith("Below is an instruction that describes a task")
-    template = [span for span in example.text.roles if span.role == "template"]
-    assert any(
-        span.start <= found.start < span.end
-        for span in template
-        for found in example.text.replacements
-    )
+    assert any(part.role == "template" and part.piece.replaced for part in example.text.parts)
 
 
 def test_the_papers_mask_spares_the_first_token_of_the_response(read, bind):
@@ -113,26 +118,83 @@ def test_options_of_gin_reach_the_python_text(read, bind):
     bind("make_mixer.ratio", 0.8)
     bind("fill_prompt.response_ratio", 0.0)
     bind("get_prompts.language", "hi")
-    bind("MixSchedule.factors", ((0, 0.0), (10, 1.0)))
-    bind("MixSchedule.examples_per_step", 2)
+    bind("MixSchedule.factors", ((0, 0.0), (20, 1.0)))
     got = read("alpaca_codemix_hi")
     assert MixSchedule().factors
     assert not got[0].text.replacements and got[-1].text.replacements
     for example in got:
-        output = next(span for span in example.text.roles if span.role == "output")
-        assert all(found.start < output.start for found in example.text.replacements)
+        output = [part.piece for part in example.text.parts if part.role == "output"]
+        assert not any(piece.replaced for piece in output)
 
 
-def test_a_mixer_with_two_faces_is_a_bug(samples):
+def test_a_mixer_with_two_faces_is_a_bug(read):
     mixers = iter([CodeMixer(Lexicon({"Name": (word,)}), ratio=1.0) for word in ("a", "b")])
     step = functools.partial(preprocessors.fill_prompt, mixer=lambda: next(mixers))
     task = seqio.get_mixture_or_task("alpaca_codemix_hi")
     steps = [
-        step if pipeline.function(old) is preprocessors.fill_prompt else old
+        step if getattr(old, "func", old) is preprocessors.fill_prompt else old
         for old in task.preprocessors
     ]
     task = seqio.Task("two_faces", task.source, task.output_features, steps)
-    options = {"split": "train", "sequence_length": None, "seed": 0, "start": 0, "count": 1}
-    reader = readers.make_reader(task)
-    with pytest.raises(AssertionError, match="in Python .*in the pipeline"):
-        reader.read(list(pipeline.trace(task, **options)))
+    with pytest.raises(AssertionError, match="aren't those of the text"):
+        read(task, 1)
+
+
+def test_a_task_of_other_preprocessors_is_refused(read):
+    source = seqio.FunctionDataSource(lambda split, shuffle_files, seed=None: None, ["train"])
+    task = seqio.Task("foreign", source, output_features={}, preprocessors=[])
+    with pytest.raises(InputError, match="foreign: can't be inspected.*encode_documents"):
+        read(task)
+
+
+@pytest.mark.parametrize(
+    "name, policy, rows",
+    [
+        ("alpaca_codemix_hi", "fit_prompt_response.too_long", {0, 1}),
+        ("wikipedia_th", "fit_documents.too_long", {1, 2}),  # cached as tokens
+        ("wikipedia_codemix_th", "fit_documents.too_long", {1, 2}),
+    ],
+)
+def test_rows_are_those_of_the_task(samples, bind, name, policy, rows):
+    # So short that examples are cut, dropped or split.
+    lengths = dict.fromkeys(LENGTHS, 80)
+    bind(f"length_policy.{policy}", "cut_input" if "alpaca" in name else "split")
+    task = seqio.get_mixture_or_task(name)
+    expected = task.get_dataset(lengths, split="train", shuffle=False, seed=3)
+    got = list(
+        examples.read(task, split="train", sequence_length=lengths, seed=3, start=0, count=10**6)
+    )
+    same([row for _, rows in got for row in rows], expected)
+    assert {example.rows for example, _ in got} >= rows
+    for example, rows in got:
+        for number, row in enumerate(rows):
+            kept = [token for token in example.tokens if token.row == number]
+            assert [token.id for token in kept] == [*row["inputs"], *row["targets"]]
+            assert sum(token.loss for token in kept) == len(row["targets"])
+
+
+def same(got, expected):
+    for a, b in zip(got, expected.as_numpy_iterator(), strict=True):
+        assert set(a) == set(b) == {"inputs", "targets"}
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name])
+
+
+def test_a_window_of_a_later_epoch(samples, bind):
+    bind("length_policy.fit_documents.too_long", "keep")
+    task = seqio.get_mixture_or_task("wikipedia_codemix_el")
+    options = {"split": "train", "seed": 3}
+    ds = task.get_dataset(None, shuffle=False, num_epochs=2, trim_output_features=False, **options)
+    size = sum(1 for _ in task.source.get_dataset("train", shuffle=False))
+    options |= {"sequence_length": None, "start": 5, "count": 3}
+    first, second = (list(examples.read(task, epoch=epoch, **options)) for epoch in (0, 1))
+    for epoch, got in enumerate((first, second)):
+        same([row for _, rows in got for row in rows], ds.skip(epoch * size + 5).take(3))
+        assert [example.index for example, _ in got] == [5, 6, 7]
+    assert [e.text.text for e, _ in first] != [e.text.text for e, _ in second]
+
+
+def test_a_task_without_draws_is_alike_in_every_epoch(read):
+    first, third = (read("wikipedia_th", 2, start=1, epoch=epoch) for epoch in (0, 2))
+    assert first == third
+    assert [example.index for example in first] == [1, 2]

@@ -1,17 +1,16 @@
 import pytest
 
-from commit_t5x.inspection import aligned
-from commit_t5x.inspection.aligned import AlignedText, whole
+from commit_t5x.inspection import texts
 from commit_t5x.inspection.examples import Example, Token
-from commit_t5x.inspection.report import Packing, Tally, code_mixing_index, switch_points
+from commit_t5x.inspection.report import Tally
 
 
 def example(mixer, text, tokens):
     """An example whose tokens are (loss, row)."""
-    piece = aligned.mix(mixer, text, whole(text, "text"), (0, 0), 1.0)
+    parts = texts.mix(mixer, text, [(0, "text")], (0, 0), 1.0)
     rows = {row for _, row in tokens if row is not None}
     tokens = tuple(Token(0, 0, 0, loss, row) for loss, row in tokens)
-    return Example(0, AlignedText([piece]), tokens, len(rows), True, 8, 10)
+    return Example(0, texts.Text(tuple(parts)), tokens, len(rows), True, 8, 10)
 
 
 @pytest.fixture
@@ -50,28 +49,26 @@ def test_tokens_and_fates(tally):
 
 
 def test_packing(tally):
-    packing = Packing(examples=8, rows=2.5, row_fill=0.9, batch_size=16)
-    report = tally.report(4, packing, share=0.5)
+    report = tally.report(4, row_fill=0.9, examples_per_row=1.6, batch_size=16)
     assert (report.examples_per_row, report.examples_per_step) == (1.6, 25.6)
-    assert report.to_json()["row_fill"] == 0.9
+    assert report.row_fill == 0.9
+    assert tally.report(4).examples_per_step is None
 
 
 def test_a_report_without_words():
     tally = Tally()
-    tally.add(Example(0, AlignedText([]), (), 1, False, 0, 0))
+    tally.add(Example(0, texts.Text(()), (), 1, False, 0, 0))
     report = tally.report(8)
     assert (report.hit_rate, report.loss_share, report.code_mixing_index) == (0, 0, 0)
 
 
 @pytest.mark.parametrize(
-    "languages, index, switches",
-    [
-        ([], 0, 0),
-        ([True], 0, 0),
-        ([False, True], 50, 1),
-        ([True, False, False, True, False], 40, 3),
-    ],
+    "text, index, switches",
+    [("a", 0, 0), ("tea", 0, 0), ("a tea", 50, 1), ("tea a 2 a tea a", 40, 3)],
 )
-def test_measures_of_mixing(languages, index, switches):
-    assert code_mixing_index(languages) == pytest.approx(index)
-    assert switch_points(languages) == switches
+def test_measures_of_mixing(mixer, text, index, switches):
+    tally = Tally()
+    tally.add(example(mixer, text, [(True, 0)]))
+    report = tally.report(8)
+    assert report.code_mixing_index == pytest.approx(index)
+    assert report.switch_points == switches

@@ -5,8 +5,7 @@ import seqio
 
 from commit_t5x.data.feature_converters import DecoderFeatureConverter
 from commit_t5x.engine import data, utils
-from commit_t5x.errors import InputError
-from commit_t5x.inspection.inspect import inspect_data
+from commit_t5x.inspection.runs import inspect_data
 from commit_t5x.vocabularies import configured
 
 LENGTH = 128
@@ -68,16 +67,3 @@ def test_what_is_asked_for_is_shown():
     assert got.row_length is task.report.examples_per_row is None
     assert got.to_json()["tasks"]["xquad_hi"]["examples"] == 5
     assert inspect_data(cfg, num_examples=1, report_examples=0).tasks[0].report is None
-
-
-@pytest.mark.parametrize(
-    "change, start, message",
-    [
-        ({"mixture_or_task_name": "alpaca_codemix_hindi"}, 0, "did you mean alpaca_codemix_"),
-        ({"split": "test"}, 0, "no split 'test'"),
-        ({"mixture_or_task_name": "wikipedia_hi"}, 10**6, "--start=1000000: wikipedia_hi has no"),
-    ],
-)
-def test_what_is_not_there_is_an_error(change, start, message):
-    with pytest.raises(InputError, match=message):
-        inspect_data(dataclasses.replace(CFG, **change), start=start)
