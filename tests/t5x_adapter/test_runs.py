@@ -220,6 +220,8 @@ def test_native_engine_does_not_resume_what_t5x_began(run, tmp_path):
 def test_t5x_resumes_at_the_next_batch(run, tmp_path):
     _, expected = run
     t5x_run(tmp_path, steps=8)
+    with pytest.raises(InputError, match="other data: DatasetConfig.seed was 7, is 8; go back"):
+        t5x_run(tmp_path, seed=8)
     state = t5x_run(tmp_path)
     assert_same(weights_of(state), weights_of(expected))
     assert_same(moments_of(state), moments_of(expected))
