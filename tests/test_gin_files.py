@@ -173,8 +173,9 @@ def test_small_models_run(name, built):
     network = built()["model"].module
     tokens = jnp.arange(1, 9)[None]
     rngs = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
-    variables = network.init(rngs, tokens, tokens)
-    logits = network.apply(variables, tokens, tokens, enable_dropout=False)
+    variables = jax.jit(network.init)(rngs, tokens, tokens)
+    apply = jax.jit(functools.partial(network.apply, enable_dropout=False))
+    logits = apply(variables, tokens, tokens)
     assert logits.shape == (1, 8, network.config.vocab_size)
     assert jnp.isfinite(logits).all() and jnp.std(logits) > 0
 
