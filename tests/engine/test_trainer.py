@@ -59,7 +59,8 @@ def test_step_is_the_optimizers():
     model, batch = tiny.model(), tiny.batch()
     grads = jax.jit(jax.grad(lambda params: model.loss_fn(params, batch)[0]))(state.params)
     reference = optim.adamw(0.1)
-    updates, _ = reference.update(grads, reference.init(state.params), state.params)
+    moments = reference.init(state.params)
+    updates, _ = jax.jit(reference.update)(grads, moments, state.params)
     after, metrics = steps.train_step(state, batch)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
