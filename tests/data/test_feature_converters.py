@@ -99,7 +99,7 @@ sequences = st.lists(
 )
 
 
-@settings(max_examples=4, deadline=None, phases=[Phase.generate])
+@settings(max_examples=4, phases=[Phase.generate])
 @given(sequences, st.integers(2, 17))
 def test_stream_is_the_naive_one(examples, length):
     got = convert(examples, length, packing="stream")
@@ -144,7 +144,7 @@ def naive_filled(examples, length):
     return [dict(zip(names, map(list, zip(*row, strict=True)), strict=True)) for row in rows]
 
 
-@settings(max_examples=4, deadline=None, phases=[Phase.generate])
+@settings(max_examples=4, phases=[Phase.generate])
 @given(sequences, st.integers(2, 17))
 def test_filled_is_the_naive_one(examples, length):
     got = convert(examples, length, packing="filled")
