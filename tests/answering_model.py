@@ -1,6 +1,7 @@
 """A random tiny model as a native checkpoint and as a Hugging Face export."""
 
 import dataclasses
+import functools
 import pathlib
 
 import jax
@@ -41,7 +42,8 @@ def write(folder: pathlib.Path) -> TinyModel:
         max_length=256,
     )
     tokens = jnp.ones((1, 4), jnp.int32)
-    variables = llama.Llama(config).init(jax.random.key(0), tokens, tokens, enable_dropout=False)
+    init = jax.jit(functools.partial(llama.Llama(config).init, enable_dropout=False))
+    variables = init(jax.random.key(0), tokens, tokens)
     params = jax.tree.map(lambda leaf: leaf * 3.0, variables["params"])
     head = params["logits_dense"]["kernel"]
     scale = jnp.ones(config.vocab_size).at[3:259].set(0.0).at[NEWLINE_ID].set(2.0)

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import re
+import types
 
 import gin
 import jax
@@ -173,8 +174,9 @@ def test_small_models_run(name, built):
     network = built()["model"].module
     tokens = jnp.arange(1, 9)[None]
     rngs = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
-    variables = network.init(rngs, tokens, tokens)
-    logits = network.apply(variables, tokens, tokens, enable_dropout=False)
+    variables = jax.jit(network.init)(rngs, tokens, tokens)
+    apply = jax.jit(functools.partial(network.apply, enable_dropout=False))
+    logits = apply(variables, tokens, tokens)
     assert logits.shape == (1, 8, network.config.vocab_size)
     assert jnp.isfinite(logits).all() and jnp.std(logits) > 0
 
@@ -204,6 +206,10 @@ def prompt(instruction):
     return templates.get_prompts().without_input.render({"instruction": instruction}).text
 
 
+def filling():
+    return gin.get_bindings(preprocessors.fill_prompt)
+
+
 def needs(macro):
     with pytest.raises(InputError, match=macro):
         mixed("tea")
@@ -213,58 +219,42 @@ def needs(macro):
 @pytest.mark.parametrize(
     "override, value, reached",
     [
-        ("TRAIN_STEPS", "70", lambda a: a["total_steps"] == 70),
-        ("BATCH_SIZE", "4", lambda a: a["train_dataset_cfg"].batch_size == 4),
-        (
-            "SEQUENCE_LENGTH",
-            "64",
-            lambda a: a["train_dataset_cfg"].task_feature_lengths["targets"] == 64,
-        ),
-        (
-            "LANGUAGE",
-            "'el'",
-            lambda a: a["train_dataset_cfg"].mixture_or_task_name == "alpaca_codemix_el",
-        ),
+        ("TRAIN_STEPS", "70", lambda a: a.total_steps == 70),
+        ("BATCH_SIZE", "4", lambda a: a.data.batch_size == 4),
+        ("SEQUENCE_LENGTH", "64", lambda a: a.data.task_feature_lengths["targets"] == 64),
+        ("LANGUAGE", "'el'", lambda a: a.data.mixture_or_task_name == "alpaca_codemix_el"),
         ("CODEMIX_RATIO", "0.25", lambda _: mixer.make_mixer("en", "hi").ratio == 0.25),
         ("CODEMIX_LANGUAGES", "{'el': 1}", lambda _: "και" in mixed("and")),
         ("REPLACEMENTS", "{'alignment': 1}", lambda _: needs("ALIGNMENT_DIR")),
         ("CODEMIX_SCHEDULE", "((0, 0.5),)", lambda _: MixSchedule().factors == ((0, 0.5),)),
-        (
-            "RESPONSE_CODEMIX_RATIO",
-            "0.1",
-            lambda _: gin.get_bindings(preprocessors.fill_prompt) == {"response_ratio": 0.1},
-        ),
+        ("RESPONSE_CODEMIX_RATIO", "0.1", lambda _: filling() == {"response_ratio": 0.1}),
         ("PROMPT_LANGUAGE", "'el'", lambda _: "Απάντηση" in prompt("tea")),
         ("BROKEN_RECORDS", "'skip'", lambda _: sources.Locations().broken_records == "skip"),
-        ("DROPOUT_RATE", "0.5", lambda a: a["model"].module.attention_dropout_rate == 0.5),
-        (
-            "FORGETFUL_MASK_MAX_RATIO",
-            "0.3",
-            lambda a: a["model"].module.forgetful_mask_max_ratio == 0.3,
-        ),
-        ("DTYPE", "'bfloat16'", lambda a: a["model"].module.dtype == "bfloat16"),
-        ("VOCAB_SIZE", "4096", lambda a: a["model"].module.config.vocab_size == 4096),
-        ("RANDOM_SEED", "3", lambda a: a["random_seed"] == a["train_dataset_cfg"].seed == 3),
-        ("SHUFFLE", "True", lambda a: a["train_dataset_cfg"].shuffle),
-        ("PACK", "False", lambda a: not a["train_dataset_cfg"].pack),
+        ("DROPOUT_RATE", "0.5", lambda a: a.network.attention_dropout_rate == 0.5),
+        ("FORGETFUL_MASK_MAX_RATIO", "0.3", lambda a: a.network.forgetful_mask_max_ratio == 0.3),
+        ("DTYPE", "'bfloat16'", lambda a: a.network.dtype == "bfloat16"),
+        ("VOCAB_SIZE", "4096", lambda a: a.network.config.vocab_size == 4096),
+        ("RANDOM_SEED", "3", lambda a: a.random_seed == a.data.seed == 3),
+        ("SHUFFLE", "True", lambda a: a.data.shuffle),
+        ("PACK", "False", lambda a: not a.data.pack),
         ("ALPACA_PATH", "'a.jsonl'", lambda _: sources.Locations().alpaca == "a.jsonl"),
         ("VALIDATION_EXAMPLES", "5", lambda _: sources.Locations().validation_examples == 5),
-        (
-            "INITIAL_CHECKPOINT_PATH",
-            "'llama'",
-            lambda a: a["checkpoint_cfg"].restore.path == "llama",
-        ),
-        ("CHECKPOINT_PERIOD", "50", lambda a: a["checkpoint_cfg"].save.period == 50),
-        (
-            "LEARNING_RATE",
-            "1e-3",
-            lambda a: float(a["model"].optimizer_def.learning_rate(36)) == pytest.approx(1e-3),
-        ),
+        ("INITIAL_CHECKPOINT_PATH", "'llama'", lambda a: a.checkpoint_cfg.restore.path == "llama"),
+        ("CHECKPOINT_PERIOD", "50", lambda a: a.checkpoint_cfg.save.period == 50),
+        ("LEARNING_RATE", "1e-3", lambda a: float(a.rate(36)) == pytest.approx(1e-3)),
     ],
 )
 def test_overrides_reach_the_objects(override, value, reached, built):
     load("main_results/commit.gin", "models/debug.gin", **{**REQUIRED, override: value})
-    assert reached(built())
+    found = built()
+    assert reached(
+        types.SimpleNamespace(
+            **found,
+            data=found["train_dataset_cfg"],
+            network=found["model"].module,
+            rate=found["model"].optimizer_def.learning_rate,
+        )
+    )
 
 
 @pytest.mark.parametrize("name", [f for f in FILES if not f.startswith("engines/t5x")])
@@ -276,13 +266,6 @@ def test_files_open_with_a_header(name):
         assert f"--gin_file={name}" in header and "# Hardware:" in header
     assert len(text.splitlines()) < 130
     assert max(map(len, text.splitlines())) <= 100
-
-
-def test_files_name_no_engine_but_through_runs():
-    for name in FILES:
-        if not name.startswith("engines/"):
-            text = (ROOT / name).read_text()
-            assert "commit_t5x.engine" not in text and "engines/" not in text
 
 
 def test_unknown_language_is_refused(built):

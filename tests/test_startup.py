@@ -7,6 +7,7 @@ import sys
 
 import jax
 import pytest
+import small_llama
 
 from commit_t5x import cli, resources
 from commit_t5x.engine import checkpoints
@@ -36,9 +37,8 @@ def checkpoint(tmp_path_factory):
     """A model directory of the size of models/debug.gin, for the sample tokenizer."""
     folder = tmp_path_factory.mktemp("weights")
     config = llama.preset("debug", vocab_size=3072)
-    tokens = jax.numpy.ones((1, 1), "int32")
-    variables = llama.Llama(config).init(jax.random.key(0), tokens, tokens, enable_dropout=False)
-    checkpoints.save_params(folder, jax.device_get(variables["params"]), config, TOKENIZER)
+    params = jax.device_get(small_llama.init(llama.Llama(config)))
+    checkpoints.save_params(folder, params, config, TOKENIZER)
     return folder
 
 

@@ -99,7 +99,7 @@ sequences = st.lists(
 )
 
 
-@settings(max_examples=4, deadline=None, phases=[Phase.generate])
+@settings(max_examples=4, phases=[Phase.generate])
 @given(sequences, st.integers(2, 17))
 def test_stream_is_the_naive_one(examples, length):
     got = convert(examples, length, packing="stream")
@@ -144,7 +144,7 @@ def naive_filled(examples, length):
     return [dict(zip(names, map(list, zip(*row, strict=True)), strict=True)) for row in rows]
 
 
-@settings(max_examples=4, deadline=None, phases=[Phase.generate])
+@settings(max_examples=4, phases=[Phase.generate])
 @given(sequences, st.integers(2, 17))
 def test_filled_is_the_naive_one(examples, length):
     got = convert(examples, length, packing="filled")
@@ -198,7 +198,7 @@ def without_bos_in_padding(row):
     return {**row, "input_tokens": [token * (segment > 0) for token, segment in pairs]}
 
 
-@settings(max_examples=8, phases=[Phase.generate])
+@settings(max_examples=4, phases=[Phase.generate])
 @given(examples)
 def test_packed_rows_are_seqios_but_for_its_attention_to_whole_prompts(examples):
     ours, theirs = by_both(True, examples, LENGTHS)
@@ -206,7 +206,7 @@ def test_packed_rows_are_seqios_but_for_its_attention_to_whole_prompts(examples)
     assert ours == [without_bos_in_padding(row) for row in theirs]
 
 
-@settings(max_examples=8, phases=[Phase.generate])
+@settings(max_examples=4, phases=[Phase.generate])
 @given(examples)
 def test_unpacked_rows_are_seqios(examples):
     ours, theirs = by_both(False, examples, LENGTHS)

@@ -1,6 +1,6 @@
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from commit_t5x.data import length_policy
@@ -110,9 +110,10 @@ def test_a_prompt_needs_a_length():
 shape = st.tuples(*[st.integers(0, 6)] * 3, st.integers(1, 6))
 
 
-@settings(max_examples=30, deadline=None)
+# Few lists of many examples: building the graph costs more than running it.
+@settings(max_examples=12, phases=[Phase.generate])
 @given(
-    st.lists(shape, min_size=1, max_size=6),
+    st.lists(shape, min_size=4, max_size=24),
     st.tuples(*[st.integers(2, 20)] * 3),
     st.sampled_from(["cut_input", "cut_response", "drop"]),
 )
@@ -134,8 +135,10 @@ def test_what_remains_fits_in_order_with_loss_and_a_whole_template(shapes, lengt
         assert [*inputs, *targets] == sorted({*inputs, *targets})
         assert targets
         assert any(set(tokens) <= set(inputs) for tokens in template.values())
-    whole = fit(examples(*shapes), None)
-    assert [example for example in whole if fits(*example) and example not in got] == []
+    for before, cuttable, after, response in shapes:
+        tokens = list(range(1, before + cuttable + after + response + 1))
+        whole = tokens[:-response], tokens[-response:]
+        assert whole in got or not fits(*whole)
     if policy == "cut_response":
         assert len(got) >= len(fit(examples(*shapes), longest, "cut_input"))
 

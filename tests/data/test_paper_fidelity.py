@@ -25,7 +25,7 @@ import pytest
 import sentencepiece
 import seqio
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from texts import WORDS, texts
 
@@ -230,7 +230,6 @@ BRACKETED = {word: f"<{word}>" for word in WORDS}
 BRACKETS = mixer.CodeMixer(Lexicon.from_pairs(BRACKETED.items()), ratio=1.0)
 
 
-@settings(max_examples=50)
 @given(batch=st.lists(texts, min_size=1, max_size=16))
 def test_mixed_texts_of_many_scripts(batch):
     expected = [naive.mix(text, BRACKETED) for text in batch]

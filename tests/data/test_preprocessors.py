@@ -149,7 +149,7 @@ def test_the_paper_takes_the_first_response_token_for_the_prompts(features, voca
 
 
 # Few lists of many texts: building the graph costs more than running it.
-@settings(max_examples=2, deadline=None, phases=[Phase.generate])
+@settings(max_examples=2, phases=[Phase.generate])
 @given(st.lists(st.tuples(*[TEXT] * 3), min_size=40, max_size=80))
 def test_boundary_is_exact_for_any_text(vocabulary, texts):
     examples = [dict(zip(("instruction", "input", "output"), text, strict=True)) for text in texts]

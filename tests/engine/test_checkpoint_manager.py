@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ CONFIG = llama.LlamaConfig(
 
 
 class _Run:
-    """A state and a data iterator to save."""
+    """A state and a data iterator, at its beginning, to save."""
 
     def __init__(self, **options):
         self.model = tiny.model(**options)
@@ -26,8 +27,9 @@ class _Run:
         self.abstract = initializer.train_state
         self.state = initializer.from_scratch(jax.random.PRNGKey(0))
 
-    def iterator(self, **options):
-        return data.TrainIterator(tiny.dataset_config(**options), self.model.FEATURE_CONVERTER_CLS)
+    @functools.cached_property
+    def iterator(self):
+        return data.TrainIterator(tiny.dataset_config(), self.model.FEATURE_CONVERTER_CLS)
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +40,14 @@ def run():
 def _save(model_dir, run, steps, **options):
     manager = checkpoint_manager.CheckpointManager(model_dir, utils.SaveCheckpointConfig(**options))
     for step in steps:
-        manager.save(step, run.state, run.iterator())
+        manager.save(step, run.state, run.iterator)
     manager.close()
 
 
 def test_state_round_trip(tmp_path, run):
     _save(tmp_path, run, [5])
     manager = checkpoint_manager.CheckpointManager(tmp_path, utils.SaveCheckpointConfig())
-    restored = manager.restore(5, run.abstract, run.iterator())
+    restored = manager.restore(5, run.abstract, run.iterator)
     assert jax.tree.structure(restored) == jax.tree.structure(run.state)
     jax.tree.map(np.testing.assert_array_equal, restored, run.state)
     assert [leaf.dtype for leaf in jax.tree.leaves(restored)] == [
@@ -71,7 +73,7 @@ def test_run_does_not_resume_from_weights_alone(tmp_path, run):
     checkpoints.save_params(tmp_path, state["target"], CONFIG, None, step=2)
     manager = checkpoint_manager.CheckpointManager(tmp_path, utils.SaveCheckpointConfig())
     with pytest.raises(InputError, match="weights only.*INITIAL_CHECKPOINT_PATH"):
-        manager.restore(2, run.abstract, run.iterator())
+        manager.restore(2, run.abstract, run.iterator)
 
 
 def test_weights_of_a_run_can_be_read_alone(tmp_path, run):
@@ -92,7 +94,7 @@ def saved(run, tmp_path_factory):
 
 def _resume(model_dir, run):
     manager = checkpoint_manager.CheckpointManager(model_dir, utils.SaveCheckpointConfig())
-    resumed = manager.resume(run.abstract, run.iterator())
+    resumed = manager.resume(run.abstract, run.iterator)
     jax.tree.map(np.testing.assert_array_equal, resumed.state, run.state)
     manager.close()
     return resumed
@@ -150,7 +152,7 @@ def test_checkpoint_of_another_optimizer_is_an_error_not_damage(tmp_path, saved,
     other = _Run(optimizer_def=optax.sgd(0.1, momentum=0.9))
     manager = checkpoint_manager.CheckpointManager(tmp_path, utils.SaveCheckpointConfig())
     with pytest.raises(InputError, match="optimizer state .* in the run; resume with the optimiz"):
-        manager.resume(other.abstract, other.iterator())
+        manager.resume(other.abstract, other.iterator)
     assert checkpoints.all_steps(tmp_path) == [2, 4]
 
 
@@ -159,7 +161,7 @@ def test_checkpoint_of_other_types_is_an_error(saved):
     manager = checkpoint_manager.CheckpointManager(saved, utils.SaveCheckpointConfig())
     expected = "optimizer state .*mu.* is bfloat16 in the checkpoint and float32 in the run"
     with pytest.raises(InputError, match=expected):
-        manager.resume(other.abstract, other.iterator())
+        manager.resume(other.abstract, other.iterator)
 
 
 @pytest.mark.parametrize("limit", [200, 20_000])  # met by small files at once, by large ones later
@@ -170,7 +172,7 @@ def test_full_disk_leaves_the_checkpoints_before(tmp_path, run, full_disk, limit
         r"checkpoint_4: can't be written \(.*File too large.*\); finished checkpoints are kept"
     )
     with full_disk(limit), pytest.raises(InputError, match=expected):
-        manager.save(4, run.state, run.iterator())
+        manager.save(4, run.state, run.iterator)
         manager.wait()
     manager.close()
     assert checkpoints.all_steps(tmp_path) == [2]

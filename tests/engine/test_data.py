@@ -19,6 +19,11 @@ def _take(iterator, count):
     return [next(iterator) for _ in range(count)]
 
 
+@pytest.fixture(scope="module")
+def first_batches():
+    return _take(data.TrainIterator(CFG, CONVERTER), 3)
+
+
 def _assert_same(a, b):
     for left, right in zip(a, b, strict=True):
         assert left.keys() == right.keys()
@@ -36,39 +41,37 @@ def test_position_is_restored_exactly(tmp_path, task, pack):
     # tf.data can't serialise a Python generator; the position is then a number of batches.
     assert bool(list(tmp_path.glob("iterator.*"))) == (task == "tiny_train")
     expected = _take(iterator, 20)  # beyond the end of an epoch
-    resumed = data.TrainIterator(cfg, CONVERTER)
-    resumed.restore(tmp_path)
-    _assert_same(_take(resumed, 20), expected)
-    assert resumed.batches == 27
+    iterator.restore(tmp_path)  # which builds the pipeline anew
+    _assert_same(_take(iterator, 20), expected)
+    assert iterator.batches == 27
 
 
 def test_unreadable_iterator_state_is_replaced_by_reading_again(tmp_path):
-    cfg = tiny.dataset_config()
-    iterator = data.TrainIterator(cfg, CONVERTER)
+    iterator = data.TrainIterator(CFG, CONVERTER)
     _take(iterator, 3)
     iterator.save(tmp_path)
     next(tmp_path.glob("iterator.data-*")).write_bytes(b"")
-    resumed = data.TrainIterator(cfg, CONVERTER)
-    resumed.restore(tmp_path)
-    _assert_same(_take(resumed, 3), _take(iterator, 3))
+    expected = _take(iterator, 3)
+    iterator.restore(tmp_path)
+    _assert_same(_take(iterator, 3), expected)
 
 
 def test_time_that_batches_take_to_come_is_counted():
-    iterator = data.TrainIterator(tiny.dataset_config(), CONVERTER)
+    iterator = data.TrainIterator(CFG, CONVERTER)
     start = time.perf_counter()
     _take(iterator, 3)
     assert 0 < iterator.seconds_waited < time.perf_counter() - start
 
 
-def test_seed_fixes_the_batches():
-    first, again, other = (
+def test_seed_fixes_the_batches(first_batches):
+    again, other = (
         _take(data.TrainIterator(tiny.dataset_config(seed=seed), CONVERTER), 3)
-        for seed in (1, 1, 2)
+        for seed in (CFG.seed, 1)
     )
-    _assert_same(first, again)
+    _assert_same(first_batches, again)
     assert any(
         not np.array_equal(a["decoder_target_tokens"], b["decoder_target_tokens"])
-        for a, b in zip(first, other, strict=True)
+        for a, b in zip(first_batches, other, strict=True)
     )
 
 
@@ -106,14 +109,14 @@ def late_tasks(tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "late_tasks", raising=False)
 
 
-def test_a_module_registers_the_task(late_tasks, tmp_path):
+def test_a_module_registers_the_task(late_tasks, first_batches):
     with pytest.raises(InputError, match="no task or mixture 'late'"):
         data.TrainIterator(tiny.dataset_config("late"), CONVERTER)
     iterator = data.TrainIterator(tiny.dataset_config("late", module="late_tasks"), CONVERTER)
-    _assert_same(_take(iterator, 3), _take(data.TrainIterator(CFG, CONVERTER), 3))
+    _assert_same(_take(iterator, 3), first_batches)
 
 
-def test_a_task_itself_in_place_of_a_name(late_tasks, tmp_path):
+def test_a_task_itself_in_place_of_a_name(late_tasks, first_batches, tmp_path):
     providers.get_mixture_or_task(tiny.dataset_config("late", module="late_tasks"))
     task = seqio.TaskRegistry.get("late")
     mixture = seqio.Mixture("both", [(task, 1)])
@@ -122,11 +125,11 @@ def test_a_task_itself_in_place_of_a_name(late_tasks, tmp_path):
         cfg = tiny.dataset_config(provider)
         assert cfg.name == provider.name
         iterator = data.TrainIterator(cfg, CONVERTER)
-        _assert_same(_take(iterator, 3), _take(data.TrainIterator(CFG, CONVERTER), 3))
+        _assert_same(_take(iterator, 3), first_batches)
         iterator.save(tmp_path)
-        resumed = data.TrainIterator(cfg, CONVERTER)
-        resumed.restore(tmp_path)
-        _assert_same(_take(resumed, 1), _take(iterator, 1))
+        expected = _take(iterator, 1)
+        iterator.restore(tmp_path)
+        _assert_same(_take(iterator, 1), expected)
 
 
 def test_modules_that_cannot_be_imported(tmp_path, monkeypatch):
@@ -149,9 +152,7 @@ def test_modules_that_cannot_be_imported(tmp_path, monkeypatch):
 
 
 def test_unknown_task_is_an_error():
-    with pytest.raises(
-        InputError, match="no task or mixture 'tiny_trian'; did you mean tiny_train"
-    ):
+    with pytest.raises(InputError, match="no task or mixture 'tiny_trian'; did you mean tiny_tra"):
         data.TrainIterator(tiny.dataset_config("tiny_trian"), CONVERTER)
 
 

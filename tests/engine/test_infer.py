@@ -162,11 +162,17 @@ def test_conversation_on_a_terminal(tmp_path, checkpoint):
     flags = ["--interactive", "--gin.MAX_NEW_TOKENS=1500"]
     terminal = Terminal(command(checkpoint, *flags), tmp_path)
     assert "Ctrl-D leaves" in terminal.wait_for("> ")
-    terminal.type("What is tea?\n")
-    # The answer comes in parts, and ends where it is interrupted: uninterrupted it takes longer.
-    terminal.wait_for(r"tea\?\r\n.{20}")
-    terminal.interrupt()
-    assert len(terminal.wait_for("\n> ")) < 1000
+    # The answer comes in parts, and ends where it is interrupted: uninterrupted it takes longer. On
+    # a busy machine the signal may come too late, or be lost: Python drops what a callback of the
+    # garbage collector raises, and JAX has one.
+    for _ in range(5):
+        terminal.type("What is tea?\n")
+        terminal.wait_for(r"tea\?\r\n.{20}")
+        terminal.interrupt()
+        if len(terminal.wait_for("\n> ")) < 1000:
+            break
+    else:
+        pytest.fail("no answer ends where it is interrupted")
     terminal.type("\n")
     terminal.wait_for("> ")
     time.sleep(1)  # a signal between the prompt and the wait for a key counts with the next key

@@ -1,5 +1,7 @@
 """The fused head and loss against the same by whole logits and automatic differentiation."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +24,9 @@ def inputs(dtype=np.float32):
     return hidden, kernel, targets, weights.astype(jnp.float32)
 
 
-def by_whole_logits(hidden, kernel, targets, weights, z_loss):
+@jax.jit
+@functools.partial(jax.value_and_grad, argnums=(0, 1), has_aux=True)
+def by_autodiff(hidden, kernel, targets, weights, z_loss):
     logits = hidden.astype(jnp.float32) @ kernel
     log_z = jnp.log(jnp.sum(jnp.exp(logits), axis=-1))
     chosen = jnp.sum(logits * jax.nn.one_hot(targets, VOCAB), axis=-1)
@@ -35,18 +39,15 @@ def by_whole_logits(hidden, kernel, targets, weights, z_loss):
 @pytest.mark.parametrize("chunk_length", [None, 1, 4, 5, 10, 99])
 def test_sums_and_gradients(chunk_length, z_loss):
     hidden, kernel, targets, weights = inputs()
-    (loss, others), grads = jax.value_and_grad(by_whole_logits, argnums=(0, 1), has_aux=True)(
-        hidden, kernel, targets, weights, z_loss
-    )
+    (loss, others), grads = by_autodiff(hidden, kernel, targets, weights, z_loss)
 
     def tripled(hidden, kernel):  # what comes after the loss reaches its gradients
         sums = linear_cross_entropy(hidden, kernel, targets, weights, z_loss, chunk_length)
         return 3 * sums[0], sums
 
-    (_, actual), actual_grads = jax.value_and_grad(tripled, argnums=(0, 1), has_aux=True)(
-        hidden, kernel
-    )
-    not_differentiated = linear_cross_entropy(
+    gradients = jax.jit(jax.value_and_grad(tripled, argnums=(0, 1), has_aux=True))
+    (_, actual), actual_grads = gradients(hidden, kernel)
+    not_differentiated = jax.jit(linear_cross_entropy, static_argnums=(4, 5))(
         hidden, kernel, targets, weights, z_loss, chunk_length
     )
     for sums in (actual, not_differentiated):
@@ -60,14 +61,13 @@ def test_sums_and_gradients(chunk_length, z_loss):
 def test_half_precision_operands_and_single_precision_logits():
     hidden, kernel, targets, weights = inputs(jnp.bfloat16)
     rounded = kernel.astype(jnp.bfloat16).astype(jnp.float32)
-    (loss, _), expected = jax.value_and_grad(by_whole_logits, argnums=(0, 1), has_aux=True)(
-        hidden.astype(jnp.float32), rounded, targets, weights, 0.0
-    )
+    exact = hidden.astype(jnp.float32)
+    (loss, _), expected = by_autodiff(exact, rounded, targets, weights, 0.0)
 
     def ours(hidden, kernel):
         return linear_cross_entropy(hidden, kernel, targets, weights, 0.0, 4)[0]
 
-    actual, grads = jax.value_and_grad(ours, argnums=(0, 1))(hidden, kernel)
+    actual, grads = jax.jit(jax.value_and_grad(ours, argnums=(0, 1)))(hidden, kernel)
     assert actual.dtype == jnp.float32
     np.testing.assert_allclose(actual, loss, rtol=1e-5)
     assert [grad.dtype for grad in grads] == [jnp.bfloat16, jnp.float32]

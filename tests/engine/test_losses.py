@@ -34,9 +34,9 @@ def _naive(logits, batch, factor, z_loss):
 def test_loss_against_naive(factor, z_loss):
     batch = tiny.batch()
     model = tiny.model(loss_normalizing_factor=factor, z_loss=z_loss)
-    params = model.get_initial_variables(jax.random.PRNGKey(0))["params"]
-    logits = np.asarray(model.compute_logits(params, batch), np.float64)
-    loss, sums = model.loss_fn(params, batch)
+    params = jax.jit(model.get_initial_variables)(jax.random.PRNGKey(0))["params"]
+    logits = np.asarray(jax.jit(model.compute_logits)(params, batch), np.float64)
+    loss, sums = jax.jit(model.loss_fn)(params, batch)
     expected, correct, count = _naive(logits, batch, factor, z_loss)
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
     assert (sums["correct"], sums["loss_tokens"]) == (correct, count)
@@ -55,8 +55,8 @@ def test_a_batch_without_loss_tokens_has_loss_0():
     batch = tiny.batch() | {"decoder_loss_weights": np.zeros((8, tiny.LENGTH), np.int32)}
     for factor in losses.LOSS_NORMALIZING_FACTORS:
         model = tiny.model(loss_normalizing_factor=factor)
-        params = model.get_initial_variables(jax.random.PRNGKey(0))["params"]
-        assert model.loss_fn(params, batch)[0] == 0.0
+        params = jax.jit(model.get_initial_variables)(jax.random.PRNGKey(0))["params"]
+        assert jax.jit(model.loss_fn)(params, batch)[0] == 0.0
 
 
 def test_unknown_factor_is_an_error():

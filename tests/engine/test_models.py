@@ -14,5 +14,5 @@ def test_tokens_of_id_0_count_and_padding_does_not(packed):
     if packed:
         batch["decoder_segment_ids"] = np.array([[1, 1, 1, 1, 0, 0], [1, 1, 1, 0, 0, 0]], np.int32)
     model = tiny.model()
-    params = model.get_initial_variables(jax.random.PRNGKey(0))["params"]
-    assert model.loss_fn(params, batch)[1]["tokens"] == 4 + 3
+    params = jax.jit(model.get_initial_variables)(jax.random.PRNGKey(0))["params"]
+    assert jax.jit(model.loss_fn)(params, batch)[1]["tokens"] == 4 + 3

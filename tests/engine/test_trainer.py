@@ -59,7 +59,8 @@ def test_step_is_the_optimizers():
     model, batch = tiny.model(), tiny.batch()
     grads = jax.jit(jax.grad(lambda params: model.loss_fn(params, batch)[0]))(state.params)
     reference = optim.adamw(0.1)
-    updates, _ = reference.update(grads, reference.init(state.params), state.params)
+    moments = reference.init(state.params)
+    updates, _ = jax.jit(reference.update)(grads, moments, state.params)
     after, metrics = steps.train_step(state, batch)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
@@ -99,10 +100,10 @@ def test_batch_that_microbatches_do_not_divide_is_an_error():
 def test_eval_step_sums_to_the_loss_over_all_rows():
     model, partitioner = tiny.model(), tiny.partitioner()
     eval_step = trainer.make_eval_step(model, partitioner)
-    params = model.get_initial_variables(jax.random.PRNGKey(0))["params"]
+    params = jax.jit(model.get_initial_variables)(jax.random.PRNGKey(0))["params"]
     batch = tiny.batch()
     filled = {name: np.pad(feature, [(0, 2), (0, 0)]) for name, feature in batch.items()}
     sums = eval_step(params, filled, 8)
-    expected, metrics = model.loss_fn(params, batch)
+    expected, metrics = jax.jit(model.loss_fn)(params, batch)
     np.testing.assert_allclose(sums["loss"] / sums["denominator"], expected, rtol=1e-6)
     assert sums["loss_tokens"] == metrics["loss_tokens"]

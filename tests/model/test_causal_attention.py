@@ -1,5 +1,7 @@
 """The attention core in blocks of queries against a plain statement without blocks."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from commit_t5x.model import attention, causal_attention
 
 DIM = 8
+attend = jax.jit(causal_attention.attend, static_argnames=("is_causal", "dropout"))
 
 
 def inputs(length, heads, kv_heads, dtype=jnp.float32, seed=0):
@@ -38,7 +41,7 @@ def test_blocks_of_any_length(length, heads, kv_heads):
     arrays = inputs(length, heads, kv_heads)
     segments = jnp.arange(length)[None] // 70 + jnp.array([[0], [5]])
     mask = attention.decoder_mask(length, segments)
-    actual = causal_attention.attend(*arrays, mask, is_causal=True)
+    actual = attend(*arrays, mask, is_causal=True)
     np.testing.assert_allclose(actual, plain(*arrays, mask), rtol=1e-3, atol=1e-5)
 
 
@@ -46,7 +49,7 @@ def test_a_mask_that_is_not_causal_is_kept():
     arrays = inputs(150, 4, 2)
     prefix = (jnp.arange(150) < 100).astype(jnp.int32)[None]
     mask = attention.decoder_mask(150, None, prefix)
-    actual = causal_attention.attend(*arrays, mask, is_causal=False)
+    actual = attend(*arrays, mask, is_causal=False)
     np.testing.assert_allclose(actual, plain(*arrays, mask), rtol=1e-3, atol=1e-5)
 
 
@@ -54,7 +57,7 @@ def test_hidden_keys_for_all_queries():
     arrays = inputs(130, 2, 2)
     forgetful = attention.forgetful_mask(jax.random.key(0), 2, 130, 0.5)
     mask = attention.decoder_mask(130) & forgetful
-    actual = causal_attention.attend(*arrays, mask, is_causal=True)
+    actual = attend(*arrays, mask, is_causal=True)
     np.testing.assert_allclose(actual, plain(*arrays, mask), rtol=1e-3, atol=1e-5)
 
 
@@ -66,7 +69,7 @@ def test_softmax_is_in_fp32_whatever_the_operands_are():
     key = jnp.asarray(key, jnp.bfloat16)
     value = jnp.eye(3, DIM, dtype=jnp.bfloat16)[None, :, None]
     mask = jnp.ones((1, 1, 1, 3), bool)
-    actual = causal_attention.attend(query, key, value, mask, is_causal=False)
+    actual = attend(query, key, value, mask, is_causal=False)
     assert actual.dtype == jnp.bfloat16
     expected = plain(np.float32(query), np.float32(key), np.float32(value), mask)
     np.testing.assert_allclose(np.float32(actual), expected, rtol=0.02, atol=1e-4)
@@ -76,11 +79,12 @@ def test_gradients_are_those_without_blocks():
     arrays = inputs(200, 4, 2)
     mask = attention.decoder_mask(200)
 
-    def loss(arrays, is_causal):
-        attended = causal_attention.attend(*arrays, mask, is_causal=is_causal)
-        return jnp.sum(jnp.sin(attended))
+    @functools.partial(jax.jit, static_argnums=1)
+    @jax.grad
+    def gradient(arrays, is_causal):
+        return jnp.sum(jnp.sin(attend(*arrays, mask, is_causal=is_causal)))
 
-    blocks, whole = jax.grad(loss)(arrays, True), jax.grad(loss)(arrays, False)
+    blocks, whole = gradient(arrays, True), gradient(arrays, False)
     for ours, expected in zip(blocks, whole, strict=True):
         np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-5)
 
@@ -94,8 +98,8 @@ def test_dropout_is_drawn_anew_for_each_block():
         return weights * 2
 
     mask = attention.decoder_mask(200)
-    doubled = causal_attention.attend(*arrays, mask, is_causal=True, dropout=dropout)
-    whole = causal_attention.attend(*arrays, mask, is_causal=True)
+    doubled = attend(*arrays, mask, is_causal=True, dropout=dropout)
+    whole = attend(*arrays, mask, is_causal=True)
     np.testing.assert_allclose(doubled, 2 * whole, rtol=1e-5)
     # The work above the diagonal is left out.
     assert [shape[-2:] for shape in seen] == [(64, 64), (64, 128), (64, 192), (8, 200)]

@@ -8,7 +8,7 @@ import naive_llama
 import numpy as np
 import pytest
 from flax import linen as nn
-from small_llama import CONFIG, init, random_tokens
+from small_llama import CONFIG, apply, init, random_tokens
 
 from commit_t5x.model import attention, layers
 from commit_t5x.model.llama import Llama
@@ -28,7 +28,7 @@ VARIETIES = {
 def test_forward_pass(config):
     module = Llama(config, scan_layers=False)
     params = init(module)
-    actual = module.apply({"params": params}, TOKENS, enable_dropout=False)
+    actual = apply(module, params, TOKENS)
     expected = naive_llama.logits(jax.device_get(params), config, np.asarray(TOKENS))
     np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-3)
 

@@ -10,6 +10,7 @@ from commit_t5x.model.llama_config import LlamaConfig
 PARAMETERS = {
     "7b": 6_738_415_616,
     "13b": 13_015_864_320,
+    "30b": 32_528_943_616,
     "65b": 65_285_660_672,
     "llama2_7b": 6_738_415_616,
     "llama2_13b": 13_015_864_320,

@@ -28,6 +28,7 @@ def test_only_the_engines_gin_files_know_their_engine():
         text = path.read_text()
         assert path.is_relative_to(ENGINES / "t5x") or not re.search(r"^from t5x|t5x_", text, re.M)
         assert path.is_relative_to(ENGINES / "native") or "commit_t5x.engine" not in text
+        assert path.is_relative_to(ENGINES) or "engines/" not in text
 
 
 @pytest.fixture
