@@ -3,14 +3,19 @@
 import collections
 import dataclasses
 import itertools
+import re
 
 import numpy as np
 
 from commit_t5x.inspection.examples import Example
 
 _TOP = 10
+_RESPONSES = ("output", "answer")  # the roles of what a prompt asks for
 # Fields of the report that are mere counts.
-_COUNTED = ("words", "hits", "replaced", "switch_points", "tokens", "cut", "dropped", "split")
+_COUNTED = (
+    *("words", "hits", "replaced", "switch_points", "tokens", "cut", "dropped", "split"),
+    *("copied", "copied_otherwise"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +57,9 @@ class MixReport:
       examples_per_row: examples (those dropped included) that the rows took, for each row.
       batch_size: rows a step.
       examples_per_step: examples_per_row * batch_size, for `MixSchedule.factors`.
+      copied: responses whose first word, as mixed, also stands in the prompt.
+      copied_otherwise: those in which it is of other tokens there, so that it can't be copied: the
+        prompt's end has a part in them. Responses that begin with a space are spelt alike.
       top_replacements: the most frequent (word, what replaced it, times).
       top_unknown: the most frequent (word that the lexicon doesn't know, in lower case, times).
     """
@@ -83,6 +91,8 @@ class MixReport:
     examples_per_row: float | None
     batch_size: int | None
     examples_per_step: float | None
+    copied: int
+    copied_otherwise: int
     top_replacements: tuple[tuple[str, str, int], ...]
     top_unknown: tuple[tuple[str, int], ...]
 
@@ -122,6 +132,7 @@ class Tally:
             after=example.tokens_after,
             tokens=len(kept),
             loss=sum(token.loss for token in kept),
+            **_copied(example),
         )
         self._counts[example.fate] += 1
         self._lengths.append(len(example.tokens))
@@ -167,6 +178,23 @@ class Tally:
             top_replacements=tuple((*pair, n) for pair, n in self._replacements.most_common(_TOP)),
             top_unknown=tuple(self._unknown.most_common(_TOP)),
         )
+
+
+def _copied(example: Example) -> dict[str, int]:
+    """Says of a response's first word whether it stands in the prompt, and of other tokens."""
+    parts = example.text.parts
+    before = itertools.takewhile(lambda part: part.role not in _RESPONSES, parts)
+    start = sum(len(part.piece.text) for part in before)
+    text = example.text.text
+    first = re.compile(r"\s*(\w+)").match(text, start)
+    there = first and re.search(rf"(?<!\w){first[1]}(?!\w)", text[:start])
+    if not there:
+        return {}
+    spellings = {
+        tuple(t.id for t in example.tokens if t.start < end and t.end > begin)
+        for begin, end in (first.span(1), there.span())
+    }
+    return {"copied": 1, "copied_otherwise": len(spellings) - 1}
 
 
 def _ratio(part: int, whole: int) -> float:

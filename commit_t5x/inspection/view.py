@@ -281,6 +281,9 @@ def _lines(r: MixReport) -> Iterator[tuple[str, str, str]]:
         yield "examples per row", f"{r.examples_per_row:.2f}", full
         remark = f"at {r.batch_size:,} rows; CODEMIX_SCHEDULE goes by examples"
         yield "examples per step", f"{r.examples_per_step:.1f}", remark
+    if r.copied_otherwise:
+        remark = f"of {r.copied:,}: spelt otherwise in the prompt; begin outputs with a space"
+        yield "first words", f"{r.copied_otherwise:,}", remark
     for number, (source, target, count) in enumerate(r.top_replacements):
         remark = f"{_visible(source)} → {_visible(target)}"
         yield "" if number else "most replaced", f"{count:,}", remark

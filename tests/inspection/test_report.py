@@ -3,6 +3,7 @@ import pytest
 from commit_t5x.inspection import texts
 from commit_t5x.inspection.examples import Example, Token
 from commit_t5x.inspection.report import Tally
+from commit_t5x.mixing.mixer import Piece
 
 
 def example(mixer, text, tokens):
@@ -72,3 +73,23 @@ def test_measures_of_mixing(mixer, text, index, switches):
     report = tally.report(8)
     assert report.code_mixing_index == pytest.approx(index)
     assert report.switch_points == switches
+
+
+@pytest.mark.parametrize(
+    "response, tokens, counts",
+    [
+        (" Rye", [(7, 0, 4), (8, 4, 8), (9, 8, 10), (7, 10, 14)], (1, 0)),
+        ("Rye", [(7, 0, 4), (8, 4, 8), (9, 8, 11), (5, 11, 13)], (1, 1)),
+        (" Oat", [(7, 0, 4), (8, 4, 8), (9, 8, 10), (6, 10, 14)], (0, 0)),
+    ],
+)
+def test_first_words_that_the_prompt_spells_otherwise(response, tokens, counts):
+    parts = [
+        texts.Part(Piece(text, text), role, mixable=False)
+        for text, role in ((" Rye is", "input"), ("\n#:", "template"), (response, "output"))
+    ]
+    tally = Tally()
+    tokens = tuple(Token(id_, start, end, True, 0) for id_, start, end in tokens)
+    tally.add(Example(0, texts.Text(tuple(parts)), tokens, 1, False, 0, 0))
+    report = tally.report(8)
+    assert (report.copied, report.copied_otherwise) == counts
