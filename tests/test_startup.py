@@ -11,6 +11,7 @@ import pytest
 from commit_t5x import cli, resources
 from commit_t5x.engine import checkpoints
 from commit_t5x.model import llama
+from commit_t5x.vocabularies import configured
 
 FORBIDDEN = {"tensorflow", "keras", "torch", "sklearn", "pandas", "matplotlib"}
 # Several commands, one after another, so that one interpreter serves; the last line names what of
@@ -38,7 +39,9 @@ def checkpoint(tmp_path_factory):
     config = llama.preset("debug", vocab_size=3072)
     tokens = jax.numpy.ones((1, 1), "int32")
     variables = llama.Llama(config).init(jax.random.key(0), tokens, tokens, enable_dropout=False)
-    checkpoints.save_params(folder, jax.device_get(variables["params"]), config, TOKENIZER)
+    checkpoints.save_params(
+        folder, jax.device_get(variables["params"]), config, configured.load(TOKENIZER)
+    )
     return folder
 
 

@@ -1,15 +1,15 @@
 """Checkpoints from and to other formats: one table of rules a format, which serves both ways."""
 
+import dataclasses
 import pathlib
 import shutil
-from collections.abc import Mapping
 
 from commit_t5x import disk
-from commit_t5x.conversion import companions, formats, plan_table, rules, stream
+from commit_t5x.conversion import formats, plan_table, rules, stream
 from commit_t5x.conversion.formats import FORMATS, Header, Source
 from commit_t5x.errors import InputError
 from commit_t5x.model import config_files
-from commit_t5x.vocabularies import tokenizer_files
+from commit_t5x.vocabularies import configured
 
 
 def convert(
@@ -69,8 +69,9 @@ def convert(
 
         verification.require()
     source = open_source(source_format, src, config)
-    files = source.files if tokenizer is None else with_tokenizer(source.files, tokenizer)
-    header = Header.checked(source.config, files, dtype, max_shard_size)
+    if tokenizer is not None:
+        source = dataclasses.replace(source, tokenizer=configured.load(tokenizer))
+    header = Header.checked(source.config, source.tokenizer, dtype, max_shard_size)
     transfers = stream.plan(source, target.RULES)
     if dry_run:
         print(plan_table.render(source, transfers, dtype))
@@ -102,22 +103,6 @@ def open_source(
     if not FORMATS[name].takes_config:
         raise InputError(f"--config: {name} checkpoints carry their own; leave it out")
     return module.read(src, config_files.load(config))
-
-
-def with_tokenizer(files: Mapping[str, bytes], path: str | pathlib.Path) -> dict[str, bytes]:
-    """Returns the files that travel with a model's weights, with another tokenizer among them.
-
-    Raises:
-      InputError: there is no such tokenizer, or it is broken.
-    """
-    found = tokenizer_files.find(path)
-    if found is None:
-        raise InputError(
-            f"{path}: no such tokenizer; name a SentencePiece .model file, a tokenizer.json, or a "
-            "directory with one"
-        )
-    kept = {name: content for name, content in files.items() if name == companions.GENERATION}
-    return {**tokenizer_files.read(found), **kept}
 
 
 def _check_space(dst: pathlib.Path, transfers: list[stream.Transfer], dtype: str) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from commit_t5x import disk
-from commit_t5x.conversion import companions, pytorch_files
+from commit_t5x.conversion import pytorch_files
 from commit_t5x.conversion.formats import Source
 from commit_t5x.conversion.rules import Rule
 from commit_t5x.errors import InputError
 from commit_t5x.model.llama_config import LlamaConfig, RopeScaling
-from commit_t5x.vocabularies import tokenizer_files
+from commit_t5x.vocabularies import configured
+from commit_t5x.vocabularies.tokenizer import Tokenizer
 
 _LAYER = "layers.{layer}"
 
@@ -94,7 +95,7 @@ def read(path: pathlib.Path, config: None = None) -> Source:
     }
     if _EMBEDDING not in shapes:
         raise InputError(f"{paths[0]}: has no {_EMBEDDING}; is it a LLaMA checkpoint?")
-    files, notes = _tokenizer(path)
+    tokenizer, notes = _tokenizer(path)
     return Source(
         name=str(path),
         config=_config(path / _PARAMS, params, shapes[_EMBEDDING][0], tied),
@@ -102,7 +103,7 @@ def read(path: pathlib.Path, config: None = None) -> Source:
         shapes=shapes,
         get=get,
         dtypes=first.dtypes,
-        files=files,
+        tokenizer=tokenizer,
         notes=notes,
     )
 
@@ -166,15 +167,14 @@ def _mlp_dim(params: Mapping[str, Any]) -> int:
     return multiple * math.ceil(size / multiple)
 
 
-def _tokenizer(path: pathlib.Path) -> tuple[dict[str, bytes], list[str]]:
-    found = tokenizer_files.find(path)
-    if found is None:
-        return {}, []
-    if found.suffix == ".model" and not found.read_bytes().startswith(b"\n"):
+def _tokenizer(path: pathlib.Path) -> tuple[Tokenizer | None, list[str]]:
+    model = path / "tokenizer.model"
+    converted = (path / "tokenizer.json").is_file()
+    if model.is_file() and not model.read_bytes().startswith(b"\n") and not converted:
         # SentencePiece models begin with the tag of their first piece. Llama 3's is a list of
         # base64 tokens for tiktoken.
-        return {}, [
-            f"{found} is no SentencePiece model and was left out; pass --tokenizer with the "
+        return None, [
+            f"{model} is no SentencePiece model and was left out; pass --tokenizer with the "
             "tokenizer.json of the Hugging Face release"
         ]
-    return companions.read(path), []
+    return configured.find(path), []

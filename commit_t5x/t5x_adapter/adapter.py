@@ -331,6 +331,6 @@ def summarize_config(
     if jax.process_index() == 0:
         with tempfile.TemporaryDirectory() as aside:
             folder = pathlib.Path(aside)
-            model_files.write(folder, module.config, getattr(vocabulary, "path", None))
+            model_files.write(folder, module.config, getattr(vocabulary, "tokenizer", None))
             for file in folder.iterdir():
                 tf.io.gfile.copy(str(file), f"{model_dir}/{file.name}", overwrite=True)

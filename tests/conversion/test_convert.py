@@ -17,6 +17,7 @@ from commit_t5x.conversion import formats, hf, rules, stream
 from commit_t5x.engine import checkpoints
 from commit_t5x.errors import InputError
 from commit_t5x.model import llama
+from commit_t5x.vocabularies import configured
 
 TOKENIZER = resources.path("samples") / "tokenizer.model"
 
@@ -30,7 +31,7 @@ def native(tmp_path_factory):
     config = dataclasses.replace(CONFIG, vocab_size=processor.get_piece_size(), num_layers=1)
     params = jax.device_get(init(llama.Llama(config)))
     directory = tmp_path_factory.mktemp("native") / "model"
-    checkpoints.save_params(directory, params, config, TOKENIZER)
+    checkpoints.save_params(directory, params, config, configured.load(TOKENIZER))
     return directory, params, config
 
 
@@ -41,7 +42,7 @@ def test_native_to_hf_and_back(native, tmp_path):
     conversion.convert(tmp_path / "hf", tmp_path / "back", to="native", source_format="hf")
     back, back_config, tokenizer = checkpoints.restore_params(tmp_path / "back")
     assert back_config == config
-    assert tokenizer.read_bytes() == TOKENIZER.read_bytes()
+    assert tokenizer.path.read_bytes() == TOKENIZER.read_bytes()
     jax.tree.map(np.testing.assert_array_equal, back, params)
 
 

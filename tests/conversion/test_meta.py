@@ -11,6 +11,7 @@ from commit_t5x import conversion, resources
 from commit_t5x.conversion import meta, native_names
 from commit_t5x.errors import InputError
 from commit_t5x.model import llama
+from commit_t5x.vocabularies import configured
 
 DIM, HEADS, KV_HEADS, LAYERS, VOCAB = 32, 4, 2, 2, 60
 PARAMS = {
@@ -162,10 +163,10 @@ def test_tokenizers(tmp_path):
     save(tmp_path, in_metas_names(reference()))
     sample = resources.path("samples") / "tokenizer.model"
     (tmp_path / "tokenizer.model").write_bytes(sample.read_bytes())
-    assert meta.read(tmp_path).files["tokenizer.model"] == sample.read_bytes()
+    assert meta.read(tmp_path).tokenizer == configured.load(sample)
     (tmp_path / "tokenizer.model").write_bytes(b"IQ== 0\nIg== 1\n")  # of Llama 3
     source = meta.read(tmp_path)
-    assert source.files == {}
+    assert source.tokenizer is None
     assert "pass --tokenizer" in source.notes[0]
 
 

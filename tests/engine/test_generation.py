@@ -72,7 +72,8 @@ class Bytes:
     """A vocabulary whose tokens are bytes."""
 
     vocab_size = 256
-    eos_id = 0
+    eos_ids = (0,)
+    special_tokens = {"<end>": 1}
 
     def decode(self, ids):
         return bytes(ids).decode("utf-8", errors="replace")
@@ -92,11 +93,11 @@ def test_what_may_still_change_is_held_back():
 
 def test_cut_and_ids():
     stop = generation.StopStrings(Bytes(), ["b", "cd"])
-    assert stop.ids == [ord("b")]
+    assert stop.ids == [0, ord("b")]
     assert stop.cut("acdb") == "a"
     assert stop.cut("xyz") == "xyz"
     assert not generation.StopStrings(Bytes(), []) and stop
-    assert generation.StopStrings(Bytes(), []).ids == []
+    assert generation.StopStrings(Bytes(), []).ids == [0]
 
 
 def test_no_room_for_a_prompt():

@@ -1,4 +1,3 @@
-import byte_level
 import pytest
 from sentencepiece_models import train_model
 
@@ -42,10 +41,3 @@ def test_gin_names_the_tokenizer(bind, tmp_path):
     path = train_model(tmp_path / "tokenizer.model")
     bind("configured.get_vocabulary.tokenizer", str(path))
     assert configured.get_vocabulary().path == path
-
-
-def test_a_directory_with_both_gives_the_sentencepiece_model(tmp_path):
-    path = byte_level.llama3(tmp_path / "model")
-    model = path.with_name("tokenizer.model")
-    model.write_bytes(MODEL.read_bytes())
-    assert configured.load(path.parent).path == model

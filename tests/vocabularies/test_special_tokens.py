@@ -6,7 +6,7 @@ import transformers
 
 from commit_t5x import resources
 from commit_t5x.errors import InputError
-from commit_t5x.vocabularies import tokenizer_files
+from commit_t5x.vocabularies import configured
 from commit_t5x.vocabularies.hugging_face import HuggingFaceTokenizer
 
 SAMPLE_MODEL = resources.path("samples") / "tokenizer.model"
@@ -29,17 +29,6 @@ def write(path, **content):
     path.write_text(json.dumps(content))
 
 
-def test_finds_files_and_directories(tmp_path, path):
-    assert tokenizer_files.find(tmp_path) is None
-    assert tokenizer_files.find(tmp_path / "none.json") is None
-    assert tokenizer_files.find(path) == path
-    assert tokenizer_files.find(str(path.parent)) == path
-    model = path.with_name("tokenizer.model")
-    model.write_bytes(SAMPLE_MODEL.read_bytes())
-    assert tokenizer_files.find(path.parent) == model
-    assert tokenizer_files.find(path) == path
-
-
 def test_the_nearest_file_says_what_bos_and_eos_are(path):
     assert special(path) == (0, 0)  # <|endoftext|>, the usual name among its tokens
     write(path.with_name("config.json"), bos_token_id=5, eos_token_id=[6, 7])
@@ -59,19 +48,19 @@ def test_what_is_carried_says_it_alone(path, tmp_path):
     path.with_name("chat_template.jinja").write_text("{{ messages }}")
     carried = tmp_path / "carried"
     carried.mkdir()
-    files = tokenizer_files.read(path)
+    files = configured.find(path).files
     for name, content in files.items():
         (carried / name).write_bytes(content)
     assert files["tokenizer.json"] == path.read_bytes()
-    assert special(tokenizer_files.find(carried)) == (1, 2)
+    assert special(carried / "tokenizer.json") == (1, 2)
     tokenizer = transformers.AutoTokenizer.from_pretrained(carried)
     assert (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id) == (1, 2, 2)
     assert tokenizer.chat_template == "{{ messages }}"
-    assert tokenizer_files.read(carried / "tokenizer.json") == files
+    assert configured.find(carried).files == files
 
 
 def test_a_sentencepiece_model_is_carried_alone():
-    assert tokenizer_files.read(SAMPLE_MODEL) == {"tokenizer.model": SAMPLE_MODEL.read_bytes()}
+    assert configured.find(SAMPLE_MODEL).files == {"tokenizer.model": SAMPLE_MODEL.read_bytes()}
 
 
 def test_what_a_tokenizer_does_at_training_is_not_wanted(path):
