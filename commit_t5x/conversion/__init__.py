@@ -20,6 +20,7 @@ def convert(
     source_format: str | None = None,
     config: str | pathlib.Path | None = None,
     tokenizer: str | pathlib.Path | None = None,
+    max_length: int | None = None,
     dtype: str = "float32",
     max_shard_size: int | str = "5GB",
     overwrite: bool = False,
@@ -37,6 +38,7 @@ def convert(
         Hugging Face's, or a model_config.json of ours.
       tokenizer: to carry along, a SentencePiece model, a tokenizer.json or a directory with one; by
         default what lies with `src`.
+      max_length: of the model's context, in tokens; by default what the source says.
       dtype: of exported weights; native ones are always fp32.
       max_shard_size: of an exported weight file, in bytes or as "5GB".
       overwrite: replace `dst`, once the new one is complete.
@@ -71,6 +73,9 @@ def convert(
     source = open_source(source_format, src, config)
     if tokenizer is not None:
         source = dataclasses.replace(source, tokenizer=configured.load(tokenizer))
+    if max_length is not None:
+        config = dataclasses.replace(source.config, max_length=max_length)
+        source = dataclasses.replace(source, config=config)
     header = Header.checked(source.config, source.tokenizer, dtype, max_shard_size)
     transfers = stream.plan(source, target.RULES)
     if dry_run:

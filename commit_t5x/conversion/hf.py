@@ -95,8 +95,8 @@ def read(path: pathlib.Path, config: None = None) -> Source:
 
 
 def _open_weights(path: pathlib.Path) -> safetensors_files.Reader | pytorch_files.Reader:
-    old = safetensors_files.weight_files(path, "pytorch_model.bin.index.json", "*.bin")
-    if old and not list(path.glob("*.safetensors")):
+    old = safetensors_files.weight_files(path, "pytorch_model", ".bin")
+    if old and not safetensors_files.weight_files(path, "model", ".safetensors"):
         return pytorch_files.Reader(old)
     return safetensors_files.Reader(path)
 
@@ -130,7 +130,8 @@ def write(
     generation = {"_from_model_config": True, **ids}
     if special_tokens.GENERATION in files:
         generation = json.loads(files[special_tokens.GENERATION])
-        generation |= {name: id_ for name, id_ in ids.items() if name in generation}
+        # Padding may be meant to be none.
+        generation |= {n: i for n, i in ids.items() if n in generation or n != "pad_token_id"}
     config = {**header.config.to_hf(), **ids, "torch_dtype": header.dtype}
     files |= {
         _CONFIG: special_tokens.to_json(config),

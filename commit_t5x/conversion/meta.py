@@ -96,9 +96,14 @@ def read(path: pathlib.Path, config: None = None) -> Source:
     if _EMBEDDING not in shapes:
         raise InputError(f"{paths[0]}: has no {_EMBEDDING}; is it a LLaMA checkpoint?")
     tokenizer, notes = _tokenizer(path)
+    config = _config(path / _PARAMS, params, shapes[_EMBEDDING][0], tied)
+    notes.append(
+        f"{_PARAMS} says no context length; {config.max_length} is that of the release with such "
+        "parameters, and --max-length sets another"
+    )
     return Source(
         name=str(path),
-        config=_config(path / _PARAMS, params, shapes[_EMBEDDING][0], tied),
+        config=config,
         rules=RULES,
         shapes=shapes,
         get=get,
@@ -146,12 +151,26 @@ def _config(
         num_heads=params["n_heads"],
         num_kv_heads=params.get("n_kv_heads") or params["n_heads"],
         head_dim=params["dim"] // params["n_heads"],
-        max_length=131072 if scaling else 8192 if rope_theta > 10000.0 else 2048,
+        max_length=_max_length(params, rope_theta, scaling),
         norm_eps=params["norm_eps"],
         rope_theta=rope_theta,
         rope_scaling=scaling,
         tied_embeddings=tied,
     )
+
+
+def _max_length(params: Mapping[str, Any], rope_theta: float, scaling: RopeScaling | None) -> int:
+    """Returns the context length of the release that has such parameters."""
+    if scaling is not None:
+        return 131072  # Llama 3.1 and later
+    if rope_theta >= 1e6:
+        return 16384  # CodeLlama
+    if rope_theta > 1e4:
+        return 8192  # Llama 3
+    # The norm's constant tells Llama 2 from LLaMA, whose 65B shares it; no other of that width
+    # lacks grouped queries.
+    is_first = params["norm_eps"] < 1e-5 or (params["dim"] == 8192 and "n_kv_heads" not in params)
+    return 2048 if is_first else 4096
 
 
 def _mlp_dim(params: Mapping[str, Any]) -> int:

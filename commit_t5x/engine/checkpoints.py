@@ -15,6 +15,7 @@ How a training run saves and resumes: commit_t5x.engine.checkpoint_manager.
 import contextlib
 import pathlib
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -167,9 +168,29 @@ def create_params(
     state = {"target": target, "state": {"step": np.asarray(step, np.int32)}}
     options = ocp.CheckpointManagerOptions(step_prefix=PREFIX, save_root_metadata=False)
     handlers = {STATE: ocp.PyTreeCheckpointHandler()}
-    with ocp.CheckpointManager(model_dir, options=options, item_handlers=handlers) as manager:
+    with (
+        orbax_name(model_dir) as name,
+        ocp.CheckpointManager(name, options=options, item_handlers=handlers) as manager,
+    ):
         manager.save(step, args=ocp.args.Composite(**{STATE: ocp.args.PyTreeSave(state)}))
     return folder, checkpoint_arrays.create_all(folder / STATE, shapes)
+
+
+@contextlib.contextmanager
+def orbax_name(directory: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a name by which Orbax can write to a directory, which is made if missing.
+
+    Orbax looks for parts of what it wrote by patterns that begin with the directory's own name, and
+    finds none where that has brackets in it.
+    """
+    if "[" not in str(directory):
+        yield directory
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        link = pathlib.Path(folder, "model")
+        link.symlink_to(directory, target_is_directory=True)
+        yield link
 
 
 def open_params(

@@ -6,11 +6,12 @@ from typing import Any
 
 from commit_t5x import disk
 from commit_t5x.errors import InputError
+from commit_t5x.model import config_files
 from commit_t5x.model.llama_config import LlamaConfig
 from commit_t5x.vocabularies import configured
 from commit_t5x.vocabularies.tokenizer import Tokenizer
 
-CONFIG_FILE = "model_config.json"
+CONFIG_FILE = config_files.NATIVE
 _REMEDY = "copy it from the run that wrote the weights"
 # A network may be run on longer or shorter rows than its weights were made for.
 _MAY_DIFFER = ("max_length",)
@@ -36,7 +37,10 @@ def read_config(model_dir: pathlib.Path) -> LlamaConfig:
     Raises:
       InputError: the file is missing or broken.
     """
-    return LlamaConfig.from_json(disk.read_json(model_dir / CONFIG_FILE, _REMEDY))
+    path = model_dir / CONFIG_FILE
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; {_REMEDY}")
+    return config_files.load(path)
 
 
 def check_config(model_dir: pathlib.Path, config: Any) -> None:

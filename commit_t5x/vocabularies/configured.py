@@ -91,6 +91,8 @@ def load(path: str | pathlib.Path) -> Tokenizer:
 @gin.configurable
 def get_vocabulary(tokenizer: str = gin.REQUIRED) -> Tokenizer:
     """Returns the tokenizer that `TOKENIZER` names: what `find` takes, or "samples"."""
+    if tokenizer is None:
+        raise InputError("TOKENIZER: not set; name a tokenizer's file or a model directory")
     if tokenizer == "samples":
-        return load(resources.path("samples") / "tokenizer.model")
+        tokenizer = resources.path("samples") / "tokenizer.model"
     return load(tokenizer)

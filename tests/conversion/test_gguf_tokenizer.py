@@ -91,6 +91,20 @@ def test_a_file_travels_to_native_and_to_hugging_face(tmp_path):
         assert torch.equal(loaded.state_dict()[name], weight)
 
 
+def test_the_end_of_a_turn_is_an_eos(tmp_path):
+    original = byte_level.smollm(tmp_path / "original")
+    add = gguf_files.byte_level(original, "smollm")
+
+    def with_turns(writer):
+        add(writer)
+        writer.add_eot_token_id(0)
+
+    path = gguf_files.write(
+        tmp_path / "model.gguf", make(num_hidden_layers=1), tokenizer=with_turns
+    )
+    assert gguf.read(path).tokenizer.eos_ids == (2, 0)
+
+
 def test_a_file_without_a_tokenizer(tmp_path):
     path = gguf_files.write(tmp_path / "model.gguf", make(num_hidden_layers=1))
     assert gguf.read(path).tokenizer is None

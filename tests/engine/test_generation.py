@@ -100,6 +100,13 @@ def test_cut_and_ids():
     assert generation.StopStrings(Bytes(), []).ids == [0]
 
 
+def test_special_tokens_by_their_text():
+    stop = generation.StopStrings(Bytes(), ["<end>", "b"])
+    assert stop.ids == [0, 1, ord("b")]
+    assert stop.text([ord("a"), 1, ord("c")]) == "a"
+    assert generation.StopStrings(Bytes(), []).text([ord("a"), 1, 0, 2]) == "a\x01"
+
+
 def test_no_room_for_a_prompt():
     with pytest.raises(InputError, match="max_new_tokens: 64 leaves no room for a prompt"):
         generator(max_new_tokens=64)

@@ -104,3 +104,28 @@ def test_broken_files_beside_it(path):
     config.write_text("{")
     with pytest.raises(InputError, match="tokenizer_config.json: not valid JSON"):
         HuggingFaceTokenizer(path)
+
+
+def test_all_tokens_that_end_an_answer(path):
+    generation = path.with_name("generation_config.json")
+    write(path.with_name("tokenizer_config.json"), bos_token="<|im_start|>", eos_token="<|im_end|>")
+    assert HuggingFaceTokenizer(path).eos_ids == (2,)
+    write(path.with_name("config.json"), eos_token_id=0)
+    tokenizer = HuggingFaceTokenizer(path)
+    assert tokenizer.eos_ids == (2, 0)  # what training appends comes first
+    assert json.loads(tokenizer.files["generation_config.json"]) == {"eos_token_id": [2, 0]}
+    write(generation, eos_token_id=[0, 2, 7], temperature=0.6)
+    tokenizer = HuggingFaceTokenizer(path)
+    assert tokenizer.eos_ids == (0, 2, 7)
+    settings = {"eos_token_id": [0, 2, 7], "temperature": 0.6}
+    assert json.loads(tokenizer.files["generation_config.json"]) == settings
+    tea = tokenizer.encode("tea")
+    assert tokenizer.decode([*tea, 7, *tea]) == "tea"
+    assert tokenizer.special_tokens == {"<|endoftext|>": 0, "<|im_start|>": 1, "<|im_end|>": 2}
+
+
+@pytest.mark.parametrize("ids", [600, [2, 600], "2", [None]])
+def test_ids_that_are_none_of_the_tokenizers(path, ids):
+    write(path.with_name("generation_config.json"), eos_token_id=ids)
+    with pytest.raises(InputError, match="generation_config.json: eos_token_id .* the ids below"):
+        HuggingFaceTokenizer(path)
