@@ -72,7 +72,7 @@ def convert(
         verification.require()
     source = open_source(source_format, src, config)
     if tokenizer is not None:
-        source = dataclasses.replace(source, tokenizer=configured.load(tokenizer))
+        source = dataclasses.replace(source, find_tokenizer=lambda: configured.load(tokenizer))
     if max_length is not None:
         config = dataclasses.replace(source.config, max_length=max_length)
         source = dataclasses.replace(source, config=config)

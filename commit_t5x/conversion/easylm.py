@@ -82,7 +82,7 @@ def read(path: pathlib.Path, config: LlamaConfig | None = None) -> Source:
         shapes={name: item.shape for name, item in items.items()},
         get=lambda name: items[name].read(path),
         dtypes={name: item.dtype for name, item in items.items()},
-        tokenizer=configured.find(path.parent),
+        find_tokenizer=lambda: configured.find(path.parent),
     )
 
 

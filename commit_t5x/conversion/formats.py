@@ -13,6 +13,7 @@ The converter knows nothing else of a format. It goes through a source's tensors
 """
 
 import dataclasses
+import functools
 import importlib
 import pathlib
 import types
@@ -42,7 +43,8 @@ class Source:
       get: returns one tensor, in any floating dtype, C order or not. A file that is mapped into
         memory must be let go of with the array, since its pages count as memory till then.
       dtypes: of each tensor as the file stores it, e.g. "bfloat16" or "Q4_K"; for --dry-run.
-      tokenizer: travels along, its files and generation_config.json; None where there is none.
+      find_tokenizer: returns what `tokenizer` is, when it is asked for: a broken one doesn't matter
+        where the user names another.
       notes: lines for the user, about what was left out or assumed.
 
     Raises (by `get`):
@@ -60,8 +62,13 @@ class Source:
     shapes: Mapping[str, tuple[int, ...]]
     get: Callable[[str], np.ndarray]
     dtypes: Mapping[str, str]
-    tokenizer: Tokenizer | None = None
+    find_tokenizer: Callable[[], Tokenizer | None] = lambda: None
     notes: Sequence[str] = ()
+
+    @functools.cached_property
+    def tokenizer(self) -> Tokenizer | None:
+        """What travels along, generation_config.json included; None where there is none."""
+        return self.find_tokenizer()
 
 
 @dataclasses.dataclass(frozen=True)

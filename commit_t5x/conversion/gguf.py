@@ -90,7 +90,7 @@ def read(path: pathlib.Path, config: None = None) -> Source:
         shapes={name: tensor.shape for name, tensor in tensors.items()},
         get=lambda name: tensors[name].read(path, gguf),
         dtypes={name: tensor.kind.name for name, tensor in tensors.items()},
-        tokenizer=tokenizer,
+        find_tokenizer=lambda: tokenizer,
         notes=notes,
     )
 

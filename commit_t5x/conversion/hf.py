@@ -90,7 +90,7 @@ def read(path: pathlib.Path, config: None = None) -> Source:
         shapes=shapes,
         get=reader.get,
         dtypes=reader.dtypes,
-        tokenizer=configured.find(path),
+        find_tokenizer=lambda: configured.find(path),
     )
 
 

@@ -2,7 +2,7 @@
 
 import math
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -95,7 +95,7 @@ def read(path: pathlib.Path, config: None = None) -> Source:
     }
     if _EMBEDDING not in shapes:
         raise InputError(f"{paths[0]}: has no {_EMBEDDING}; is it a LLaMA checkpoint?")
-    tokenizer, notes = _tokenizer(path)
+    find_tokenizer, notes = _tokenizer(path)
     config = _config(path / _PARAMS, params, shapes[_EMBEDDING][0], tied)
     notes.append(
         f"{_PARAMS} says no context length; {config.max_length} is that of the release with such "
@@ -108,7 +108,7 @@ def read(path: pathlib.Path, config: None = None) -> Source:
         shapes=shapes,
         get=get,
         dtypes=first.dtypes,
-        tokenizer=tokenizer,
+        find_tokenizer=find_tokenizer,
         notes=notes,
     )
 
@@ -186,14 +186,14 @@ def _mlp_dim(params: Mapping[str, Any]) -> int:
     return multiple * math.ceil(size / multiple)
 
 
-def _tokenizer(path: pathlib.Path) -> tuple[Tokenizer | None, list[str]]:
+def _tokenizer(path: pathlib.Path) -> tuple[Callable[[], Tokenizer | None], list[str]]:
     model = path / "tokenizer.model"
     converted = (path / "tokenizer.json").is_file()
     if model.is_file() and not model.read_bytes().startswith(b"\n") and not converted:
         # SentencePiece models begin with the tag of their first piece. Llama 3's is a list of
         # base64 tokens for tiktoken.
-        return None, [
+        return lambda: None, [
             f"{model} is no SentencePiece model and was left out; pass --tokenizer with the "
             "tokenizer.json of the Hugging Face release"
         ]
-    return configured.find(path), []
+    return lambda: configured.find(path), []

@@ -38,7 +38,7 @@ def read(path: pathlib.Path, config: LlamaConfig | None = None) -> Source:
         name=str(folder),
         leaves=stores,
         config=config or model_files.read_config(folder.parent),
-        tokenizer=model_files.tokenizer(folder.parent),
+        find_tokenizer=lambda: model_files.tokenizer(folder.parent),
         read=_Reader(str(folder)),
     )
 

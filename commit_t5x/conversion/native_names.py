@@ -42,13 +42,13 @@ def source(
     name: str,
     leaves: Mapping[str, Any],
     config: LlamaConfig,
-    tokenizer: Tokenizer | None = None,
+    find_tokenizer: Callable[[], Tokenizer | None] = lambda: None,
     read: Callable[[Any, int | None], np.ndarray] | None = None,
 ) -> Source:
     """Returns a source of leaves by path, of a scanned or an unrolled network.
 
     Args:
-      name, config, tokenizer: see Source.
+      name, config, find_tokenizer: see Source.
       leaves: with `shape` and `dtype`; they come leaf by leaf, as stacked ones may be kept whole.
       read: returns a leaf, or one layer of a stacked one; by default by indexing.
     """
@@ -70,7 +70,7 @@ def source(
         },
         get=lambda name: read(*places[name]),
         dtypes={name: leaf.dtype.name for name, (leaf, _) in places.items()},
-        tokenizer=tokenizer,
+        find_tokenizer=find_tokenizer,
     )
 
 

@@ -23,7 +23,8 @@ example:
 
 Network and tokenizer are the checkpoint's. Without INFER_OUTPUT_DIR the answers go to standard
 output, as JSON lines. INPUT_PATH="'-'" reads standard input, a prompt a line. INSTRUCTIONS=True
-puts each into the prompt of training. TEMPERATURE, TOP_K, TOP_P and SEED draw answers instead of taking the likeliest tokens.
+puts each into the prompt of training. TEMPERATURE, TOP_K, TOP_P and SEED draw answers instead of
+taking the likeliest tokens.
 """
 _INTERACTIVE = "--interactive"
 

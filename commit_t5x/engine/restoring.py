@@ -37,7 +37,8 @@ def restore_weights(
 def check_tokenizer(model_dir: pathlib.Path, model: models.DecoderOnlyModel) -> None:
     """Raises InputError if the tokenizer beside a checkpoint isn't the model's.
 
-    They may be files of different kinds: what counts is that texts get the same ids.
+    They may be files of different kinds: what counts is that texts get the same ids, and that
+    answers end at the same ones.
     """
     beside, used = model_files.tokenizer(model_dir), model.vocabulary
     if beside is None or not isinstance(used, Tokenizer):
@@ -46,4 +47,9 @@ def check_tokenizer(model_dir: pathlib.Path, model: models.DecoderOnlyModel) -> 
         raise InputError(
             f"TOKENIZER: {used.path} gives texts other ids than {beside.path}, which the "
             "checkpoint was made with; set TOKENIZER to that, or put a copy of yours in its place"
+        )
+    if {*beside.eos_ids} != {*used.eos_ids}:
+        raise InputError(
+            f"TOKENIZER: answers end at {[*used.eos_ids]} by what lies beside {used.path}, and at "
+            f"{[*beside.eos_ids]} by {beside.path.parent}, the checkpoint's; set TOKENIZER to that"
         )

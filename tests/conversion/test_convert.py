@@ -283,6 +283,11 @@ def test_a_tokenizer_that_does_not_fit_or_is_none(native, tmp_path):
         with pytest.raises(InputError, match=message):
             conversion.convert(directory, tmp_path / "x", to="hf", tokenizer=tmp_path / name)
     assert not (tmp_path / "x").exists()
+    broken = shutil.copytree(directory, tmp_path / "broken")
+    (broken / "added_tokens.json").write_text('{"[PAD]": 3000}')
+    with pytest.raises(InputError, match="the files beside it add tokens"):
+        conversion.convert(broken, tmp_path / "x", to="hf")
+    conversion.convert(broken, tmp_path / "x", to="hf", tokenizer=TOKENIZER)
 
 
 def test_context_length(native, tmp_path):
