@@ -81,13 +81,10 @@ def carried(
     return {name: to_json(content) for name, content in files.items() if content}
 
 
-def added(path: pathlib.Path) -> dict[str, int]:
-    """Returns the tokens beside a SentencePiece model that aren't pieces of it, with their ids."""
-    tokens = {
-        str(token.get("content")): int(id_)
-        for id_, token in _read(path.with_name(CONFIG)).get("added_tokens_decoder", {}).items()
-    }
-    return tokens | _read(path.with_name("added_tokens.json"))
+def added(path: pathlib.Path) -> set[str]:
+    """Returns the tokens that files beside a tokenizer's list, pieces of a model or not."""
+    listed = (_read(path.with_name(CONFIG)).get("added_tokens_decoder") or {}).values()
+    return {token["content"] for token in listed} | {*_read(path.with_name("added_tokens.json"))}
 
 
 def to_json(content: Mapping[str, Any]) -> bytes:
