@@ -115,10 +115,8 @@ def measure(args: argparse.Namespace) -> dict[str, object]:
 
     from commit_t5x.engine import checkpoints, decoding
     from commit_t5x.model import llama
-    from commit_t5x.vocabularies import configured
 
-    params, config, tokenizer = checkpoints.restore_params(args.checkpoint)
-    vocabulary = configured.load(tokenizer)
+    params, config, vocabulary = checkpoints.restore_params(args.checkpoint)
     module = llama.Llama(config)
     reference = load_reference(args.reference)
 

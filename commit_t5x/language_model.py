@@ -1,8 +1,7 @@
 """A language model to work with: a network, its weights and its tokenizer, from any checkpoint."""
 
 import pathlib
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -16,8 +15,8 @@ from commit_t5x.engine.scoring import Score
 from commit_t5x.errors import InputError
 from commit_t5x.model import llama
 from commit_t5x.model.llama_config import LlamaConfig
-from commit_t5x.vocabularies import configured, tokenizer_files
-from commit_t5x.vocabularies.tokenizer import Tokenizer
+from commit_t5x.vocabularies import configured
+from commit_t5x.vocabularies.tokenizer import Tokenizer, check_fits
 
 _DTYPES = ("float32", "bfloat16")
 
@@ -29,7 +28,6 @@ class LanguageModel:
       params: the network's weights, stacked over layers or not. Those on devices are freed.
       config: of the network.
       tokenizer: encodes and decodes; knows BOS and EOS.
-      files: by name, what travels with the weights: the tokenizer's, and generation_config.json.
       dtype: of the computation, "float32" or "bfloat16".
 
     Attributes:
@@ -48,7 +46,6 @@ class LanguageModel:
         params: Any,
         config: LlamaConfig,
         tokenizer: Tokenizer,
-        files: Mapping[str, bytes],
         *,
         dtype: str = "float32",
     ):
@@ -57,8 +54,6 @@ class LanguageModel:
         self.module = llama.Llama(config, dtype=dtype, scan_layers="layers" in params)
         self.params = jax.device_put(params)
         self.tokenizer = tokenizer
-        self._files = files
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     @property
     def config(self) -> LlamaConfig:
@@ -171,7 +166,9 @@ class LanguageModel:
         Raises:
           InputError: the directory exists, the tokenizer can't be exported, or the disk is full.
         """
-        hf.export_hf(self.params, self.config, directory, self._files, dtype, overwrite=overwrite)
+        hf.export_hf(
+            self.params, self.config, directory, self.tokenizer, dtype, overwrite=overwrite
+        )
 
 
 def load(
@@ -200,23 +197,8 @@ def load(
       134515008
     """
     source = conversion.open_source(formats.detect(pathlib.Path(path)), path)
-    if tokenizer is not None:
-        files: Mapping[str, bytes] = conversion.with_tokenizer(source.files, tokenizer)
-        folder = None
-        loaded = configured.load(tokenizer)
-    else:
-        # As files again, which the tokenizer is read from: in GGUF it is a part of the one file.
-        files, folder = source.files, tempfile.TemporaryDirectory()
-        for name, content in files.items():
-            pathlib.Path(folder.name, name).write_bytes(content)
-        if tokenizer_files.find(folder.name) is None:
-            raise InputError(f"{path}: no tokenizer in it; name one with tokenizer=FILE")
-        loaded = configured.load(folder.name)
-    if loaded.vocab_size > source.config.vocab_size:
-        raise InputError(
-            f"{path}: the tokenizer has {loaded.vocab_size:,} tokens, the network "
-            f"{source.config.vocab_size:,} rows; load it with the tokenizer it was trained with"
-        )
-    model = LanguageModel(native_names.load(source), source.config, loaded, files, dtype=dtype)
-    model._folder = folder  # lives as long as the model, whose tokenizer lies there
-    return model
+    loaded = source.tokenizer if tokenizer is None else configured.load(tokenizer)
+    if loaded is None:
+        raise InputError(f"{path}: no tokenizer in it; name one with tokenizer=FILE")
+    check_fits(loaded, source.config.vocab_size)
+    return LanguageModel(native_names.load(source), source.config, loaded, dtype=dtype)

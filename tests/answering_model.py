@@ -11,7 +11,7 @@ from commit_t5x import resources
 from commit_t5x.conversion import hf
 from commit_t5x.engine import checkpoints
 from commit_t5x.model import llama
-from commit_t5x.vocabularies import configured, tokenizer_files
+from commit_t5x.vocabularies import configured
 
 NEWLINE_ID = 13  # the byte token <0x0A>
 TOKENIZER = resources.path("samples") / "tokenizer.model"
@@ -31,8 +31,9 @@ def write(folder: pathlib.Path) -> TinyModel:
     Newlines are likely and the other byte tokens unlikely: Hugging Face's decoder and SentencePiece
     spell broken UTF-8 differently.
     """
+    tokenizer = configured.load(TOKENIZER)
     config = llama.LlamaConfig(
-        vocab_size=configured.load(TOKENIZER).vocab_size,
+        vocab_size=tokenizer.vocab_size,
         emb_dim=32,
         mlp_dim=48,
         num_layers=2,
@@ -48,6 +49,6 @@ def write(folder: pathlib.Path) -> TinyModel:
     head = params["logits_dense"]["kernel"]
     scale = jnp.ones(config.vocab_size).at[3:259].set(0.0).at[NEWLINE_ID].set(2.0)
     params["logits_dense"]["kernel"] = head * scale
-    checkpoints.save_params(folder / "native", params, config, TOKENIZER)
-    hf.export_hf(params, config, folder / "exported", tokenizer_files.read(TOKENIZER))
+    checkpoints.save_params(folder / "native", params, config, tokenizer)
+    hf.export_hf(params, config, folder / "exported", tokenizer)
     return TinyModel(folder / "native", folder / "exported", config, params)

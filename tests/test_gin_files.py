@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import re
+import shutil
 import types
 
 import gin
@@ -182,8 +183,12 @@ def test_small_models_run(name, built):
 
 
 @pytest.mark.parametrize("name", EVALUATIONS)
-def test_evaluation_files_are_complete(name):
-    macros = {"CHECKPOINT_PATH": "'out'", "TOKENIZER": "'samples'"}
+def test_evaluation_files_are_complete(name, tmp_path):
+    """Network and tokenizer are the checkpoint's, unless a file of models/ and a macro say more."""
+    config = dataclasses.replace(llama.PRESETS["debug"], num_layers=3)
+    (tmp_path / "model_config.json").write_text(json.dumps(config.to_json()))
+    shutil.copy(resources.path("samples") / "tokenizer.model", tmp_path)
+    macros = {"CHECKPOINT_PATH": f"'{tmp_path}'"}
     if "infer" in name:
         source = {"MIXTURE_OR_TASK_NAME": "'xquad_hi'", "XQUAD_PATH": "'samples'"}
         source = source if "task" in name else {"INPUT_PATH": "'prompts.txt'"}
@@ -192,10 +197,13 @@ def test_evaluation_files_are_complete(name):
     else:
         macros |= {"EVAL_OUTPUT_DIR": "'o'", "LANGUAGE": "'hi'"}
         run = "commit_t5x.engine.eval.evaluate"
-    load(name, "models/debug.gin", **macros)
+    load(name, **macros)
     arguments = gin.get_bindings(run)
     assert arguments["output_dir"] == "o"
-    assert arguments["model"].module.config.num_layers == 2
+    assert arguments["model"].module.config == config
+    assert arguments["model"].vocabulary.path == tmp_path / "tokenizer.model"
+    load(name, "models/debug.gin", **macros, TOKENIZER="'samples'")
+    assert gin.get_bindings(run)["model"].module.config.num_layers == 2
 
 
 def mixed(text):

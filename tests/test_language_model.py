@@ -1,5 +1,6 @@
 import json
 
+import chat_model
 import numpy as np
 import pytest
 import torch
@@ -86,3 +87,24 @@ def test_a_tokenizer_of_more_tokens_than_the_network_has_is_refused(tiny_model, 
     (tmp_path / "model" / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
     with pytest.raises(InputError, match="tokenizer has 3,001 tokens, the network 3,000 rows"):
         commit_t5x.load(tmp_path / "model")
+
+
+def test_an_answer_ends_at_every_eos_of_a_chat_model(tmp_path):
+    exported = chat_model.write(tmp_path)
+    commit_t5x.convert(exported, tmp_path / "native", to="native")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(exported)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(exported)
+    prompt = tokenizer(chat_model.PROMPT, return_tensors="pt")
+    [ids] = theirs.generate(**prompt, max_new_tokens=8, do_sample=False, pad_token_id=0)
+    answer = tokenizer.decode(ids[prompt.input_ids.shape[1] :], skip_special_tokens=True)
+    assert answer == chat_model.ANSWER
+    for path in (exported, tmp_path / "native"):
+        answers = commit_t5x.load(path).generate([chat_model.PROMPT], max_new_tokens=8)
+        assert answers == [chat_model.ANSWER]
+
+
+def test_a_special_tokens_text_ends_an_answer(tmp_path):
+    model = commit_t5x.load(chat_model.write(tmp_path, lists_both=False))
+    options = {"max_new_tokens": 8, "prompts": [chat_model.PROMPT]}
+    assert model.generate(**options) == ["Hixxxxx"]
+    assert model.generate(**options, stop=[chat_model.END_OF_TURN]) == [chat_model.ANSWER]

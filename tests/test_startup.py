@@ -12,6 +12,7 @@ import small_llama
 from commit_t5x import cli, resources
 from commit_t5x.engine import checkpoints
 from commit_t5x.model import llama
+from commit_t5x.vocabularies import configured
 
 FORBIDDEN = {"tensorflow", "keras", "torch", "sklearn", "pandas", "matplotlib"}
 # Several commands, one after another, so that one interpreter serves; the last line names what of
@@ -38,7 +39,7 @@ def checkpoint(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
     config = llama.preset("debug", vocab_size=3072)
     params = jax.device_get(small_llama.init(llama.Llama(config)))
-    checkpoints.save_params(folder, params, config, TOKENIZER)
+    checkpoints.save_params(folder, params, config, configured.load(TOKENIZER))
     return folder
 
 

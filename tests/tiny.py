@@ -38,6 +38,9 @@ class TinyVocabulary(seqio.Vocabulary):
     def unk_id(self):
         return 0
 
+    eos_ids = (2,)
+    special_tokens = {"<eos>": 2}
+
     @property
     def _base_vocab_size(self):
         return 3 + len(self._CHARACTERS)

@@ -1,15 +1,15 @@
 """Checkpoints from and to other formats: one table of rules a format, which serves both ways."""
 
+import dataclasses
 import pathlib
 import shutil
-from collections.abc import Mapping
 
 from commit_t5x import disk
-from commit_t5x.conversion import companions, formats, plan_table, rules, stream
+from commit_t5x.conversion import formats, plan_table, rules, stream
 from commit_t5x.conversion.formats import FORMATS, Header, Source
 from commit_t5x.errors import InputError
 from commit_t5x.model import config_files
-from commit_t5x.vocabularies import tokenizer_files
+from commit_t5x.vocabularies import configured
 
 
 def convert(
@@ -20,6 +20,7 @@ def convert(
     source_format: str | None = None,
     config: str | pathlib.Path | None = None,
     tokenizer: str | pathlib.Path | None = None,
+    max_length: int | None = None,
     dtype: str = "float32",
     max_shard_size: int | str = "5GB",
     overwrite: bool = False,
@@ -37,6 +38,7 @@ def convert(
         Hugging Face's, or a model_config.json of ours.
       tokenizer: to carry along, a SentencePiece model, a tokenizer.json or a directory with one; by
         default what lies with `src`.
+      max_length: of the model's context, in tokens; by default what the source says.
       dtype: of exported weights; native ones are always fp32.
       max_shard_size: of an exported weight file, in bytes or as "5GB".
       overwrite: replace `dst`, once the new one is complete.
@@ -69,8 +71,12 @@ def convert(
 
         verification.require()
     source = open_source(source_format, src, config)
-    files = source.files if tokenizer is None else with_tokenizer(source.files, tokenizer)
-    header = Header.checked(source.config, files, dtype, max_shard_size)
+    if tokenizer is not None:
+        source = dataclasses.replace(source, find_tokenizer=lambda: configured.load(tokenizer))
+    if max_length is not None:
+        config = dataclasses.replace(source.config, max_length=max_length)
+        source = dataclasses.replace(source, config=config)
+    header = Header.checked(source.config, source.tokenizer, dtype, max_shard_size)
     transfers = stream.plan(source, target.RULES)
     if dry_run:
         print(plan_table.render(source, transfers, dtype))
@@ -102,22 +108,6 @@ def open_source(
     if not FORMATS[name].takes_config:
         raise InputError(f"--config: {name} checkpoints carry their own; leave it out")
     return module.read(src, config_files.load(config))
-
-
-def with_tokenizer(files: Mapping[str, bytes], path: str | pathlib.Path) -> dict[str, bytes]:
-    """Returns the files that travel with a model's weights, with another tokenizer among them.
-
-    Raises:
-      InputError: there is no such tokenizer, or it is broken.
-    """
-    found = tokenizer_files.find(path)
-    if found is None:
-        raise InputError(
-            f"{path}: no such tokenizer; name a SentencePiece .model file, a tokenizer.json, or a "
-            "directory with one"
-        )
-    kept = {name: content for name, content in files.items() if name == companions.GENERATION}
-    return {**tokenizer_files.read(found), **kept}
 
 
 def _check_space(dst: pathlib.Path, transfers: list[stream.Transfer], dtype: str) -> None:

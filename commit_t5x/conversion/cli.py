@@ -45,6 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="SentencePiece model or tokenizer.json to carry along (default: SRC's)",
     )
     parser.add_argument(
+        "--max-length",
+        type=int,
+        metavar="N",
+        help="tokens of context (default: what SRC says; Meta's files don't, see its note)",
+    )
+    parser.add_argument(
         "--dtype",
         default="float32",
         choices=arrays.DTYPES,

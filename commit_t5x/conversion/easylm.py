@@ -11,11 +11,11 @@ import flax.serialization
 import msgpack
 import numpy as np
 
-from commit_t5x.conversion import companions
 from commit_t5x.conversion.formats import Source
 from commit_t5x.conversion.rules import Rule
 from commit_t5x.errors import InputError
 from commit_t5x.model.llama_config import LlamaConfig
+from commit_t5x.vocabularies import configured
 
 _LAYER = "transformer/h/{layer}"
 
@@ -82,7 +82,7 @@ def read(path: pathlib.Path, config: LlamaConfig | None = None) -> Source:
         shapes={name: item.shape for name, item in items.items()},
         get=lambda name: items[name].read(path),
         dtypes={name: item.dtype for name, item in items.items()},
-        files=companions.read(path.parent),
+        find_tokenizer=lambda: configured.find(path.parent),
     )
 
 

@@ -13,6 +13,7 @@ The converter knows nothing else of a format. It goes through a source's tensors
 """
 
 import dataclasses
+import functools
 import importlib
 import pathlib
 import types
@@ -24,6 +25,7 @@ from commit_t5x.conversion import arrays
 from commit_t5x.conversion.rules import Rule
 from commit_t5x.errors import InputError
 from commit_t5x.model.llama_config import LlamaConfig
+from commit_t5x.vocabularies.tokenizer import Tokenizer, check_fits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +43,8 @@ class Source:
       get: returns one tensor, in any floating dtype, C order or not. A file that is mapped into
         memory must be let go of with the array, since its pages count as memory till then.
       dtypes: of each tensor as the file stores it, e.g. "bfloat16" or "Q4_K"; for --dry-run.
-      files: what travels along, by file name: the tokenizer's files and generation_config.json.
+      find_tokenizer: returns what `tokenizer` is, when it is asked for: a broken one doesn't matter
+        where the user names another.
       notes: lines for the user, about what was left out or assumed.
 
     Raises (by `get`):
@@ -59,8 +62,13 @@ class Source:
     shapes: Mapping[str, tuple[int, ...]]
     get: Callable[[str], np.ndarray]
     dtypes: Mapping[str, str]
-    files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+    find_tokenizer: Callable[[], Tokenizer | None] = lambda: None
     notes: Sequence[str] = ()
+
+    @functools.cached_property
+    def tokenizer(self) -> Tokenizer | None:
+        """What travels along, generation_config.json included; None where there is none."""
+        return self.find_tokenizer()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,29 +77,35 @@ class Header:
 
     Attributes:
       config: of the model.
-      files: see Source.
+      tokenizer: see Source.
       dtype: "float32", "bfloat16" or "float16".
       max_shard_bytes: a weight file is closed before it outgrows this.
     """
 
     config: LlamaConfig
-    files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+    tokenizer: Tokenizer | None = None
     dtype: str = "float32"
     max_shard_bytes: int = 5 * 10**9
 
     @classmethod
     def checked(
-        cls, config: LlamaConfig, files: Mapping[str, bytes], dtype: str, max_shard_size: int | str
+        cls,
+        config: LlamaConfig,
+        tokenizer: Tokenizer | None,
+        dtype: str,
+        max_shard_size: int | str,
     ) -> "Header":
         """Makes a header of a user's options.
 
         Args:
-          config, files, dtype: see above.
+          config, tokenizer, dtype: see above.
           max_shard_size: in bytes, or as "500MB" or "5GB".
 
         Raises:
-          InputError: naming the option that is out of range.
+          InputError: naming the option that is out of range, or the tokenizer that doesn't fit.
         """
+        if tokenizer is not None:
+            check_fits(tokenizer, config.vocab_size)
         if dtype not in arrays.DTYPES:
             raise InputError(f"dtype '{dtype}': unknown; use {', '.join(arrays.DTYPES)}")
         text = str(max_shard_size).strip().upper()
@@ -101,7 +115,7 @@ class Header:
             raise InputError(
                 f"max_shard_size '{max_shard_size}': not a size; write bytes, or 500MB, or 5GB"
             )
-        return cls(config, files, dtype, int(number) * _UNITS.get(unit, 1))
+        return cls(config, tokenizer, dtype, int(number) * _UNITS.get(unit, 1))
 
 
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9}

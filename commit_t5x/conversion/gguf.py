@@ -78,9 +78,9 @@ def read(path: pathlib.Path, config: None = None) -> Source:
     if _ROPE_FACTORS in tensors:
         factors = tensors.pop(_ROPE_FACTORS).read(path, gguf)
     config = _config(str(path), metadata, tensors, factors)
-    files = {}
+    tokenizer = None
     try:
-        files = gguf_tokenizer.files(metadata, config.max_length)
+        tokenizer = gguf_tokenizer.read(path, metadata, config.max_length)
     except InputError as error:
         notes.append(f"the tokenizer was left out: {error}")
     return Source(
@@ -90,7 +90,7 @@ def read(path: pathlib.Path, config: None = None) -> Source:
         shapes={name: tensor.shape for name, tensor in tensors.items()},
         get=lambda name: tensors[name].read(path, gguf),
         dtypes={name: tensor.kind.name for name, tensor in tensors.items()},
-        files=files,
+        find_tokenizer=lambda: tokenizer,
         notes=notes,
     )
 

@@ -1,6 +1,7 @@
-"""The tokenizer inside a GGUF file, as the files that other tools know."""
+"""The tokenizer inside a GGUF file, by way of the files that other tools know."""
 
-import json
+import pathlib
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from sentencepiece import sentencepiece_model_pb2 as model_pb2
 from tokenizers import decoders, models, pre_tokenizers, processors
 
 from commit_t5x.errors import InputError
+from commit_t5x.vocabularies import configured, special_tokens
+from commit_t5x.vocabularies.tokenizer import Tokenizer
 
 _CONTROL, _USER_DEFINED, _BYTE = 3, 4, 6  # token types, the same as SentencePiece's
 _LLAMA3_WORDS = (
@@ -33,14 +36,15 @@ _CUTS |= {"llama3": _CUTS["llama-bpe"], "llama-v3": _CUTS["llama-bpe"]}
 _LLAMA3 = ("llama-bpe", "llama3", "llama-v3")
 
 
-def files(metadata: Mapping[str, Any], max_length: int) -> dict[str, bytes]:
-    """Returns the tokenizer's files by name; none if the GGUF holds no tokenizer.
+def read(path: pathlib.Path, metadata: Mapping[str, Any], max_length: int) -> Tokenizer | None:
+    """Returns the tokenizer; None if the GGUF holds none.
 
-    Byte-level BPE ("gpt2") becomes tokenizer.json and tokenizer_config.json, a SentencePiece model
-    ("llama") becomes tokenizer.model.
+    Its files are those of byte-level BPE ("gpt2"), tokenizer.json and tokenizer_config.json, or of
+    a SentencePiece model ("llama"), tokenizer.model.
 
     Args:
-      metadata: the GGUF's values by key.
+      path: of the GGUF file.
+      metadata: its values by key.
       max_length: of the model's context, in tokens.
 
     Raises:
@@ -53,19 +57,34 @@ def files(metadata: Mapping[str, Any], max_length: int) -> dict[str, bytes]:
     }
     kind = fields.get("model")
     if kind is None:
-        return {}
+        return None
+    if kind not in ("llama", "gpt2"):
+        raise InputError(f"tokenizer.ggml.model '{kind}' can't be read; {_REMEDY}")
+    if kind == "llama":
+        fields = {"bos_token_id": 1, "eos_token_id": 2} | fields
     try:
-        if kind == "llama":
-            return {"tokenizer.model": _sentencepiece(fields)}
-        if kind == "gpt2":
-            config = _config(fields, metadata.get("tokenizer.chat_template"), max_length)
-            return {
-                "tokenizer.json": _byte_level(fields).to_str().encode(),
-                "tokenizer_config.json": json.dumps(config, indent=2, ensure_ascii=False).encode(),
-            }
+        name, content = (
+            ("tokenizer.model", _sentencepiece(fields))
+            if kind == "llama"
+            else ("tokenizer.json", _byte_level(fields).to_str().encode())
+        )
+        config = _config(fields, metadata.get("tokenizer.chat_template"), max_length)
     except KeyError as error:
         raise InputError(f"tokenizer.ggml.{error.args[0]} is missing; {_REMEDY}") from error
-    raise InputError(f"tokenizer.ggml.model '{kind}' can't be read; {_REMEDY}")
+    # Where a chat model ends its turns and messages.
+    ends = ("eos_token_id", "eot_token_id", "eom_token_id")
+    generation = {"eos_token_id": list(dict.fromkeys(fields[end] for end in ends if end in fields))}
+    files = {
+        name: content,
+        special_tokens.CONFIG: special_tokens.to_json(config),
+        special_tokens.GENERATION: special_tokens.to_json(generation),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            pathlib.Path(folder, name).write_bytes(content)
+        tokenizer = configured.find(folder)
+    tokenizer.path = path
+    return tokenizer
 
 
 _REMEDY = "pass the tokenizer of the original model, --tokenizer=DIR/tokenizer.json"

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import pathlib
-import types
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,7 +10,6 @@ import numpy as np
 
 from commit_t5x import disk
 from commit_t5x.conversion import (
-    companions,
     hf_tokenizer,
     native_names,
     pytorch_files,
@@ -23,7 +21,8 @@ from commit_t5x.conversion.formats import Header, Put, Source
 from commit_t5x.conversion.rules import Rule
 from commit_t5x.errors import InputError
 from commit_t5x.model.llama_config import LlamaConfig
-from commit_t5x.vocabularies import tokenizer_files
+from commit_t5x.vocabularies import configured, special_tokens
+from commit_t5x.vocabularies.tokenizer import Tokenizer
 
 _LAYER = "model.layers.{layer}"
 
@@ -55,7 +54,6 @@ _EMBEDDING, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
 # Old exports store this table of rotary frequencies, which follows from the configuration.
 _IGNORED_SUFFIX = ".rotary_emb.inv_freq"
 _CONFIG = "config.json"
-_TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
 def recognises(path: pathlib.Path) -> bool:
@@ -92,13 +90,13 @@ def read(path: pathlib.Path, config: None = None) -> Source:
         shapes=shapes,
         get=reader.get,
         dtypes=reader.dtypes,
-        files=companions.read(path),
+        find_tokenizer=lambda: configured.find(path),
     )
 
 
 def _open_weights(path: pathlib.Path) -> safetensors_files.Reader | pytorch_files.Reader:
-    old = safetensors_files.weight_files(path, "pytorch_model.bin.index.json", "*.bin")
-    if old and not list(path.glob("*.safetensors")):
+    old = safetensors_files.weight_files(path, "pytorch_model", ".bin")
+    if old and not safetensors_files.weight_files(path, "model", ".safetensors"):
         return pytorch_files.Reader(old)
     return safetensors_files.Reader(path)
 
@@ -115,40 +113,41 @@ def write(
       header: see Header.
 
     Raises:
-      InputError: the tokenizer can't be exported, or has more tokens than the model.
+      InputError: the tokenizer can't be exported.
     """
-    for name, content in header.files.items():
+    tokenizer = header.tokenizer
+    ids: dict[str, Any] = {"bos_token_id": 1, "eos_token_id": 2}  # LLaMA's
+    files: dict[str, bytes] = {}
+    if tokenizer is not None:
+        files = hf_tokenizer.files(tokenizer, header.config.max_length)
+        several = len(tokenizer.eos_ids) > 1
+        ids = {
+            "bos_token_id": tokenizer.bos_id,
+            "eos_token_id": list(tokenizer.eos_ids) if several else tokenizer.eos_id,
+            "pad_token_id": tokenizer.pad_id,
+        }
+        ids = {name: id_ for name, id_ in ids.items() if id_ is not None}
+    generation = {"_from_model_config": True, **ids}
+    if special_tokens.GENERATION in files:
+        generation = json.loads(files[special_tokens.GENERATION])
+        # Padding may be meant to be none.
+        generation |= {n: i for n, i in ids.items() if n in generation or n != "pad_token_id"}
+    config = {**header.config.to_hf(), **ids, "torch_dtype": header.dtype}
+    files |= {
+        _CONFIG: special_tokens.to_json(config),
+        special_tokens.GENERATION: special_tokens.to_json(generation),
+    }
+    for name, content in files.items():
         (dst / name).write_bytes(content)
-    ids = _token_ids(dst, header.config)
-    _write_json(dst / _CONFIG, {**header.config.to_hf(), **ids, "torch_dtype": header.dtype})
-    if companions.GENERATION not in header.files:
-        _write_json(dst / companions.GENERATION, {"_from_model_config": True, **ids})
     with safetensors_files.write(dst, shapes, header.dtype, header.max_shard_bytes) as put:
         yield put
-
-
-def _token_ids(dst: pathlib.Path, config: LlamaConfig) -> dict[str, int]:
-    """Completes the tokenizer's files; returns the special tokens' ids by config.json's names."""
-    ids = {"bos_token_id": 1, "eos_token_id": 2}  # LLaMA's
-    found = tokenizer_files.find(dst)
-    if found is not None:
-        ids = hf_tokenizer.export(found, dst, config.max_length)
-        if (size := ids.pop("vocab_size")) > config.vocab_size:
-            raise InputError(
-                f"{found.name}: has {size} tokens, the model has {config.vocab_size}; "
-                "use the tokenizer that the model was trained with"
-            )
-    if (dst / companions.GENERATION).is_file():
-        generation = disk.read_json(dst / companions.GENERATION)
-        ids |= {name: generation[name] for name in _TOKEN_IDS if name in generation}
-    return ids
 
 
 def export_hf(
     params: Mapping[str, Any],
     config: LlamaConfig,
     out_dir: str | pathlib.Path,
-    files: Mapping[str, bytes] = types.MappingProxyType({}),
+    tokenizer: Tokenizer | None = None,
     dtype: str = "float32",
     max_shard_size: int | str = "5GB",
     overwrite: bool = False,
@@ -160,7 +159,7 @@ def export_hf(
         at a time is brought to the host.
       config: of the network.
       out_dir: is written aside and moved into place.
-      files: by name, what goes along: the tokenizer's, and generation_config.json.
+      tokenizer: goes along.
       dtype: of the file: "float32", "bfloat16" or "float16".
       max_shard_size: of a weight file, in bytes or as "5GB".
       overwrite: replace an existing directory.
@@ -169,7 +168,7 @@ def export_hf(
       InputError: the weights don't fit the configuration, the directory exists, the tokenizer has
         more tokens than the model, or an argument is out of range.
     """
-    header = Header.checked(config, files, dtype, max_shard_size)
+    header = Header.checked(config, tokenizer, dtype, max_shard_size)
     source = native_names.source("native weights", rules.flatten(params), config)
     transfers = stream.plan(source, RULES)
     with disk.writing(out_dir), disk.finished(out_dir, overwrite) as directory:
@@ -199,7 +198,3 @@ def _read_config(path: pathlib.Path) -> LlamaConfig:
         return LlamaConfig.from_hf(fields)
     except InputError as error:
         raise InputError(f"{path.parent}: {error}") from error
-
-
-def _write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

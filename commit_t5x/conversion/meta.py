@@ -2,18 +2,19 @@
 
 import math
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from commit_t5x import disk
-from commit_t5x.conversion import companions, pytorch_files
+from commit_t5x.conversion import pytorch_files
 from commit_t5x.conversion.formats import Source
 from commit_t5x.conversion.rules import Rule
 from commit_t5x.errors import InputError
 from commit_t5x.model.llama_config import LlamaConfig, RopeScaling
-from commit_t5x.vocabularies import tokenizer_files
+from commit_t5x.vocabularies import configured
+from commit_t5x.vocabularies.tokenizer import Tokenizer
 
 _LAYER = "layers.{layer}"
 
@@ -94,15 +95,20 @@ def read(path: pathlib.Path, config: None = None) -> Source:
     }
     if _EMBEDDING not in shapes:
         raise InputError(f"{paths[0]}: has no {_EMBEDDING}; is it a LLaMA checkpoint?")
-    files, notes = _tokenizer(path)
+    find_tokenizer, notes = _tokenizer(path)
+    config = _config(path / _PARAMS, params, shapes[_EMBEDDING][0], tied)
+    notes.append(
+        f"{_PARAMS} says no context length; {config.max_length} is that of the release with such "
+        "parameters, and --max-length sets another"
+    )
     return Source(
         name=str(path),
-        config=_config(path / _PARAMS, params, shapes[_EMBEDDING][0], tied),
+        config=config,
         rules=RULES,
         shapes=shapes,
         get=get,
         dtypes=first.dtypes,
-        files=files,
+        find_tokenizer=find_tokenizer,
         notes=notes,
     )
 
@@ -145,12 +151,26 @@ def _config(
         num_heads=params["n_heads"],
         num_kv_heads=params.get("n_kv_heads") or params["n_heads"],
         head_dim=params["dim"] // params["n_heads"],
-        max_length=131072 if scaling else 8192 if rope_theta > 10000.0 else 2048,
+        max_length=_max_length(params, rope_theta, scaling),
         norm_eps=params["norm_eps"],
         rope_theta=rope_theta,
         rope_scaling=scaling,
         tied_embeddings=tied,
     )
+
+
+def _max_length(params: Mapping[str, Any], rope_theta: float, scaling: RopeScaling | None) -> int:
+    """Returns the context length of the release that has such parameters."""
+    if scaling is not None:
+        return 131072  # Llama 3.1 and later
+    if rope_theta >= 1e6:
+        return 16384  # CodeLlama
+    if rope_theta > 1e4:
+        return 8192  # Llama 3
+    # The norm's constant tells Llama 2 from LLaMA, whose 65B shares it; no other of that width
+    # lacks grouped queries.
+    is_first = params["norm_eps"] < 1e-5 or (params["dim"] == 8192 and "n_kv_heads" not in params)
+    return 2048 if is_first else 4096
 
 
 def _mlp_dim(params: Mapping[str, Any]) -> int:
@@ -166,15 +186,14 @@ def _mlp_dim(params: Mapping[str, Any]) -> int:
     return multiple * math.ceil(size / multiple)
 
 
-def _tokenizer(path: pathlib.Path) -> tuple[dict[str, bytes], list[str]]:
-    found = tokenizer_files.find(path)
-    if found is None:
-        return {}, []
-    if found.suffix == ".model" and not found.read_bytes().startswith(b"\n"):
+def _tokenizer(path: pathlib.Path) -> tuple[Callable[[], Tokenizer | None], list[str]]:
+    model = path / "tokenizer.model"
+    converted = (path / "tokenizer.json").is_file()
+    if model.is_file() and not model.read_bytes().startswith(b"\n") and not converted:
         # SentencePiece models begin with the tag of their first piece. Llama 3's is a list of
         # base64 tokens for tiktoken.
-        return {}, [
-            f"{found} is no SentencePiece model and was left out; pass --tokenizer with the "
+        return lambda: None, [
+            f"{model} is no SentencePiece model and was left out; pass --tokenizer with the "
             "tokenizer.json of the Hugging Face release"
         ]
-    return companions.read(path), []
+    return lambda: configured.find(path), []

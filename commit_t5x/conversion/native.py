@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import tensorstore as ts
 
-from commit_t5x.conversion import arrays, companions, native_names, rules
+from commit_t5x.conversion import arrays, native_names, rules
 from commit_t5x.conversion.formats import Header, Put, Source
 from commit_t5x.engine import checkpoints, model_files
 from commit_t5x.errors import InputError
@@ -38,7 +38,7 @@ def read(path: pathlib.Path, config: LlamaConfig | None = None) -> Source:
         name=str(folder),
         leaves=stores,
         config=config or model_files.read_config(folder.parent),
-        files=companions.read(folder.parent),
+        find_tokenizer=lambda: model_files.tokenizer(folder.parent),
         read=_Reader(str(folder)),
     )
 
@@ -95,9 +95,7 @@ def write(
         entry.foreign: (entry.path, entry.index) for entry in rules.plan(RULES, header.config)
     }
     _, stores = checkpoints.create_params(dst, rules.native_shapes(header.config))
-    model_files.write(dst, header.config, None)
-    for name, content in header.files.items():
-        (dst / name).write_bytes(content)
+    model_files.write(dst, header.config, header.tokenizer)
 
     def put(name: str, tensor: np.ndarray) -> None:
         path, index = places[name]

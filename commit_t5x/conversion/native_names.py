@@ -3,7 +3,6 @@
 So a scanned and an unrolled checkpoint look alike, and a stacked weight moves in slices.
 """
 
-import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from commit_t5x.conversion import arrays, rules, stream
 from commit_t5x.conversion.formats import Source
 from commit_t5x.conversion.rules import Rule
 from commit_t5x.model.llama_config import LlamaConfig
+from commit_t5x.vocabularies.tokenizer import Tokenizer
 
 
 def _linear(path: str) -> list[str]:
@@ -42,13 +42,13 @@ def source(
     name: str,
     leaves: Mapping[str, Any],
     config: LlamaConfig,
-    files: Mapping[str, bytes] = types.MappingProxyType({}),
+    find_tokenizer: Callable[[], Tokenizer | None] = lambda: None,
     read: Callable[[Any, int | None], np.ndarray] | None = None,
 ) -> Source:
     """Returns a source of leaves by path, of a scanned or an unrolled network.
 
     Args:
-      name, config, files: see Source.
+      name, config, find_tokenizer: see Source.
       leaves: with `shape` and `dtype`; they come leaf by leaf, as stacked ones may be kept whole.
       read: returns a leaf, or one layer of a stacked one; by default by indexing.
     """
@@ -70,7 +70,7 @@ def source(
         },
         get=lambda name: read(*places[name]),
         dtypes={name: leaf.dtype.name for name, (leaf, _) in places.items()},
-        files=files,
+        find_tokenizer=find_tokenizer,
     )
 
 

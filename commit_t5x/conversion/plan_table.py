@@ -28,9 +28,10 @@ def render(source: Source, transfers: Sequence[Transfer], dtype: str) -> str:
         )
     table = tabulate.tabulate(rows, "keys", "plain", disable_numparse=True)
     weights = sum(transfer.size for transfer in transfers)
+    files = source.tokenizer.files if source.tokenizer is not None else ()
     totals = (
         f"{len(transfers)} tensors, {weights:,} weights, "
         f"{stream.total_bytes(transfers, dtype) / 1e6:,.1f} MB to write; "
-        f"other files: {', '.join(sorted(source.files)) or 'none'}"
+        f"other files: {', '.join(sorted(files)) or 'none'}"
     )
     return "\n".join([table, "", totals, *(f"note: {note}" for note in source.notes)])

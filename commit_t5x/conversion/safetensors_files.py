@@ -44,7 +44,7 @@ class Reader:
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.dtypes: dict[str, str] = {}
         self._files: dict[str, safetensors.safe_open] = {}
-        paths = weight_files(directory, INDEX_NAME, "*.safetensors")
+        paths = weight_files(directory, "model", ".safetensors")
         if not paths:
             raise InputError(
                 f"{directory}: holds no .safetensors weights; is it a model directory?"
@@ -77,23 +77,33 @@ class Reader:
         return self._files[name].get_tensor(name)
 
 
-def weight_files(directory: pathlib.Path, index_name: str, pattern: str) -> list[pathlib.Path]:
-    """Returns the files that an index names, or without one those that fit a pattern.
+def weight_files(directory: pathlib.Path, name: str, suffix: str) -> list[pathlib.Path]:
+    """Returns the files of a model's weights, and not the optimizer's beside them.
+
+    Args:
+      directory: of the model.
+      name, suffix: of the file if it is one; of several, the names begin and end like this.
+
+    Returns:
+      The files that an index names; without one, the only one, or those that fit.
 
     Raises:
-      InputError: the index is broken, or names files that aren't there.
+      InputError: the index is broken, or names files that aren't in the directory.
     """
-    index = directory / index_name
-    if index.is_file():
-        try:
-            names = sorted(set(disk.read_json(index)["weight_map"].values()))
-        except (KeyError, AttributeError) as error:
-            raise InputError(f"{index}: not an index of weight files; fetch it again") from error
-        missing = [name for name in names if not (directory / name).is_file()]
-        if missing:
-            raise InputError(f"{index}: names {', '.join(missing)}, not found; fetch them")
-        return [directory / name for name in names]
-    return sorted(directory.glob(pattern))
+    index = directory / f"{name}{suffix}.index.json"
+    if not index.is_file():
+        whole = directory / f"{name}{suffix}"
+        return [whole] if whole.is_file() else sorted(directory.glob(f"{name}*{suffix}"))
+    weight_map = disk.read_json(index).get("weight_map")
+    names = {*weight_map.values()} if isinstance(weight_map, dict) else {None}
+    if not all(isinstance(name, str) and pathlib.Path(name).name == name for name in names):
+        raise InputError(
+            f"{index}: not an index of weight files that lie beside it; fetch it again"
+        )
+    missing = sorted(name for name in names if not (directory / name).is_file())
+    if missing:
+        raise InputError(f"{index}: names {', '.join(missing)}, not found; fetch them")
+    return [directory / name for name in sorted(names)]
 
 
 @contextlib.contextmanager

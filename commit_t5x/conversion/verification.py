@@ -43,7 +43,7 @@ def run(source: Source, target_format: str, written: pathlib.Path, header: Heade
         params = native_names.load(formats.module(target_format).read(written))
         with tempfile.TemporaryDirectory(dir=written.parent) as folder:
             exported = pathlib.Path(folder)
-            plain = dataclasses.replace(header, files={})
+            plain = dataclasses.replace(header, tokenizer=None)
             with hf.write(exported, rules.shapes(hf.RULES, source.config), plain) as put:
                 stream.copy(source, stream.plan(source, hf.RULES), put, header.dtype)
             difference = compare(params, source.config, exported)

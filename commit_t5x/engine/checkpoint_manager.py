@@ -64,9 +64,9 @@ class CheckpointManager:
             save_root_metadata=False,
         )
         handlers = {STATE: ocp.PyTreeCheckpointHandler(), DATASET: _PositionHandler()}
-        self._manager = ocp.CheckpointManager(
-            self.model_dir, options=options, item_handlers=handlers
-        )
+        self._stack = contextlib.ExitStack()
+        name = self._stack.enter_context(checkpoints.orbax_name(self.model_dir))
+        self._manager = ocp.CheckpointManager(name, options=options, item_handlers=handlers)
 
     def latest_step(self) -> int | None:
         """Returns the step of the newest finished checkpoint, or None."""
@@ -183,7 +183,7 @@ class CheckpointManager:
 
     def close(self) -> None:
         """Waits, and ends the background threads."""
-        with self._writing():
+        with self._writing(), self._stack:
             self._manager.close()
 
     def _writing(self) -> contextlib.AbstractContextManager[None]:

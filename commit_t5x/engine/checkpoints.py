@@ -5,7 +5,8 @@ A model directory holds
     checkpoint_{step}/    Orbax; state/ in T5X's layout (target, state/step, state/param_states),
                           dataset/ with the position in the data. Written aside, then renamed.
     model_config.json     the network's configuration
-    tokenizer.model       a copy of the tokenizer file (.json for a Hugging Face tokenizer)
+    tokenizer.model       the tokenizer (.json for Hugging Face's), tokenizer_config.json and
+                          generation_config.json where they say more
     config.gin            the gin configuration of the run
 
 How a training run saves and resumes: commit_t5x.engine.checkpoint_manager.
@@ -14,6 +15,7 @@ How a training run saves and resumes: commit_t5x.engine.checkpoint_manager.
 import contextlib
 import pathlib
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -26,6 +28,7 @@ from flax import traverse_util
 from commit_t5x.engine import checkpoint_arrays, model_files
 from commit_t5x.errors import InputError
 from commit_t5x.model.llama_config import LlamaConfig
+from commit_t5x.vocabularies.tokenizer import Tokenizer
 
 PREFIX = "checkpoint"
 STATE, DATASET = "state", "dataset"
@@ -72,14 +75,14 @@ def find(path: str | pathlib.Path) -> pathlib.Path:
 
 def restore_params(
     path: str | pathlib.Path,
-) -> tuple[dict[str, Any], LlamaConfig, pathlib.Path | None]:
+) -> tuple[dict[str, Any], LlamaConfig, Tokenizer | None]:
     """Reads the weights of a checkpoint to the host.
 
     Args:
       path: a model directory (latest checkpoint) or a checkpoint_N folder.
 
     Returns:
-      The parameters as numpy arrays, the network's configuration, and the tokenizer's copy (None if
+      The parameters as numpy arrays, the network's configuration, and the tokenizer (None if
       there is none).
 
     Raises:
@@ -113,7 +116,7 @@ def save_params(
     model_dir: str | pathlib.Path,
     params: Any,
     config: LlamaConfig,
-    tokenizer_path: str | pathlib.Path | None,
+    tokenizer: Tokenizer | None,
     step: int = 0,
 ) -> pathlib.Path:
     """Writes weights alone, from which training can start and evaluation and export can read.
@@ -122,7 +125,7 @@ def save_params(
       model_dir: made if missing.
       params: nested dictionary of numpy or JAX arrays.
       config: of the network.
-      tokenizer_path: copied beside the checkpoint; None for none.
+      tokenizer: goes beside the checkpoint; None for none.
       step: names the checkpoint.
 
     Returns:
@@ -134,7 +137,7 @@ def save_params(
     leaves = traverse_util.flatten_dict(params, sep="/")
     shapes = {path: leaf.shape for path, leaf in leaves.items()}
     folder, arrays = create_params(model_dir, shapes, step)
-    model_files.write(pathlib.Path(model_dir), config, tokenizer_path)
+    model_files.write(pathlib.Path(model_dir), config, tokenizer)
     for path, leaf in leaves.items():
         arrays[path].write(np.asarray(leaf)).result()
     return folder
@@ -165,9 +168,29 @@ def create_params(
     state = {"target": target, "state": {"step": np.asarray(step, np.int32)}}
     options = ocp.CheckpointManagerOptions(step_prefix=PREFIX, save_root_metadata=False)
     handlers = {STATE: ocp.PyTreeCheckpointHandler()}
-    with ocp.CheckpointManager(model_dir, options=options, item_handlers=handlers) as manager:
+    with (
+        orbax_name(model_dir) as name,
+        ocp.CheckpointManager(name, options=options, item_handlers=handlers) as manager,
+    ):
         manager.save(step, args=ocp.args.Composite(**{STATE: ocp.args.PyTreeSave(state)}))
     return folder, checkpoint_arrays.create_all(folder / STATE, shapes)
+
+
+@contextlib.contextmanager
+def orbax_name(directory: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a name by which Orbax can write to a directory, which is made if missing.
+
+    Orbax looks for parts of what it wrote by patterns that begin with the directory's own name, and
+    finds none where that has brackets in it.
+    """
+    if "[" not in str(directory):
+        yield directory
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        link = pathlib.Path(folder, "model")
+        link.symlink_to(directory, target_is_directory=True)
+        yield link
 
 
 def open_params(

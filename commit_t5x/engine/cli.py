@@ -13,19 +13,18 @@ example:
 """
 _EVAL_EXAMPLE = """\
 example:
-  commit-t5x eval --gin_file=evaluation/xquad.gin --gin_file=models/debug.gin \\
-    --gin.CHECKPOINT_PATH="'out'" --gin.EVAL_OUTPUT_DIR="'out/eval'" \\
-    --gin.LANGUAGE="'hi'" --gin.XQUAD_PATH="'xquad'" --gin.TOKENIZER="'tokenizer.model'"
+  commit-t5x eval --gin_file=evaluation/xquad.gin --gin.CHECKPOINT_PATH="'out'" \\
+    --gin.EVAL_OUTPUT_DIR="'out/eval'" --gin.LANGUAGE="'hi'" --gin.XQUAD_PATH="'xquad'"
 """
 _INFER_EXAMPLE = """\
 example:
-  commit-t5x infer --gin_file=evaluation/infer.gin --gin_file=models/debug.gin \\
-    --gin.CHECKPOINT_PATH="'out'" --gin.TOKENIZER="'tokenizer.model'" \\
+  commit-t5x infer --gin_file=evaluation/infer.gin --gin.CHECKPOINT_PATH="'out'" \\
     --gin.INPUT_PATH="'prompts.txt'" --gin.INFER_OUTPUT_DIR="'out/infer'"
 
-Without INFER_OUTPUT_DIR the answers go to standard output, as JSON lines. INPUT_PATH="'-'" reads
-standard input, a prompt a line. INSTRUCTIONS=True puts each into the prompt of training.
-TEMPERATURE, TOP_K, TOP_P and SEED draw answers instead of taking the likeliest tokens.
+Network and tokenizer are the checkpoint's. Without INFER_OUTPUT_DIR the answers go to standard
+output, as JSON lines. INPUT_PATH="'-'" reads standard input, a prompt a line. INSTRUCTIONS=True
+puts each into the prompt of training. TEMPERATURE, TOP_K, TOP_P and SEED draw answers instead of
+taking the likeliest tokens.
 """
 _INTERACTIVE = "--interactive"
 

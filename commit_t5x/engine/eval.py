@@ -157,7 +157,7 @@ def can_generate(task: seqio.Task) -> bool:
 
 
 def check_vocabulary(cfg: utils.DatasetConfig, model: models.DecoderOnlyModel) -> None:
-    """Raises InputError if the data's tokens aren't the model's, or the network lacks rows."""
+    """Raises InputError if the data's tokens aren't the model's."""
     vocabulary = model.vocabulary
     if isinstance(vocabulary, Tokenizer):
         vocabulary = TokenizerVocabulary(vocabulary)
@@ -168,13 +168,6 @@ def check_vocabulary(cfg: utils.DatasetConfig, model: models.DecoderOnlyModel) -
                     f"{task.name}: the vocabulary of its {name}, {feature.vocabulary}, isn't that "
                     f"of the run, {vocabulary}; make it of the file that TOKENIZER names"
                 )
-    size = model.vocabulary.vocab_size
-    rows = getattr(model.config, "vocab_size", size)
-    if size > rows:
-        raise InputError(
-            f"{cfg.name}: the tokenizer has {size} tokens, the network {rows}; "
-            "set the network's vocab_size, or the TOKENIZER that belongs to it"
-        )
 
 
 def evaluate(
@@ -238,7 +231,7 @@ def task_prompts(
     """Yields what an output line of `infer` begins with, and token ids, of a task's inputs.
 
     Raises:
-      InputError: no such task or split, it has no inputs, or more tokens than the network rows.
+      InputError: no such task or split, it has no inputs, or other tokens than the model.
     """
     provider = providers.get_mixture_or_task(cfg)
     check_vocabulary(cfg, model)

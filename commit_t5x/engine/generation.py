@@ -2,7 +2,8 @@
 
 import copy
 import functools
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from commit_t5x.engine import decoding, models, partitioning
@@ -12,28 +13,39 @@ from commit_t5x.vocabularies.tokenizer import Tokenizer
 
 
 class StopStrings:
-    """Strings that end an answer and don't belong to it.
+    """What ends an answer and doesn't belong to it: EOS and its like, and strings.
 
     Args:
       vocabulary: of the tokens.
-      strings: any of them ends an answer.
+      strings: any of them ends an answer. The text of a special token, such as "<|eot_id|>", stands
+        for the token.
+
+    Attributes:
+      end_ids: the tokens that end an answer by themselves, the vocabulary's `eos_ids` among them.
     """
 
     def __init__(self, vocabulary: Tokenizer, strings: Sequence[str]):
         self._vocabulary = vocabulary
         self.strings = tuple(strings)
+        special = vocabulary.special_tokens
+        self.end_ids = {*vocabulary.eos_ids, *(special[s] for s in strings if s in special)}
 
     def __bool__(self) -> bool:
         return bool(self.strings)
 
     @functools.cached_property
     def ids(self) -> list[int]:
-        """The tokens whose own text holds one of the strings, so that decoding can end there."""
+        """`end_ids`, and the tokens whose own text holds one of the strings."""
         if not self.strings:
-            return []
+            return sorted(self.end_ids)
         vocabulary = self._vocabulary
         texts = ((index, vocabulary.decode([index])) for index in range(vocabulary.vocab_size))
-        return [index for index, text in texts if self.found(text)]
+        return [index for index, text in texts if index in self.end_ids or self.found(text)]
+
+    def text(self, tokens: Iterable[int]) -> str:
+        """Returns the text of an answer up to the first of `end_ids`."""
+        own = itertools.takewhile(lambda token: token not in self.end_ids, tokens)
+        return self._vocabulary.decode(list(own))
 
     def found(self, text: str) -> bool:
         """Returns whether an answer ends within a text."""
@@ -90,7 +102,6 @@ class Generator:
                 f"max_new_tokens: {max_new_tokens} leaves no room for a prompt in the network's "
                 f"{model.config.max_length} tokens"
             )
-        self._vocabulary = model.vocabulary
         self._bos = [model.vocabulary.bos_id] if add_bos else []
         self._stop = StopStrings(model.vocabulary, stop)
         self._scope = partitioner.scope
@@ -133,7 +144,7 @@ class Generator:
                     check=self._ended if self._stop else None,
                 )
             for index, tokens in zip(batch, generated, strict=False):
-                answers[index] = self._stop.cut(self._text(tokens))
+                answers[index] = self._stop.cut(self._stop.text(tokens))
             on_batch(len(batch))
         return answers
 
@@ -156,7 +167,7 @@ class Generator:
                 shown = len(text)
 
         def check(rows: list[list[int]]) -> list[bool]:
-            show(self._stop.certain(self._text(rows[0])))
+            show(self._stop.certain(self._stop.text(rows[0])))
             return self._ended(rows)
 
         with self._scope():
@@ -167,18 +178,13 @@ class Generator:
                 check=check,
                 check_period=1,
             )
-        show(self._stop.cut(self._text(tokens)))
+        show(self._stop.cut(self._stop.text(tokens)))
 
     def _cut(self, prompt: Sequence[int]) -> list[int]:
         return [*self._bos, *map(int, prompt[-self._room :])]
 
-    def _text(self, tokens: Sequence[int]) -> str:
-        if self._vocabulary.eos_id in tokens:
-            tokens = tokens[: tokens.index(self._vocabulary.eos_id)]
-        return self._vocabulary.decode(tokens)
-
     def _ended(self, rows: Sequence[Sequence[int]]) -> list[bool]:
-        return [self._stop.found(self._text(tokens)) for tokens in rows]
+        return [self._stop.found(self._stop.text(tokens)) for tokens in rows]
 
 
 def generate(

@@ -6,28 +6,29 @@ from typing import Any
 
 from commit_t5x import disk
 from commit_t5x.errors import InputError
+from commit_t5x.model import config_files
 from commit_t5x.model.llama_config import LlamaConfig
-from commit_t5x.vocabularies import tokenizer_files
+from commit_t5x.vocabularies import configured
+from commit_t5x.vocabularies.tokenizer import Tokenizer
 
-CONFIG_FILE = "model_config.json"
+CONFIG_FILE = config_files.NATIVE
 _REMEDY = "copy it from the run that wrote the weights"
 # A network may be run on longer or shorter rows than its weights were made for.
 _MAY_DIFFER = ("max_length",)
 
 
-def write(model_dir: pathlib.Path, config: Any, tokenizer_path: str | pathlib.Path | None) -> None:
-    """Writes the configuration and copies the tokenizer, each in one step.
+def write(model_dir: pathlib.Path, config: Any, vocabulary: Any) -> None:
+    """Writes the configuration and the tokenizer's files, each in one step.
 
     Args:
       model_dir: made if missing.
       config: of the network, with a `to_json`; None for none.
-      tokenizer_path: a SentencePiece .model or a Hugging Face tokenizer.json; None for none.
+      vocabulary: a tokenizer, or any other vocabulary, None included, which has no files.
     """
     if config is not None:
         disk.write(model_dir / CONFIG_FILE, json.dumps(config.to_json(), indent=2) + "\n")
-    if tokenizer_path is not None:
-        for name, content in tokenizer_files.read(tokenizer_path).items():
-            disk.write(model_dir / name, content)
+    for name, content in getattr(vocabulary, "files", {}).items():
+        disk.write(model_dir / name, content)
 
 
 def read_config(model_dir: pathlib.Path) -> LlamaConfig:
@@ -36,7 +37,10 @@ def read_config(model_dir: pathlib.Path) -> LlamaConfig:
     Raises:
       InputError: the file is missing or broken.
     """
-    return LlamaConfig.from_json(disk.read_json(model_dir / CONFIG_FILE, _REMEDY))
+    path = model_dir / CONFIG_FILE
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; {_REMEDY}")
+    return config_files.load(path)
 
 
 def check_config(model_dir: pathlib.Path, config: Any) -> None:
@@ -57,6 +61,6 @@ def check_config(model_dir: pathlib.Path, config: Any) -> None:
             )
 
 
-def tokenizer(model_dir: pathlib.Path) -> pathlib.Path | None:
-    """Returns the tokenizer file in a model directory, or None."""
-    return tokenizer_files.find(model_dir)
+def tokenizer(model_dir: pathlib.Path) -> Tokenizer | None:
+    """Returns the tokenizer in a model directory, or None."""
+    return configured.find(model_dir)

@@ -11,6 +11,7 @@ from flax import linen as nn
 from commit_t5x.engine import losses
 from commit_t5x.engine.linear_cross_entropy import linear_cross_entropy
 from commit_t5x.model.optim import Optimizer
+from commit_t5x.vocabularies import tokenizer
 from commit_t5x.vocabularies.tokenizer import Tokenizer
 
 Batch = Mapping[str, jax.Array]
@@ -37,7 +38,7 @@ class DecoderOnlyModel:
     decoder_positions.
 
     Raises:
-      InputError: an unknown loss_normalizing_factor.
+      InputError: an unknown loss_normalizing_factor, or more tokens than the network has rows.
     """
 
     def __init__(
@@ -51,6 +52,8 @@ class DecoderOnlyModel:
         loss_chunk_length: int | None = None,
     ):
         losses.check_loss_normalizing_factor(loss_normalizing_factor)
+        if (rows := getattr(getattr(module, "config", None), "vocab_size", None)) is not None:
+            tokenizer.check_fits(vocabulary, rows)
         self.module = module
         self.vocabulary = vocabulary
         self.optimizer_def = optimizer_def

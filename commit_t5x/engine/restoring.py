@@ -13,6 +13,7 @@ from commit_t5x.engine import (
 )
 from commit_t5x.errors import InputError
 from commit_t5x.vocabularies import configured
+from commit_t5x.vocabularies.tokenizer import Tokenizer
 
 
 def restore_weights(
@@ -33,21 +34,22 @@ def restore_weights(
     return checkpoints.load_params(folder, abstract, model.config), folder
 
 
-# In several scripts, each of which tokenizers cut in ways of their own.
-_PROBE = "It's 1,024 words:\nzwölf Wörter, δύο λέξεις, два слова, كلمتان, दो शब्द, สองคำ, 两个词"
-
-
 def check_tokenizer(model_dir: pathlib.Path, model: models.DecoderOnlyModel) -> None:
     """Raises InputError if the tokenizer beside a checkpoint isn't the model's.
 
-    They may be files of different kinds: what counts is that texts get the same ids.
+    They may be files of different kinds: what counts is that texts get the same ids, and that
+    answers end at the same ones.
     """
     beside, used = model_files.tokenizer(model_dir), model.vocabulary
-    if beside is None or not hasattr(used, "path"):
+    if beside is None or not isinstance(used, Tokenizer):
         return
-    expected = configured.load(beside)
-    if expected.encode(_PROBE) != used.encode(_PROBE) or expected.eos_id != used.eos_id:
+    if not configured.agree(beside, used):
         raise InputError(
-            f"TOKENIZER: {used.path} gives texts other ids than {beside}, which the checkpoint was "
-            "made with; set TOKENIZER to that, or put a copy of yours in its place"
+            f"TOKENIZER: {used.path} gives texts other ids than {beside.path}, which the "
+            "checkpoint was made with; set TOKENIZER to that, or put a copy of yours in its place"
+        )
+    if {*beside.eos_ids} != {*used.eos_ids}:
+        raise InputError(
+            f"TOKENIZER: answers end at {[*used.eos_ids]} by what lies beside {used.path}, and at "
+            f"{[*beside.eos_ids]} by {beside.path.parent}, the checkpoint's; set TOKENIZER to that"
         )

@@ -32,6 +32,7 @@ from commit_t5x.engine import (
     utils,
 )
 from commit_t5x.errors import InputError
+from commit_t5x.vocabularies.tokenizer import Tokenizer
 
 
 def train(
@@ -133,7 +134,7 @@ def train(
             state = initializer.from_scratch(rng)
             start = "random weights"
         data_record.write(model_path, first_step, record)
-        model_files.write(model_path, model.config, getattr(model.vocabulary, "path", None))
+        model_files.write(model_path, model.config, model.vocabulary)
         files = metrics.MetricFiles(model_path, first_step)
         stack.callback(files.close)
         display = progress.make_progress(first_step, total_steps)
@@ -188,6 +189,8 @@ def _train_iterator(
             "TASK_FEATURE_LENGTHS: training needs them, e.g. {'inputs': 384, 'targets': 128}"
         )
     eval.check_vocabulary(cfg, model)
+    if isinstance(model.vocabulary, Tokenizer):
+        model.vocabulary.check_exportable()  # rather than after days of training
     if cfg.seed is None:
         cfg = dataclasses.replace(cfg, seed=random_seed)
     return data_record.describe(cfg, lambda: data.TrainIterator(cfg, model.FEATURE_CONVERTER_CLS))

@@ -69,6 +69,7 @@ def run(
     _configure(loaded["tasks"], num_fewshot, _parsed(gen_kwargs), seed)
     with _bars_on_terminals_only():
         lm = _load_model(model, _parsed(model_args), batch_size, device)
+        _check_vocabulary(lm)
         results = evaluator.evaluate(lm, loaded, limit=limit, log_samples=True)
     samples = results.pop("samples")
     model_info = lm.get_model_info() if hasattr(lm, "get_model_info") else {}
@@ -157,6 +158,19 @@ def _load_model(
         reason = str(error).splitlines()[0]
         place = arguments.get("pretrained", "")
         raise errors.InputError(f"model {name} {place}: {reason}; mend --model_args") from error
+
+
+def _check_vocabulary(lm: lm_eval_model.LM) -> None:
+    """Raises InputError if a torch model has fewer rows than its tokenizer tokens."""
+    tokenizer, network = getattr(lm, "tokenizer", None), getattr(lm, "model", None)
+    if tokenizer is None or not hasattr(network, "get_input_embeddings"):
+        return  # `commit_t5x` checks its own
+    rows = network.get_input_embeddings().num_embeddings
+    if len(tokenizer) > rows:
+        raise errors.InputError(
+            f"model_args: the tokenizer has {len(tokenizer):,} tokens, the network {rows:,} rows; "
+            "use the tokenizer that the network was trained with"
+        )
 
 
 def _torch_device(model_class: type[lm_eval_model.LM]) -> str | None:

@@ -166,14 +166,14 @@ class CommitLM(model.TemplateLM):
         room = self.max_length - options["max_new_tokens"]
 
         def ended(rows: list[list[int]]) -> list[bool]:
-            return [stop.found(self._text(ids)) for ids in rows]
+            return [stop.found(self._text(ids, stop)) for ids in rows]
 
         generated = decoding.decode(
             self._model.module,
             self._model.params,
             [self._cut(context, room) or [self.prefix_token_id] for context in contexts],
             eos_id=self.vocabulary.eos_id,
-            stop_ids=() if self._skip_leading_newlines else stop.ids,
+            stop_ids=stop.end_ids if self._skip_leading_newlines else stop.ids,
             # What paper_truncation drops is counted in tokens, up to the one that ends the answer.
             check=ended if stop and not self._paper_truncation else None,
             seed=self._seed,
@@ -182,11 +182,11 @@ class CommitLM(model.TemplateLM):
         for context, ids in zip(contexts, generated, strict=True):
             if self._paper_truncation:
                 ids = ids[max(len(context) - room, 0) :]
-            text = self._text(ids)
+            text = self._text(ids, stop)
             yield lm_eval_model_utils.postprocess_generated_text(text, list(stop.strings), None)
 
-    def _text(self, ids: list[int]) -> str:
-        text = self.vocabulary.decode([i for i in ids if i != self.vocabulary.eos_id])
+    def _text(self, ids: list[int], stop: generation.StopStrings) -> str:
+        text = stop.text(ids)
         return text.lstrip() if self._skip_leading_newlines else text
 
     def _cut(self, context: list[int], room: int) -> list[int]:

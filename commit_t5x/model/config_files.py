@@ -10,20 +10,30 @@ from commit_t5x.model.llama_presets import PRESETS
 NATIVE, HUGGING_FACE = "model_config.json", "config.json"
 
 
-def load(given: str | pathlib.Path) -> LlamaConfig:
+def load(given: str | pathlib.Path, vocab_size: int | None = None) -> LlamaConfig:
     """Returns the configuration that a preset's name, a file or a directory stands for.
 
     Args:
       given: a preset's name; a model_config.json of ours or a config.json of Hugging Face's; or a
         directory with one of them: a model directory, a checkpoint_N in it, an export.
+      vocab_size: that is expected; None for any.
 
     Raises:
-      InputError: it is none of them, or can't be expressed.
+      InputError: it is none of them, can't be expressed, or is of another vocab_size.
 
     Example:
       >>> load("runs/commit_hi") == load("runs/commit_hi/checkpoint_1210") == preset("7b")
       True
     """
+    config = _load(given)
+    if vocab_size not in (None, config.vocab_size):
+        raise InputError(
+            f"VOCAB_SIZE: {vocab_size}, but {given} has {config.vocab_size} rows; leave it out"
+        )
+    return config
+
+
+def _load(given: str | pathlib.Path) -> LlamaConfig:
     if str(given) in PRESETS:
         return PRESETS[str(given)]
     place = pathlib.Path(given).expanduser()

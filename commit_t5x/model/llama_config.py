@@ -4,10 +4,14 @@ Plain Python, so that a command can read a configuration without loading an acce
 """
 
 import dataclasses
-from collections.abc import Mapping
+import json
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from commit_t5x.errors import InputError
+
+_STRICT = {"extra": "forbid", "strict": True}  # how pydantic reads the two dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,9 +33,12 @@ class RopeScaling:
     high_freq_factor: float = 4.0
     original_max_length: int = 8192
 
+    __pydantic_config__ = _STRICT
+
     def __post_init__(self) -> None:
         if self.kind not in ("linear", "llama3"):
             raise InputError(f"rope_scaling: '{self.kind}' is not supported; use linear or llama3")
+        _check_positive(self, [field.name for field in dataclasses.fields(self)[1:]])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,10 +84,10 @@ class LlamaConfig:
     attention_bias: bool = False
     mlp_bias: bool = False
 
+    __pydantic_config__ = _STRICT
+
     def __post_init__(self) -> None:
-        for name in _HF_SIZES:
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}: {getattr(self, name)} is not a positive number")
+        _check_positive(self, [*_HF_SIZES, "norm_eps", "rope_theta"])
         if self.num_heads % self.num_kv_heads:
             raise InputError(
                 f"num_kv_heads: {self.num_kv_heads} does not divide num_heads, {self.num_heads}"
@@ -121,26 +128,9 @@ class LlamaConfig:
         """Reads what to_json wrote.
 
         Raises:
-          InputError: naming the fields that are missing or unknown.
+          InputError: naming the first field that is missing, unknown, of another type or range.
         """
-        known = dataclasses.fields(cls)
-        unknown = sorted(set(fields) - {field.name for field in known})
-        missing = [
-            field.name
-            for field in known
-            if field.default is dataclasses.MISSING and field.name not in fields
-        ]
-        if unknown or missing:
-            raise InputError(
-                f"model config: missing fields {missing}, unknown fields {unknown}; "
-                "was it written by another version?"
-            )
-        scaling = fields.get("rope_scaling")
-        try:
-            scaling = RopeScaling(**scaling) if scaling is not None else None
-        except TypeError as error:
-            raise InputError(f"model config: rope_scaling: {error}; correct it") from error
-        return cls(**{**fields, "rope_scaling": scaling})
+        return cls._validated(fields, "model config", {})
 
     def to_hf(self) -> dict[str, Any]:
         """Returns the fields of Hugging Face's `config.json` that describe the architecture.
@@ -172,34 +162,50 @@ class LlamaConfig:
         Fields that only matter to training or to Hugging Face's code are ignored.
 
         Raises:
-          InputError: naming the field that is missing, or that this network can't express.
+          InputError: naming the field that is missing, of another type or range, or that this
+            network can't express.
         """
         for name, allowed in _HF_REQUIRED.items():
             if hf.get(name, allowed[0]) not in allowed:
                 raise InputError(
                     f"config.json: {name}={hf[name]!r} can't be expressed; supported: {allowed}"
                 )
-        hf = {**hf}
-        for theirs in (_HF_SIZES | _HF_CONSTANTS).values():
-            number = int if theirs in _HF_SIZES.values() else int | float
-            if not isinstance(hf.get(theirs), number | None):
-                raise InputError(f"config.json: {theirs}={hf[theirs]!r} is not a number")
-        missing = [name for name in _HF_WITHOUT_DEFAULT if hf.get(name) is None]
-        if missing:
-            raise InputError(f"config.json: fields {missing} are missing")
-        heads = hf["num_attention_heads"]
-        if hf.get("num_key_value_heads") is None:
-            hf["num_key_value_heads"] = heads
-        if hf.get("head_dim") is None:
-            hf["head_dim"] = hf["hidden_size"] // heads
-        rope = {**(hf.get("rope_parameters") or hf.get("rope_scaling") or {})}
-        hf["rope_theta"] = rope.pop("rope_theta", None) or hf.get("rope_theta")
+        sizes = hf.get("hidden_size"), hf.get("num_attention_heads")
+        # What they mean where they are absent; other values are checked below.
+        width, heads = (size if type(size) is int and size > 0 else 1 for size in sizes)
         read = {ours: hf.get(theirs) for ours, theirs in (_HF_SIZES | _HF_CONSTANTS).items()}
-        known: dict[str, Any] = {name: v for name, v in read.items() if v is not None}
-        return cls(**known, rope_scaling=_scaling_from_hf(rope, hf))
+        known: dict[str, Any] = {"num_kv_heads": heads, "head_dim": width // heads}
+        known |= {name: value for name, value in read.items() if value is not None}
+        scaling = hf.get("rope_parameters") or hf.get("rope_scaling") or {}
+        if not isinstance(scaling, Mapping):
+            raise InputError(f"config.json: rope_scaling={scaling!r} is no object")
+        rope = {**scaling}
+        if theta := rope.pop("rope_theta", None):
+            known["rope_theta"] = theta
+        known["rope_scaling"] = _scaling_from_hf(rope, hf)
+        return cls._validated(known, "config.json", _HF_SIZES | _HF_CONSTANTS | _HF_LLAMA3)
+
+    @classmethod
+    def _validated(
+        cls, fields: Mapping[str, Any], place: str, names: Mapping[str, str]
+    ) -> "LlamaConfig":
+        """Returns fields as a configuration; `names` are what the file calls them."""
+        import pydantic  # here: most commands read no configuration
+
+        try:
+            # As JSON, since of Python's values strict mode takes no dictionary for a dataclass.
+            return pydantic.TypeAdapter(cls).validate_json(json.dumps(fields))
+        except pydantic.ValidationError as error:
+            fault = error.errors(include_url=False)[0]
+            parts = map(str, fault["loc"])
+            name = ".".join(names.get(part, part) for part in parts)
+            given = "" if fault["type"] == "missing" else f"={fault['input']!r}"
+            raise InputError(
+                f"{place}: {name}{given}: {fault['msg'].lower()}; mend it, or fetch it again"
+            ) from error
 
 
-def _scaling_from_hf(rope: dict[str, Any], hf: Mapping[str, Any]) -> RopeScaling | None:
+def _scaling_from_hf(rope: dict[str, Any], hf: Mapping[str, Any]) -> dict[str, Any] | None:
     # "type" is the name that transformers used before 4.43.
     kind = rope.pop("rope_type", None) or rope.pop("type", None) or "default"
     rope.pop("type", None)
@@ -215,7 +221,13 @@ def _scaling_from_hf(rope: dict[str, Any], hf: Mapping[str, Any]) -> RopeScaling
             f"config.json: rope_scaling of type '{kind}' can't be expressed (missing {missing}); "
             "supported: linear, llama3"
         )
-    return RopeScaling(kind=kind, **{ours: rope[theirs] for ours, theirs in fields.items()})
+    return {"kind": kind, **{ours: rope[theirs] for ours, theirs in fields.items()}}
+
+
+def _check_positive(config: Any, names: Iterable[str]) -> None:
+    for name in names:
+        if not 0 < getattr(config, name) < math.inf:
+            raise InputError(f"{name}: {getattr(config, name)} is not a positive number")
 
 
 # Ours -> Hugging Face's.
@@ -241,13 +253,6 @@ _HF_LLAMA3 = {
     "high_freq_factor": "high_freq_factor",
     "original_max_length": "original_max_position_embeddings",
 }
-_HF_WITHOUT_DEFAULT = (
-    "vocab_size",
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-)
 # Values under which a Hugging Face model computes what this network computes; the first of each is
 # what an absent field means.
 _HF_REQUIRED: dict[str, tuple[Any, ...]] = {

@@ -27,6 +27,7 @@ from commit_t5x.engine.sampling import Sampling
 from commit_t5x.errors import InputError
 from commit_t5x.mixing import counts
 from commit_t5x.model.optim import Optimizer
+from commit_t5x.vocabularies.seqio_vocabulary import TokenizerVocabulary
 
 try:
     from t5x import checkpoints as t5x_checkpoints
@@ -326,11 +327,17 @@ def summarize_config(
     module: nn.Module,
     vocabulary: seqio.Vocabulary,
 ) -> None:
-    """Writes config.gin, and beside it the network's configuration and the tokenizer."""
+    """Writes config.gin, and beside it the network's configuration and the tokenizer.
+
+    Raises:
+      InputError: no export could hold the tokenizer.
+    """
+    if isinstance(vocabulary, TokenizerVocabulary):
+        vocabulary.tokenizer.check_exportable()
     gin_utils.summarize_gin_config(model_dir, summary_writer, step)
     if jax.process_index() == 0:
         with tempfile.TemporaryDirectory() as aside:
             folder = pathlib.Path(aside)
-            model_files.write(folder, module.config, getattr(vocabulary, "path", None))
+            model_files.write(folder, module.config, getattr(vocabulary, "tokenizer", None))
             for file in folder.iterdir():
                 tf.io.gfile.copy(str(file), f"{model_dir}/{file.name}", overwrite=True)

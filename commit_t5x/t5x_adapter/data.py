@@ -8,8 +8,9 @@ from typing import Any
 import seqio
 import tensorflow as tf
 
-from commit_t5x.engine import data, providers
+from commit_t5x.engine import data, generation, providers
 from commit_t5x.errors import InputError
+from commit_t5x.vocabularies.seqio_vocabulary import TokenizerVocabulary
 
 Config = Any  # t5x.utils.DatasetConfig, which has what engine.utils.DatasetConfig has
 
@@ -103,7 +104,7 @@ def write_answers(
     inferences: tuple[Sequence[Any], Mapping[str, Any]],
     examples: tf.data.Dataset,
     mode: str,
-    vocabulary: seqio.Vocabulary,
+    vocabulary: TokenizerVocabulary,
     stop: Sequence[str] = (),
 ) -> None:
     """Writes a line `{"prompt": ..., "prediction": ...}`, or "score", for each example.
@@ -116,15 +117,14 @@ def write_answers(
       vocabulary: of the tokens.
       stop: strings that end an answer.
     """
+    ends = generation.StopStrings(vocabulary.tokenizer, stop)
     with tf.io.gfile.GFile(path, "w") as file:
         for example, found in zip(examples.as_numpy_iterator(), inferences[0], strict=True):
             line = {"prompt": vocabulary.decode(_unpadded(example["inputs"]))}
             if mode == "score":
                 line["score"] = float(found)
             else:
-                answer = vocabulary.decode([int(token) for token in found])
-                ends = [answer.find(text) for text in stop if text in answer]
-                line["prediction"] = answer[: min(ends, default=None)]
+                line["prediction"] = ends.cut(ends.text(int(token) for token in found))
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 

@@ -1,40 +1,98 @@
-"""The tokenizer that `TOKENIZER` names."""
+"""The tokenizer that `TOKENIZER` names, or that lies with a model."""
 
 import functools
+import logging
 import pathlib
 
 import gin
 
 from commit_t5x import resources
 from commit_t5x.errors import InputError
-from commit_t5x.vocabularies import tokenizer_files
 from commit_t5x.vocabularies.hugging_face import HuggingFaceTokenizer
 from commit_t5x.vocabularies.sentencepiece import SentencePieceTokenizer
 from commit_t5x.vocabularies.tokenizer import Tokenizer
 
+_LOGGER = logging.getLogger(__name__)
+# In several scripts, each of which tokenizers cut in ways of their own.
+_PROBE = "It's 1,024 words:\nzwölf Wörter, δύο λέξεις, два слова, كلمتان, दो शब्द, สองคำ, 两个词"
+_SPACES = "  two  \t\n\n  spaces  "  # which conversions treat in different ways
+
+
+def find(path: str | pathlib.Path) -> Tokenizer | None:
+    """Returns the tokenizer that a path stands for, None if none lies there.
+
+    Args:
+      path: a SentencePiece .model or Hugging Face tokenizer.json file; or a model directory, ours
+        (or a checkpoint_N in it) or Hugging Face's, with one of the two. Where both lie there and
+        are one tokenizer, it is the SentencePiece model, which is faster; else the tokenizer.json,
+        as in transformers, and a line says so.
+
+    Raises:
+      InputError: it is neither, or has no BOS or EOS; see `HuggingFaceTokenizer` and
+        `SentencePieceTokenizer`.
+    """
+    path = pathlib.Path(path).expanduser()
+    if path.is_file():
+        return (HuggingFaceTokenizer if path.suffix == ".json" else SentencePieceTokenizer)(path)
+    model, converted = path / "tokenizer.model", path / "tokenizer.json"
+    if converted.is_file():
+        tokenizer = HuggingFaceTokenizer(converted)
+        if not model.is_file():
+            return tokenizer
+        try:
+            original = SentencePieceTokenizer(model)
+        except InputError:  # LLaMA 3's is of another kind; or tokens have been added
+            original = None
+        if original is not None and agree(original, tokenizer, wholly=True):
+            return original
+        _LOGGER.warning(
+            "%s: tokenizer.model and tokenizer.json differ; tokenizer.json is the one used", path
+        )
+        return tokenizer
+    if model.is_file():
+        return SentencePieceTokenizer(model)
+    return find(path.parent) if path.name.startswith("checkpoint_") else None
+
+
+def agree(first: Tokenizer, second: Tokenizer, wholly: bool = False) -> bool:
+    """Returns whether two tokenizers, maybe from files of two kinds, give texts the same ids.
+
+    Args:
+      first, second: the two.
+      wholly: also on runs of spaces, and with the same token for each id.
+    """
+    probes = [_PROBE, *([_SPACES] if wholly else [])]
+    return (
+        (first.bos_id, first.eos_id) == (second.bos_id, second.eos_id)
+        and all(first.encode(text) == second.encode(text) for text in probes)
+        and (not wholly or first.tokens() == second.tokens())
+    )
+
 
 @functools.lru_cache(maxsize=4)
 def load(path: str | pathlib.Path) -> Tokenizer:
-    """Loads a tokenizer: a SentencePiece model, or a Hugging Face tokenizer.json.
+    """Loads a tokenizer.
 
     Args:
-      path: see `tokenizer_files.find`.
+      path: see `find`.
 
     Raises:
-      InputError: there is none, it is neither, or it has no BOS or EOS.
+      InputError: there is none, or see `find`.
     """
-    file = tokenizer_files.find(path)
-    if file is None:
+    tokenizer = find(path)
+    if tokenizer is None:
         raise InputError(
             f"{path}: no such tokenizer; set TOKENIZER to a SentencePiece .model file, a "
             "tokenizer.json, or a model directory with either"
         )
-    return HuggingFaceTokenizer(file) if file.suffix == ".json" else SentencePieceTokenizer(file)
+    return tokenizer
 
 
 @gin.configurable
 def get_vocabulary(tokenizer: str = gin.REQUIRED) -> Tokenizer:
-    """Returns the tokenizer that `TOKENIZER` names: what `load` takes, or "samples"."""
+    """Returns the tokenizer that `TOKENIZER` names: what `find` takes, or "samples"."""
+    if tokenizer is None:
+        raise InputError("TOKENIZER: not set; name a tokenizer's file or a model directory")
     if tokenizer == "samples":
-        return load(resources.path("samples") / "tokenizer.model")
+        tokenizer = resources.path("samples") / "tokenizer.model"
     return load(tokenizer)

@@ -4,20 +4,15 @@ import hashlib
 import itertools
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import tokenizers
 
-from commit_t5x import disk
 from commit_t5x.errors import InputError
+from commit_t5x.vocabularies import special_tokens
 from commit_t5x.vocabularies.tokenizer import Tokenizer
 
-CONFIG = "tokenizer_config.json"
-_MAP = "special_tokens_map.json"
-_MODEL_CONFIGS = ("generation_config.json", "config.json")
-_CHAT_TEMPLATE = "chat_template.jinja"
 # What BOS and EOS are called where no file beside the tokenizer says.
 _WELL_KNOWN = {
     "bos": ("<|begin_of_text|>", "<s>", "<|endoftext|>"),
@@ -37,7 +32,6 @@ class HuggingFaceTokenizer(Tokenizer):
 
     Attributes:
       backend: encodes plain text.
-      pad_id: None where nothing names it. Here nothing depends on it.
 
     Raises:
       InputError: it is none, or nothing says which tokens are BOS and EOS.
@@ -60,12 +54,25 @@ class HuggingFaceTokenizer(Tokenizer):
         backend.no_padding()
         backend.post_processor = None  # it would add BOS, and take spaces out of the offsets
         backend.encode_special_tokens = True
-        self.bos_id, self.eos_id = (_required_id(path, backend, name) for name in _WELL_KNOWN)
+        self.vocab_size = max(backend.get_vocab(with_added_tokens=True).values()) + 1
+        self.bos_id, self.eos_id = (_required_id(self, name) for name in _WELL_KNOWN)
         self.unk_id = model.get("unk_id")
         if self.unk_id is None and model.get("unk_token") is not None:
             self.unk_id = backend.token_to_id(model["unk_token"])
-        self.pad_id = _named_id(path, backend, "pad")
-        self.vocab_size = max(backend.get_vocab(with_added_tokens=True).values()) + 1
+        self.pad_id = _named_id(self, "pad")
+        self.eos_ids = special_tokens.eos_ids(path, self.eos_id, self.vocab_size)
+        self.special_tokens = {
+            token.content: id_
+            for id_, token in backend.get_added_tokens_decoder().items()
+            if token.special
+        }
+        tokens = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "bos_token": backend.id_to_token(self.bos_id),
+            "eos_token": backend.id_to_token(self.eos_id),
+        }
+        beside = special_tokens.carried(path, tokens, self.eos_ids)
+        self.files = {"tokenizer.json": content, **beside}
         self.digest = hashlib.sha256(content + f"{self.bos_id} {self.eos_id}".encode()).hexdigest()
 
     def encode(self, text: str) -> list[int]:
@@ -73,6 +80,9 @@ class HuggingFaceTokenizer(Tokenizer):
 
     def _decode(self, ids: list[int]) -> str:
         return self.backend.decode(ids, skip_special_tokens=True)
+
+    def tokens(self) -> list[str]:
+        return [self.backend.id_to_token(id_) or "" for id_ in range(self.vocab_size)]
 
     def encode_batch(self, texts: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         decoded = [text.decode() for text in texts]
@@ -87,52 +97,30 @@ class HuggingFaceTokenizer(Tokenizer):
         starts = np.flatnonzero((buffer & 0xC0) != 0x80)[starts]  # first bytes of characters
         return ids, starts - _begins(texts)[rows], lengths
 
-    def config(self) -> dict[str, Any]:
-        """Returns a tokenizer_config.json that needs no other file to name BOS and EOS."""
-        config = _read_json(self.path.with_name(CONFIG))
-        config.setdefault("tokenizer_class", "PreTrainedTokenizerFast")
-        for name, id_ in (("bos_token", self.bos_id), ("eos_token", self.eos_id)):
-            if config.get(name) is None:
-                config[name] = self.backend.id_to_token(id_)
-        template = self.path.with_name(_CHAT_TEMPLATE)
-        if template.is_file():
-            config.setdefault("chat_template", template.read_text(encoding="utf-8"))
-        return config
-
 
 def _begins(texts: Sequence) -> np.ndarray:
     """Returns where each text begins in all of them joined."""
     return np.cumsum([0, *map(len, texts)], dtype=np.int64)[:-1]
 
 
-def _required_id(path: pathlib.Path, backend: tokenizers.Tokenizer, name: str) -> int:
+def _required_id(tokenizer: HuggingFaceTokenizer, name: str) -> int:
     """Returns the id of "bos" or "eos"."""
-    usual = (backend.token_to_id(token) for token in _WELL_KNOWN[name])
-    for id_ in (_named_id(path, backend, name), *usual):
+    usual = map(tokenizer.backend.token_to_id, _WELL_KNOWN[name])
+    for id_ in (_named_id(tokenizer, name), *usual):
         if id_ is not None:
             return id_
     raise InputError(
-        f"{path}: nothing says which token is {name}; put a {CONFIG} with a {name}_token beside it"
+        f"{tokenizer.path}: nothing says which token is {name}; put a {special_tokens.CONFIG} with "
+        f"a {name}_token beside it"
     )
 
 
-def _named_id(path: pathlib.Path, backend: tokenizers.Tokenizer, name: str) -> int | None:
+def _named_id(tokenizer: HuggingFaceTokenizer, name: str) -> int | None:
     """Returns the id of a special token as the files beside a tokenizer give it."""
-    for file in (path.with_name(CONFIG), path.with_name(_MAP)):
-        token = _read_json(file).get(f"{name}_token")
-        # Written as text, or with its properties.
-        token = token.get("content") if isinstance(token, Mapping) else token
-        if token is not None:
-            if (id_ := backend.token_to_id(token)) is None:
-                raise InputError(f"{file}: {name}_token {token!r} is not in {path.name}; mend it")
-            return id_
-    for file in (path.with_name(config) for config in _MODEL_CONFIGS):
-        id_ = _read_json(file).get(f"{name}_token_id")
-        if id_ is not None:
-            return id_[0] if isinstance(id_, list) else id_
-    return None
-
-
-def _read_json(path: pathlib.Path) -> dict[str, Any]:
-    """Returns what the file holds, nothing if there is no such file."""
-    return disk.read_json(path) if path.is_file() else {}
+    path = tokenizer.path
+    if found := special_tokens.named(path, name):
+        file, token = found
+        if (id_ := tokenizer.backend.token_to_id(token)) is None:
+            raise InputError(f"{file}: {name}_token {token!r} is not in {path.name}; mend it")
+        return id_
+    return next(iter(special_tokens.listed(path, name, tokenizer.vocab_size)), None)

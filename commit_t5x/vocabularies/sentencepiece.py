@@ -6,11 +6,13 @@ import hashlib
 import pathlib
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from sentencepiece import SentencePieceProcessor, sentencepiece_model_pb2
 
 from commit_t5x.errors import InputError
+from commit_t5x.vocabularies import special_tokens
 from commit_t5x.vocabularies.tokenizer import Tokenizer
 
 SPACE = "\u2581"  # SentencePiece's sign for a space
@@ -25,10 +27,11 @@ class SentencePieceTokenizer(Tokenizer):
     """A LLaMA-style SentencePiece model: unk 0 (also the padding), bos 1, eos 2.
 
     Args:
-      path: the .model file.
+      path: the .model file. A tokenizer_config.json beside it may name other special tokens, and a
+        generation_config.json further ones that end an answer.
 
     Raises:
-      InputError: it is none, or defines no bos or eos.
+      InputError: it is none, defines no bos or eos, or the files beside it add tokens to it.
 
     Example:
       >>> tokenizer = SentencePieceTokenizer("tokenizer.model")
@@ -46,15 +49,72 @@ class SentencePieceTokenizer(Tokenizer):
             raise InputError(
                 f"{path}: not a SentencePiece model; set TOKENIZER to one, or to a tokenizer.json"
             ) from error
-        self.bos_id, self.eos_id = self._processor.bos_id(), self._processor.eos_id()
-        self.unk_id = self._processor.unk_id()
+        pieces = self._processor
+        self.vocab_size = pieces.vocab_size()
+        self._check_nothing_is_added()
+        self.unk_id = pieces.unk_id()
+        self.bos_id = self._named_id("bos", pieces.bos_id())
+        self.eos_id = self._named_id("eos", pieces.eos_id())
+        self.pad_id = self._named_id("pad", self.unk_id)
         if min(self.bos_id, self.eos_id) < 0:
             raise InputError(
                 f"{path}: the model defines no bos or eos id; use one trained with both"
             )
-        self.vocab_size = self._processor.vocab_size()
-        self.digest = hashlib.sha256(content).hexdigest()
+        self.eos_ids = special_tokens.eos_ids(self.path, self.eos_id, self.vocab_size)
+        special = (i for i in range(self.vocab_size) if pieces.is_control(i) or i == self.unk_id)
+        self.special_tokens = {pieces.id_to_piece(i): i for i in special}
+        beside = special_tokens.carried(self.path, {}, self.eos_ids)
+        self.files = {"tokenizer.model": content, **beside}
+        self.digest = hashlib.sha256(content + f"{self.bos_id} {self.eos_id}".encode()).hexdigest()
         self._encode_known_word = functools.lru_cache(_MAX_KNOWN_WORDS)(self._encode_word)
+
+    def _named_id(self, name: str, default: int) -> int:
+        """Returns the id of a special token, as the files beside the model name it."""
+        _, token = special_tokens.named(self.path, name) or (None, None)
+        return self._processor.piece_to_id(token) if token and self._has(token) else default
+
+    def _has(self, token: str) -> bool:
+        return self._processor.id_to_piece(self._processor.piece_to_id(token)) == token
+
+    def _check_nothing_is_added(self) -> None:
+        """Raises InputError where the model alone is not the tokenizer."""
+        named = (special_tokens.named(self.path, name) for name in ("bos", "eos"))
+        tokens = [*(found[1] for found in named if found), *special_tokens.added(self.path)]
+        if added := sorted({token for token in tokens if not self._has(token)}):
+            raise InputError(
+                f"{self.path}: the files beside it add tokens, {', '.join(added[:5])}, which only "
+                "a tokenizer.json can hold; name that where there is one, or let transformers make "
+                f"it: AutoTokenizer.from_pretrained({str(self.path.parent)!r}).save_pretrained(...)"
+            )
+
+    def tokens(self) -> list[str]:
+        return self._processor.id_to_piece(list(range(self.vocab_size)))
+
+    @property
+    def proto(self) -> Any:
+        """The model as SentencePiece's protocol buffer."""
+        return sentencepiece_model_pb2.ModelProto.FromString(self.files["tokenizer.model"])
+
+    def check_exportable(self) -> None:
+        spec = self.proto.normalizer_spec
+        symbols = [p.piece for p in self.proto.pieces if p.type == p.USER_DEFINED]
+        if self.proto.trainer_spec.model_type != self.proto.trainer_spec.BPE:
+            problem = "only SentencePiece models of type BPE can be exported; use one"
+        elif spec.precompiled_charsmap:
+            # The tokenizers package applies such rules to whole grapheme clusters, with other
+            # results on combining marks.
+            problem = (
+                f"its normalisation ({spec.name}) can't be expressed exactly in a tokenizer.json, "
+                "which exports need; use a model trained with normalization_rule_name=identity"
+            )
+        elif symbols:
+            problem = (
+                f"user-defined symbols {symbols[:5]} can't be expressed in a tokenizer.json, which "
+                "exports need; use a model trained without them"
+            )
+        else:
+            return
+        raise InputError(f"{self.path}: {problem}")
 
     def encode(self, text: str) -> list[int]:
         return self._processor.encode(text)
@@ -77,7 +137,7 @@ class SentencePieceTokenizer(Tokenizer):
         That is so for LLaMA's kind of model: byte-pair encoding without normalisation, in which no
         piece holds a space after another character.
         """
-        model = sentencepiece_model_pb2.ModelProto.FromString(self.path.read_bytes())
+        model = self.proto
         normalizer, trainer = model.normalizer_spec, model.trainer_spec
         return (
             trainer.model_type == trainer.BPE

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import seqio
 import tensorflow as tf
-from sentencepiece import sentencepiece_model_pb2
 
 from commit_t5x.vocabularies import configured
 from commit_t5x.vocabularies.sentencepiece import SPACE, SentencePieceTokenizer
@@ -52,8 +51,7 @@ class TokenizerVocabulary(seqio.SentencePieceVocabulary):
         """The SentencePiece model as SeqIO keeps it; None of a tokenizer.json."""
         if not isinstance(self.tokenizer, SentencePieceTokenizer):
             return None
-        content = self.tokenizer.path.read_bytes()
-        return sentencepiece_model_pb2.ModelProto.FromString(content).SerializeToString()
+        return self.tokenizer.proto.SerializeToString()
 
     @property
     def bos_id(self) -> int:

@@ -2,21 +2,25 @@ import dataclasses
 import json
 import re
 import resource
+import shutil
 
+import chat_model
 import jax
 import numpy as np
 import pytest
 import safetensors.torch
+import tokenizers
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_llama import CONFIG, init
 
 from commit_t5x import conversion, disk, resources
-from commit_t5x.conversion import formats, hf, rules, stream
+from commit_t5x.conversion import formats, hf, hf_tokenizer, native_names, rules, stream
 from commit_t5x.engine import checkpoints
 from commit_t5x.errors import InputError
 from commit_t5x.model import llama
+from commit_t5x.vocabularies import configured
 
 TOKENIZER = resources.path("samples") / "tokenizer.model"
 
@@ -30,7 +34,7 @@ def native(tmp_path_factory):
     config = dataclasses.replace(CONFIG, vocab_size=processor.get_piece_size(), num_layers=1)
     params = jax.device_get(init(llama.Llama(config)))
     directory = tmp_path_factory.mktemp("native") / "model"
-    checkpoints.save_params(directory, params, config, TOKENIZER)
+    checkpoints.save_params(directory, params, config, configured.load(TOKENIZER))
     return directory, params, config
 
 
@@ -41,7 +45,7 @@ def test_native_to_hf_and_back(native, tmp_path):
     conversion.convert(tmp_path / "hf", tmp_path / "back", to="native", source_format="hf")
     back, back_config, tokenizer = checkpoints.restore_params(tmp_path / "back")
     assert back_config == config
-    assert tokenizer.read_bytes() == TOKENIZER.read_bytes()
+    assert tokenizer.path.read_bytes() == TOKENIZER.read_bytes()
     jax.tree.map(np.testing.assert_array_equal, back, params)
 
 
@@ -245,3 +249,83 @@ def test_round_trips_are_exact(config, data, tmp_path_factory):
     back, back_config = hf.import_hf(folder / "c")
     assert back_config == config
     jax.tree.map(np.testing.assert_array_equal, back, params)
+
+
+def test_added_tokens_and_every_eos_travel(tmp_path):
+    source = chat_model.write(tmp_path)
+    conversion.convert(source, tmp_path / "native", to="native")
+    conversion.convert(tmp_path / "native", tmp_path / "hf", to="hf")
+    first, last = (configured.find(path) for path in (source, tmp_path / "hf"))
+    assert last.tokens() == first.tokens()
+    assert last.tokens()[-2:] == [chat_model.END_OF_TURN, chat_model.ADDED]
+    assert last.eos_ids == first.eos_ids == (first.eos_id, first.vocab_size - 2)
+    for name in ("config.json", "generation_config.json"):
+        fields = json.loads((tmp_path / "hf" / name).read_text())
+        assert fields["eos_token_id"] == list(first.eos_ids)
+        assert fields["bos_token_id"] == first.bos_id
+
+
+def test_a_tokenizer_that_does_not_fit_or_is_none(native, tmp_path):
+    directory, _, _ = native
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    files = hf_tokenizer.files(configured.load(TOKENIZER), max_length=64)
+    (tmp_path / "json.model").write_bytes(files["tokenizer.json"])
+    wide = tmp_path / "wide"
+    wide.mkdir()
+    larger = tokenizers.Tokenizer.from_str(files["tokenizer.json"].decode())
+    larger.add_tokens(["<obs>"])
+    larger.save(str(wide / "tokenizer.json"))
+    for name, message in (
+        ("picture.png", "picture.png: not a SentencePiece model"),
+        ("json.model", "json.model: not a SentencePiece model"),
+        ("wide", "the tokenizer has 3,001 tokens, the network 3,000 rows; use the tokenizer"),
+    ):
+        with pytest.raises(InputError, match=message):
+            conversion.convert(directory, tmp_path / "x", to="hf", tokenizer=tmp_path / name)
+    assert not (tmp_path / "x").exists()
+    broken = shutil.copytree(directory, tmp_path / "broken")
+    (broken / "added_tokens.json").write_text('{"[PAD]": 3000}')
+    with pytest.raises(InputError, match="the files beside it add tokens"):
+        conversion.convert(broken, tmp_path / "x", to="hf")
+    conversion.convert(broken, tmp_path / "x", to="hf", tokenizer=TOKENIZER)
+
+
+def test_context_length(native, tmp_path):
+    directory, _, config = native
+    conversion.convert(directory, tmp_path / "hf", to="hf", max_length=512)
+    assert hf.read(tmp_path / "hf").config == dataclasses.replace(config, max_length=512)
+    with pytest.raises(InputError, match="max_length: 0 is not a positive number"):
+        conversion.convert(directory, tmp_path / "x", to="hf", max_length=0)
+
+
+@pytest.mark.parametrize("name", ["a b", "a#b", "a%20b", "[x]", "it's", 'a"b', "a:b&c"])
+def test_paths_with_signs_in_them(native, tmp_path, name):
+    _, params, _ = native
+    conversion.convert(native[0], tmp_path / name / "hf", to="hf")
+    conversion.convert(tmp_path / name / "hf", tmp_path / name / "native", to="native")
+    back = native_names.load(conversion.open_source("native", tmp_path / name / "native"))
+    jax.tree.map(np.testing.assert_array_equal, back, params)
+
+
+def test_what_a_trainer_leaves_beside_the_weights(native, tmp_path):
+    directory, params, _ = native
+    conversion.convert(directory, tmp_path / "hf", to="hf")
+    path = tmp_path / "hf" / "model.safetensors"
+    weights = safetensors.torch.load_file(path)
+    for name in ("training_args.bin", "optimizer.bin", "scheduler.pt", "rng_state.pth"):
+        torch.save({"step": 3}, tmp_path / "hf" / name)
+    jax.tree.map(np.testing.assert_array_equal, hf.import_hf(tmp_path / "hf")[0], params)
+    torch.save(weights, path.with_name("pytorch_model.bin"))
+    path.unlink()
+    jax.tree.map(np.testing.assert_array_equal, hf.import_hf(tmp_path / "hf")[0], params)
+
+
+@pytest.mark.parametrize(
+    "content", [b'{"vocab_size": 10, "n\xe4me": 1}', b"[]", b'{"vocab_size": 10}']
+)
+def test_a_broken_model_config_is_named(native, tmp_path, content):
+    directory = shutil.copytree(native[0], tmp_path / "model")
+    (directory / "model_config.json").write_bytes(content)
+    with pytest.raises(InputError, match="model_config.json: ") as caught:
+        conversion.convert(directory, tmp_path / "x", to="hf")
+    assert "\n" not in str(caught.value)

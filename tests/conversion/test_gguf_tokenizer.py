@@ -21,7 +21,7 @@ def imported(directory: pathlib.Path, tokenizer) -> pathlib.Path:
     """Writes the tokenizer's files of a GGUF file that has this tokenizer; returns the first."""
     model = make(num_hidden_layers=1)
     path = gguf_files.write(directory / "model.gguf", model, tokenizer=tokenizer)
-    files = gguf.read(path).files
+    files = gguf.read(path).tokenizer.files
     for name, content in files.items():
         (directory / name).write_bytes(content)
     return directory / next(iter(files))
@@ -91,9 +91,23 @@ def test_a_file_travels_to_native_and_to_hugging_face(tmp_path):
         assert torch.equal(loaded.state_dict()[name], weight)
 
 
+def test_the_end_of_a_turn_is_an_eos(tmp_path):
+    original = byte_level.smollm(tmp_path / "original")
+    add = gguf_files.byte_level(original, "smollm")
+
+    def with_turns(writer):
+        add(writer)
+        writer.add_eot_token_id(0)
+
+    path = gguf_files.write(
+        tmp_path / "model.gguf", make(num_hidden_layers=1), tokenizer=with_turns
+    )
+    assert gguf.read(path).tokenizer.eos_ids == (2, 0)
+
+
 def test_a_file_without_a_tokenizer(tmp_path):
     path = gguf_files.write(tmp_path / "model.gguf", make(num_hidden_layers=1))
-    assert gguf.read(path).files == {}
+    assert gguf.read(path).tokenizer is None
 
 
 def t5(writer):
@@ -114,6 +128,6 @@ def test_what_cannot_be_read_is_left_out_with_a_note(tmp_path):
     ):
         model = make(num_hidden_layers=1)
         source = gguf.read(gguf_files.write(tmp_path / "gguf", model, tokenizer=tokenizer))
-        assert source.files == {}
+        assert source.tokenizer is None
         assert source.notes[-1].startswith(f"the tokenizer was left out: {problem}")
         assert "pass the tokenizer of the original model, --tokenizer=" in source.notes[-1]

@@ -16,7 +16,7 @@ from commit_t5x.conversion import hf
 from commit_t5x.errors import InputError
 from commit_t5x.model import llama
 from commit_t5x.model.llama import Llama, LlamaConfig, RopeScaling
-from commit_t5x.vocabularies import tokenizer_files
+from commit_t5x.vocabularies import configured
 
 MULTI_HEAD = dataclasses.replace(CONFIG, num_kv_heads=CONFIG.num_heads)
 VARIANTS = {
@@ -118,7 +118,7 @@ def test_tokenizer_and_generation_come_along(tmp_path, complaints):
     config = dataclasses.replace(
         CONFIG, vocab_size=transformers_vocab_size(SAMPLE_TOKENIZER), max_length=64
     )
-    hf.export_hf(weights(config), config, tmp_path / "out", tokenizer_files.read(SAMPLE_TOKENIZER))
+    hf.export_hf(weights(config), config, tmp_path / "out", configured.load(SAMPLE_TOKENIZER))
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
     model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     inputs = tokenizer(["नमस्ते", "Question: what?"], return_tensors="pt", padding=True)
@@ -136,10 +136,8 @@ def transformers_vocab_size(path):
 
 
 def test_tokenizer_larger_than_the_model(tmp_path):
-    with pytest.raises(InputError, match="the model has 61; use the tokenizer"):
-        hf.export_hf(
-            weights(CONFIG), CONFIG, tmp_path / "out", tokenizer_files.read(SAMPLE_TOKENIZER)
-        )
+    with pytest.raises(InputError, match="the network 61 rows; use the tokenizer"):
+        hf.export_hf(weights(CONFIG), CONFIG, tmp_path / "out", configured.load(SAMPLE_TOKENIZER))
     assert list(tmp_path.iterdir()) == []
 
 

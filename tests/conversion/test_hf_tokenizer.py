@@ -1,6 +1,5 @@
 import json
 import pathlib
-import shutil
 
 import byte_level
 import pytest
@@ -11,6 +10,8 @@ from tokenizer_texts import TEXTS, random_texts, sample_texts
 from commit_t5x import resources
 from commit_t5x.conversion import hf_tokenizer
 from commit_t5x.errors import InputError
+from commit_t5x.vocabularies import configured
+from commit_t5x.vocabularies.tokenizer import Tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +39,15 @@ def train(tmp_path_factory):
     return train
 
 
+def write(path: pathlib.Path, folder: pathlib.Path) -> Tokenizer:
+    """Exports a tokenizer to a folder, and returns what is found there."""
+    for name, content in hf_tokenizer.files(configured.find(path), max_length=64).items():
+        (folder / name).write_bytes(content)
+    return configured.find(folder)
+
+
 def assert_encodes_alike(model: pathlib.Path, folder: pathlib.Path):
-    hf_tokenizer.export(model, folder, max_length=64)
+    write(model, folder)
     exported = transformers.AutoTokenizer.from_pretrained(folder)
     reference = sentencepiece.SentencePieceProcessor(model_file=str(model))
     for text in [*TEXTS, *random_texts(200), *sample_texts()]:
@@ -85,11 +93,11 @@ def test_pieces_of_one_score_are_joined_from_the_left(train, tmp_path):
 
 def test_special_tokens_and_files(tmp_path):
     model = resources.path("samples") / "tokenizer.model"
-    ids = hf_tokenizer.export(model, tmp_path, max_length=64)
-    assert (ids["bos_token_id"], ids["eos_token_id"], ids["pad_token_id"]) == (1, 2, 0)
+    ours = write(model, tmp_path)
+    assert (ours.bos_id, ours.eos_ids, ours.pad_id) == (1, (2,), 0)
     assert (tmp_path / "tokenizer.model").read_bytes() == model.read_bytes()
     exported = transformers.AutoTokenizer.from_pretrained(tmp_path)
-    assert len(exported) == ids["vocab_size"]
+    assert len(exported) == ours.vocab_size
     assert exported.model_max_length == 64
     special = (exported.bos_token_id, exported.eos_token_id, exported.pad_token_id)
     assert special == (1, 2, 0)
@@ -102,24 +110,21 @@ def test_a_hugging_face_tokenizer_goes_through_unchanged(tmp_path):
     first = transformers.AutoTokenizer.from_pretrained(path.parent)
     second = tmp_path / "second"
     second.mkdir()
-    ids = hf_tokenizer.export(path, second, max_length=64)
-    assert ids == {
-        "vocab_size": len(first),
-        "bos_token_id": first.bos_token_id,
-        "eos_token_id": first.eos_token_id,
-    }
+    ours = write(path, second)
+    ids = (ours.vocab_size, ours.bos_id, ours.eos_id)
+    assert ids == (len(first), first.bos_token_id, first.eos_token_id)
     exported = transformers.AutoTokenizer.from_pretrained(second)
     for text in [*TEXTS, *random_texts(100), *sample_texts()]:
         assert exported(text).input_ids == first(text).input_ids
     assert exported("a").input_ids[0] == first.bos_token_id
-    assert hf_tokenizer.export(second / "tokenizer.json", second, max_length=64) == ids
+    assert hf_tokenizer.files(ours, max_length=64) == ours.files
 
 
 def test_a_named_pad_token_is_reported(tmp_path):
     path = byte_level.smollm(tmp_path)
     config = path.with_name("tokenizer_config.json")
     config.write_text(json.dumps({**json.loads(config.read_text()), "pad_token": "<|im_end|>"}))
-    assert hf_tokenizer.export(path, tmp_path, max_length=64)["pad_token_id"] == 2
+    assert write(path, tmp_path).pad_id == 2
 
 
 @pytest.mark.parametrize(
@@ -134,14 +139,4 @@ def test_a_named_pad_token_is_reported(tmp_path):
 )
 def test_refuses_what_it_cannot_express(train, tmp_path, options, message):
     with pytest.raises(InputError, match=message):
-        hf_tokenizer.export(train(**options), tmp_path, max_length=64)
-
-
-def test_not_a_tokenizer(tmp_path):
-    path = tmp_path / "tokenizer.model"
-    path.write_text("text")
-    with pytest.raises(InputError, match="not a readable SentencePiece model"):
-        hf_tokenizer.export(path, tmp_path, max_length=64)
-    shutil.rmtree(tmp_path)
-    with pytest.raises(InputError, match="not a readable SentencePiece model"):
-        hf_tokenizer.export(path, tmp_path, max_length=64)
+        write(train(**options), tmp_path)

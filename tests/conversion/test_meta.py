@@ -1,4 +1,5 @@
 import json
+import pathlib
 
 import jax
 import numpy as np
@@ -11,6 +12,7 @@ from commit_t5x import conversion, resources
 from commit_t5x.conversion import meta, native_names
 from commit_t5x.errors import InputError
 from commit_t5x.model import llama
+from commit_t5x.vocabularies import configured
 
 DIM, HEADS, KV_HEADS, LAYERS, VOCAB = 32, 4, 2, 2, 60
 PARAMS = {
@@ -136,7 +138,7 @@ def test_scaled_rope(tied, factor, tmp_path):
 
 def test_first_release(tmp_path):
     """No fields of later releases, and a vocabulary that the tokenizer counts."""
-    save(tmp_path, in_metas_names(reference()), vocab_size=-1)
+    save(tmp_path, in_metas_names(reference()), vocab_size=-1, norm_eps=1e-6)
     fields = json.loads((tmp_path / "params.json").read_text())
     for name in ("n_kv_heads", "ffn_dim_multiplier", "rope_theta"):
         del fields[name]
@@ -144,6 +146,23 @@ def test_first_release(tmp_path):
     config = meta.read(tmp_path).config
     assert (config.vocab_size, config.num_kv_heads, config.mlp_dim) == (VOCAB, HEADS, 88)
     assert (config.rope_theta, config.max_length) == (10000.0, 2048)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"norm_eps": 1e-6}, 2048),  # LLaMA
+        ({"norm_eps": 1e-5, "dim": 8192}, 2048),  # its 65B
+        ({"norm_eps": 1e-5}, 4096),  # Llama 2
+        ({"norm_eps": 1e-5, "dim": 8192, "n_kv_heads": 8}, 4096),
+        ({"norm_eps": 1e-5, "rope_theta": 500000.0}, 8192),  # Llama 3
+        ({"norm_eps": 1e-5, "rope_theta": 1000000}, 16384),  # CodeLlama
+    ],
+)
+def test_context_length(fields, expected):
+    fields = {"dim": 4096, "n_layers": 1, "n_heads": 32, **fields}
+    config = meta._config(pathlib.Path("params.json"), fields, VOCAB, tied=False)
+    assert config.max_length == expected
 
 
 @pytest.mark.parametrize(
@@ -162,11 +181,12 @@ def test_tokenizers(tmp_path):
     save(tmp_path, in_metas_names(reference()))
     sample = resources.path("samples") / "tokenizer.model"
     (tmp_path / "tokenizer.model").write_bytes(sample.read_bytes())
-    assert meta.read(tmp_path).files["tokenizer.model"] == sample.read_bytes()
+    assert meta.read(tmp_path).tokenizer == configured.load(sample)
     (tmp_path / "tokenizer.model").write_bytes(b"IQ== 0\nIg== 1\n")  # of Llama 3
     source = meta.read(tmp_path)
-    assert source.files == {}
+    assert source.tokenizer is None
     assert "pass --tokenizer" in source.notes[0]
+    assert "params.json says no context length; 8192 is that" in source.notes[1]
 
 
 def test_bad_directories(tmp_path):

@@ -74,14 +74,19 @@ def test_broken_files(tmp_path):
     index.write_text('{"weight_map": {"x": "gone.safetensors"}}')
     with pytest.raises(InputError, match="names gone.safetensors, not found"):
         safetensors_files.Reader(tmp_path)
-    index.write_text("{}")
-    with pytest.raises(InputError, match="not an index"):
+    outside = json.dumps({"weight_map": {"x": f"../{tmp_path.name}/model.safetensors"}})
+    for content in ("{}", '{"weight_map": ["x"]}', '{"weight_map": {"x": 1}}', outside):
+        index.write_text(content)
+        with pytest.raises(InputError, match="not an index of weight files that lie beside it"):
+            safetensors_files.Reader(tmp_path)
+    index.write_text("[]")
+    with pytest.raises(InputError, match="not a JSON object"):
         safetensors_files.Reader(tmp_path)
 
 
 def test_one_name_in_two_files(tmp_path):
     for name in ("a", "b"):
-        safetensors.numpy.save_file({"x": np.zeros(2)}, tmp_path / f"{name}.safetensors")
+        safetensors.numpy.save_file({"x": np.zeros(2)}, tmp_path / f"model-{name}.safetensors")
     with pytest.raises(InputError, match="b.safetensors: x also stands in another file"):
         safetensors_files.Reader(tmp_path)
 

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import tiny
 
+from commit_t5x import resources
 from commit_t5x.engine import checkpoints, utils
 from commit_t5x.errors import InputError
 from commit_t5x.model import llama
+from commit_t5x.vocabularies import configured
 
 CONFIG = llama.LlamaConfig(
     vocab_size=8, emb_dim=4, mlp_dim=6, num_layers=2, num_heads=2, num_kv_heads=1, head_dim=2
@@ -30,8 +32,7 @@ def _abstract(params):
 @pytest.fixture
 def weights(tmp_path):
     """A model directory with weights at step 3."""
-    tokenizer = tmp_path / "pieces.model"
-    tokenizer.write_bytes(b"pieces")
+    tokenizer = configured.load(resources.path("samples") / "tokenizer.model")
     model_dir = tmp_path / "weights"
     checkpoints.save_params(model_dir, WEIGHTS, CONFIG, tokenizer, step=3)
     return model_dir
@@ -43,8 +44,8 @@ def test_weights_round_trip(weights, name):
     jax.tree.map(np.testing.assert_array_equal, params, WEIGHTS)
     assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(params))
     assert config == CONFIG
-    assert tokenizer == weights / "tokenizer.model"
-    assert tokenizer.read_bytes() == b"pieces"
+    assert tokenizer.path == weights / "tokenizer.model"
+    assert tokenizer == configured.load(resources.path("samples") / "tokenizer.model")
 
 
 def test_latest_checkpoint_is_taken(weights):

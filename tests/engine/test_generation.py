@@ -72,7 +72,8 @@ class Bytes:
     """A vocabulary whose tokens are bytes."""
 
     vocab_size = 256
-    eos_id = 0
+    eos_ids = (0,)
+    special_tokens = {"<end>": 1}
 
     def decode(self, ids):
         return bytes(ids).decode("utf-8", errors="replace")
@@ -92,11 +93,18 @@ def test_what_may_still_change_is_held_back():
 
 def test_cut_and_ids():
     stop = generation.StopStrings(Bytes(), ["b", "cd"])
-    assert stop.ids == [ord("b")]
+    assert stop.ids == [0, ord("b")]
     assert stop.cut("acdb") == "a"
     assert stop.cut("xyz") == "xyz"
     assert not generation.StopStrings(Bytes(), []) and stop
-    assert generation.StopStrings(Bytes(), []).ids == []
+    assert generation.StopStrings(Bytes(), []).ids == [0]
+
+
+def test_special_tokens_by_their_text():
+    stop = generation.StopStrings(Bytes(), ["<end>", "b"])
+    assert stop.ids == [0, 1, ord("b")]
+    assert stop.text([ord("a"), 1, ord("c")]) == "a"
+    assert generation.StopStrings(Bytes(), []).text([ord("a"), 1, 0, 2]) == "a\x01"
 
 
 def test_no_room_for_a_prompt():

@@ -11,12 +11,13 @@ import subprocess
 import sys
 import time
 
+import chat_model
 import jax
 import pytest
 import tiny
 from small_llama import init
 
-from commit_t5x import resources
+from commit_t5x import cli, conversion, resources
 from commit_t5x.data import templates
 from commit_t5x.engine import checkpoints, infer, partitioning, utils
 from commit_t5x.engine.sampling import Sampling
@@ -184,3 +185,24 @@ def test_conversation_on_a_terminal(tmp_path, checkpoint):
     terminal.wait_for("\n> ")
     terminal.type("\x04")
     assert terminal.process.wait(timeout=60) == 0
+
+
+def test_network_tokenizer_and_eos_are_the_checkpoints(tmp_path, capsys, bind):
+    model, prompts = tmp_path / "it's a [model] #1 100%", tmp_path / "prompts.txt"
+    conversion.convert(chat_model.write(tmp_path), model, to="native")
+    prompts.write_text(chat_model.PROMPT)
+    macros = {"CHECKPOINT_PATH": str(model), "INPUT_PATH": str(prompts), "MAX_NEW_TOKENS": 8}
+    flags = [f"--gin.{name}={value!r}" for name, value in macros.items()]
+    command = ["infer", "--gin_file=evaluation/infer.gin", *flags]
+    assert cli.main(command) == 0
+    assert json.loads(capsys.readouterr().out)["prediction"] == chat_model.ANSWER
+    for contradiction, message in (
+        (
+            "--gin_file=models/debug.gin",
+            "in the checkpoint and .* in the network; choose",
+        ),
+        ("--gin.VOCAB_SIZE=7", "VOCAB_SIZE: 7, but .* rows; leave it out"),
+        ("--gin.TOKENIZER='samples'", "the tokenizer has 3,000 tokens, the network .* rows; use"),
+    ):
+        assert cli.main([*command, contradiction]) == 2
+        assert re.search(message, capsys.readouterr().err)

@@ -30,6 +30,14 @@ def test_same_tokens_from_files_of_two_kinds_are_one_tokenizer(tmp_path):
     restoring.check_tokenizer(tmp_path, model)
 
 
+def test_another_list_of_eos_is_an_error(tmp_path):
+    beside = byte_level.smollm(tmp_path)
+    model = types.SimpleNamespace(vocabulary=configured.find(beside))
+    (tmp_path / "generation_config.json").write_text('{"eos_token_id": [2, 0]}')
+    with pytest.raises(InputError, match=r"answers end at \[2\] by .*, and at \[2, 0\] by .*; set"):
+        restoring.check_tokenizer(tmp_path, model)
+
+
 def test_weights_must_be_given(tmp_path):
     with pytest.raises(InputError, match="CHECKPOINT_PATH: not set"):
         restoring.restore_weights(tiny.model(), tiny.partitioner(), utils.RestoreCheckpointConfig())

@@ -2,10 +2,12 @@ import argparse
 import importlib.util
 import json
 import logging
+import shutil
 import subprocess
 import sys
 
 import pytest
+import tokenizers
 from lm_eval.api import model, registry
 
 from commit_t5x import errors
@@ -43,6 +45,18 @@ def data_dir(tmp_path, write_squad):
 def run(data_dir, **options):
     options = {"tasks": ["ogx_xquad_enhi"], "model": "scripted", **options}
     return harness.run(data_dir=data_dir, **options)
+
+
+def test_a_torch_model_of_fewer_rows_than_tokens(tmp_path, data_dir, tiny_model):
+    backend = tokenizers.Tokenizer.from_file(str(tiny_model.exported / "tokenizer.json"))
+    backend.add_tokens(["<obs>"])
+    model = shutil.copytree(tiny_model.exported, tmp_path / "model")
+    backend.save(str(model / "tokenizer.json"))
+    for name in ("hf", "commit_t5x"):
+        with pytest.raises(
+            errors.InputError, match="has 3,001 tokens, the network 3,000 rows; use"
+        ):
+            run(data_dir, model=name, model_args={"pretrained": str(model)})
 
 
 def test_scores_and_table(data_dir, capsys):

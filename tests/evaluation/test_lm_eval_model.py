@@ -1,5 +1,6 @@
 import shutil
 
+import chat_model
 import pytest
 from lm_eval.api import instance
 from lm_eval.models import huggingface
@@ -246,3 +247,11 @@ def test_bad_generation_options(native, options, message):
 def test_continuation_longer_than_the_model(native):
     with pytest.raises(errors.InputError, match="longer than the model's 256"):
         native.loglikelihood(requests("loglikelihood", [("a", "x " * 400)]))
+
+
+def test_every_eos_of_a_chat_model_ends_an_answer(tmp_path):
+    model = lm_eval_model.CommitLM(str(chat_model.write(tmp_path)))
+    assert generate(model, [chat_model.PROMPT], until=[]) == [chat_model.ANSWER]
+    model = lm_eval_model.CommitLM(str(chat_model.write(tmp_path / "one", lists_both=False)))
+    options = {"until": [chat_model.END_OF_TURN], "max_gen_toks": 8}
+    assert generate(model, [chat_model.PROMPT], **options) == [chat_model.ANSWER]

@@ -37,7 +37,7 @@ def test_presets():
         ("{", "not valid JSON"),
         ("[]", "not a JSON object"),
         ('{"model_type": "gemma"}', "model_type='gemma' can't be expressed"),
-        ('{"width": 1}', "unknown fields"),
+        ('{"width": 1}', "vocab_size: field required"),
     ],
 )
 def test_broken_files(tmp_path, content, message):
@@ -52,3 +52,9 @@ def test_neither_a_model_nor_a_preset(tmp_path):
         config_files.load("9b")
     with pytest.raises(InputError, match="neither a model nor a preset"):
         config_files.load(pathlib.Path(tmp_path))
+
+
+def test_another_vocabulary_than_expected(model):
+    assert config_files.load(model / "export", vocab_size=CONFIG.vocab_size) == CONFIG
+    with pytest.raises(InputError, match="VOCAB_SIZE: 7, but .* has 61 rows; leave it out"):
+        config_files.load(model / "export", vocab_size=7)

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 
 import pytest
 
@@ -90,9 +91,9 @@ def test_names_missing_fields():
     del fields["hidden_size"]
     with pytest.raises(InputError, match="hidden_size"):
         LlamaConfig.from_hf(fields)
-    with pytest.raises(InputError, match="unknown fields \\['width'\\]"):
+    with pytest.raises(InputError, match="width=1: unexpected"):
         LlamaConfig.from_json({**CONFIG.to_json(), "width": 1})
-    with pytest.raises(InputError, match="rope_scaling: .*'power'"):
+    with pytest.raises(InputError, match="rope_scaling.kind: field required"):
         LlamaConfig.from_json({**CONFIG.to_json(), "rope_scaling": {"power": 1}})
 
 
@@ -106,8 +107,27 @@ def test_refuses_sizes_that_do_not_fit(changes):
 
 @pytest.mark.parametrize(
     "field, value",
-    [("hidden_size", "wide"), ("num_attention_heads", 2.5), ("rms_norm_eps", "small")],
+    [
+        ("hidden_size", "wide"),
+        ("num_attention_heads", 2.5),
+        ("rms_norm_eps", "small"),
+        ("tie_word_embeddings", "no"),
+        ("rope_scaling", [1]),
+    ],
 )
 def test_refuses_values_of_another_type(field, value):
-    with pytest.raises(InputError, match=f"config.json: {field}={value!r}"):
-        LlamaConfig.from_hf(hf(**{field: value}))
+    with pytest.raises(InputError, match=re.escape(f"config.json: {field}={value!r}")):
+        LlamaConfig.from_hf(hf(**{"rope_parameters": None, field: value}))
+
+
+@pytest.mark.parametrize("factor", ["2", 0, float("nan")])
+def test_refuses_factors_that_are_none(factor):
+    for name in ("rope_type", "type"):
+        scaling = {name: "linear", "factor": factor}
+        with pytest.raises(InputError, match="factor"):
+            LlamaConfig.from_hf(hf(rope_parameters=None, rope_scaling=scaling))
+
+
+def test_no_heads():
+    with pytest.raises(InputError, match="num_heads: 0 is not a positive number"):
+        LlamaConfig.from_hf(hf(num_attention_heads=0, head_dim=None))

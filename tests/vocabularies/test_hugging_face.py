@@ -24,7 +24,9 @@ LOOK_SPECIAL = "a <|endoftext|> b<|im_end|>\n<|begin_of_text|> <s> </s> <unk>"
 def converted(directory):
     """The sample SentencePiece model as a tokenizer.json."""
     directory.mkdir()
-    hf_tokenizer.export(SAMPLE_MODEL, directory, max_length=64)
+    files = hf_tokenizer.files(SentencePieceTokenizer(SAMPLE_MODEL), max_length=64)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (directory / name).write_bytes(files[name])
     return directory / "tokenizer.json"
 
 

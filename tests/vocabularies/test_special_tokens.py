@@ -6,7 +6,7 @@ import transformers
 
 from commit_t5x import resources
 from commit_t5x.errors import InputError
-from commit_t5x.vocabularies import tokenizer_files
+from commit_t5x.vocabularies import configured
 from commit_t5x.vocabularies.hugging_face import HuggingFaceTokenizer
 
 SAMPLE_MODEL = resources.path("samples") / "tokenizer.model"
@@ -29,17 +29,6 @@ def write(path, **content):
     path.write_text(json.dumps(content))
 
 
-def test_finds_files_and_directories(tmp_path, path):
-    assert tokenizer_files.find(tmp_path) is None
-    assert tokenizer_files.find(tmp_path / "none.json") is None
-    assert tokenizer_files.find(path) == path
-    assert tokenizer_files.find(str(path.parent)) == path
-    model = path.with_name("tokenizer.model")
-    model.write_bytes(SAMPLE_MODEL.read_bytes())
-    assert tokenizer_files.find(path.parent) == model
-    assert tokenizer_files.find(path) == path
-
-
 def test_the_nearest_file_says_what_bos_and_eos_are(path):
     assert special(path) == (0, 0)  # <|endoftext|>, the usual name among its tokens
     write(path.with_name("config.json"), bos_token_id=5, eos_token_id=[6, 7])
@@ -59,19 +48,19 @@ def test_what_is_carried_says_it_alone(path, tmp_path):
     path.with_name("chat_template.jinja").write_text("{{ messages }}")
     carried = tmp_path / "carried"
     carried.mkdir()
-    files = tokenizer_files.read(path)
+    files = configured.find(path).files
     for name, content in files.items():
         (carried / name).write_bytes(content)
     assert files["tokenizer.json"] == path.read_bytes()
-    assert special(tokenizer_files.find(carried)) == (1, 2)
+    assert special(carried / "tokenizer.json") == (1, 2)
     tokenizer = transformers.AutoTokenizer.from_pretrained(carried)
     assert (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id) == (1, 2, 2)
     assert tokenizer.chat_template == "{{ messages }}"
-    assert tokenizer_files.read(carried / "tokenizer.json") == files
+    assert configured.find(carried).files == files
 
 
 def test_a_sentencepiece_model_is_carried_alone():
-    assert tokenizer_files.read(SAMPLE_MODEL) == {"tokenizer.model": SAMPLE_MODEL.read_bytes()}
+    assert configured.find(SAMPLE_MODEL).files == {"tokenizer.model": SAMPLE_MODEL.read_bytes()}
 
 
 def test_what_a_tokenizer_does_at_training_is_not_wanted(path):
@@ -114,4 +103,29 @@ def test_broken_files_beside_it(path):
         HuggingFaceTokenizer(path)
     config.write_text("{")
     with pytest.raises(InputError, match="tokenizer_config.json: not valid JSON"):
+        HuggingFaceTokenizer(path)
+
+
+def test_all_tokens_that_end_an_answer(path):
+    generation = path.with_name("generation_config.json")
+    write(path.with_name("tokenizer_config.json"), bos_token="<|im_start|>", eos_token="<|im_end|>")
+    assert HuggingFaceTokenizer(path).eos_ids == (2,)
+    write(path.with_name("config.json"), eos_token_id=0)
+    tokenizer = HuggingFaceTokenizer(path)
+    assert tokenizer.eos_ids == (2, 0)  # what training appends comes first
+    assert json.loads(tokenizer.files["generation_config.json"]) == {"eos_token_id": [2, 0]}
+    write(generation, eos_token_id=[0, 2, 7], temperature=0.6)
+    tokenizer = HuggingFaceTokenizer(path)
+    assert tokenizer.eos_ids == (0, 2, 7)
+    settings = {"eos_token_id": [0, 2, 7], "temperature": 0.6}
+    assert json.loads(tokenizer.files["generation_config.json"]) == settings
+    tea = tokenizer.encode("tea")
+    assert tokenizer.decode([*tea, 7, *tea]) == "tea"
+    assert tokenizer.special_tokens == {"<|endoftext|>": 0, "<|im_start|>": 1, "<|im_end|>": 2}
+
+
+@pytest.mark.parametrize("ids", [600, [2, 600], "2", [None]])
+def test_ids_that_are_none_of_the_tokenizers(path, ids):
+    write(path.with_name("generation_config.json"), eos_token_id=ids)
+    with pytest.raises(InputError, match="generation_config.json: eos_token_id .* the ids below"):
         HuggingFaceTokenizer(path)
