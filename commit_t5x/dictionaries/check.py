@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 
 import tabulate
 
-from commit_t5x.mixing import dictionary_files
-from commit_t5x.mixing.segmenters import edge_characters
+from commit_t5x.mixing import characters, dictionary_files
 
 _LISTED_ODD_LINES = 5  # of each file
 _LABEL_WIDTH, _COLUMN_WIDTH = 32, 13
@@ -54,7 +53,7 @@ def summarise(path: str | pathlib.Path) -> Summary:
       InputError: it can't be read or holds no pair; lines that aren't pairs are only counted.
     """
     entries, report = dictionary_files.load(path, skip_malformed=True)
-    edges = frozenset(edge_characters())
+    edges = frozenset(characters.edge_characters())
     return Summary(
         **vars(report),
         upper_case=sum(source != source.lower() for source in entries),
