@@ -16,10 +16,10 @@ _CAPITALISED_NOUNS = frozenset({"de", "lb"})
 def inflected_forms(language: str) -> Iterator[tuple[str, str]]:
     """Yields (form, lemma) for the words of a language that are inflected.
 
-    From simplemma's dictionaries. Left out are closed-class words (those among the language's stop
-    words in stopwordsiso, or forms of one): their forms differ in more than inflection. So are
-    words with an apostrophe, which join several, and those of a lemma with a capital letter, mostly
-    names. Nothing is known of a language that either package lacks.
+    From simplemma's dictionaries. Left out are closed-class words, whose forms differ in more than
+    inflection: those among the language's stop words in stopwordsiso, and those that share a lemma
+    with one. So are words with an apostrophe, which join several, and forms of a lemma with a
+    capital letter, mostly names. Nothing is known of a language that either package lacks.
 
     Example:
       >>> dict(inflected_forms("en"))["rallies"]
@@ -35,6 +35,7 @@ def inflected_forms(language: str) -> Iterator[tuple[str, str]]:
     stop_words = {_folded(word, language) for word in stopwordsiso.stopwords(language)}
     if not stop_words:
         return
+    stop_words |= {_folded(lemmas.get(word, word), language) for word in stop_words}
     for form, lemma in lemmas.items():
         form, lemma = lookup_key(form), lookup_key(lemma)
         if language in _CAPITALISED_NOUNS:
