@@ -25,12 +25,14 @@ _WITHIN = (
     # Silenced consonants, which close a syllable, as does a bare one before them; so does ro han.
     ("", rf"{_THAI}(?:{_THAI}?[\u0e34\u0e38]?|[\u0e14\u0e15\u0e17]\u0e23)\u0e4c"),
     ("", r"\u0e23\u0e23"),
-    # A bare consonant at the end, but for two words (na, tha) and abbreviations.
+    # A bare consonant behind i and a silenced r; or at the end, but for two words (na, tha) and abbreviations.
+    (r"\u0e34\u0e23\u0e4c", rf"{_THAI}(?![\u0e30-\u0e3a\u0e47-\u0e4e])"),
     ("", r"[\u0e01-\u0e12\u0e14-\u0e16\u0e18-\u0e2e](?![\u0e01-\u0e2e\u0e30-\u0e4e.])"),
     # Vowels that only a further letter completes, behind a tone or not: mai han-akat, sara uee, mai
     # taikhu but in the word ko, e-i-y (ia), e-i (oe), e-aa-a (o).
     (r"[\u0e31\u0e37][\u0e48-\u0e4b]?", _THAI),
     (r"(?<!(?<![\u0e40\u0e41])\u0e01)\u0e47", _THAI),
+    (rf"[\u0e40\u0e41]{_THAI}", r"[\u0e02-\u0e2e]\u0e47"),
     (rf"\u0e40{_THAI}{{1,2}}\u0e35[\u0e48-\u0e4b]?", r"\u0e22"),
     (rf"\u0e40{_THAI}", rf"{_THAI}\u0e35[\u0e48-\u0e4b]?\u0e22"),
     (rf"\u0e40{_THAI}{{1,2}}\u0e34[\u0e48-\u0e4b]?", _THAI),
