@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 import tabulate
 
 from commit_t5x import resources
-from commit_t5x.data import records
 from commit_t5x.errors import InputError
 from commit_t5x.mixing import characters, dictionary_files, hit_rate
 
@@ -100,6 +99,8 @@ def _sample(language: str) -> list[str]:
 
 
 def _texts(path: str) -> list[str]:
+    from commit_t5x.data import records  # here: it takes a while to load
+
     found = [value for _, record in records.read_records(path) for value in record.values()]
     texts = [value for value in found if isinstance(value, str) and value]
     if not texts:
