@@ -173,7 +173,7 @@ class Lexicon:
           ('ΤΣΑΪ',)
         """
 
-        def variants():
+        def variants() -> Iterator[tuple[str, str, Callable[[str, str], str]]]:
             for spellings, restore in (
                 (casing.spellings_capitalised, casing.capitalised),
                 (casing.spellings_in_capitals, casing.upper),
