@@ -25,8 +25,12 @@ _WITHIN = (
     # Silenced consonants, which close a syllable, as does a bare one before them; so does ro han.
     ("", rf"{_THAI}(?:{_THAI}?[\u0e34\u0e38]?|[\u0e14\u0e15\u0e17]\u0e23)\u0e4c"),
     ("", r"\u0e23\u0e23"),
-    # A bare consonant behind i and a silenced r; or at the end, but for two words (na, tha) and
-    # abbreviations.
+    # A bare consonant: behind aa, one that seldom begins a word without a vowel (ng, y, w); behind
+    # i and a silenced r; at the end, but for two words (na, tha) and abbreviations.
+    (
+        r"\u0e32",
+        rf"[\u0e07\u0e22\u0e27](?:[\u0e40-\u0e44]|{_THAI}[\u0e30-\u0e3a\u0e47-\u0e4e])",
+    ),
     (r"\u0e34\u0e23\u0e4c", rf"{_THAI}(?![\u0e30-\u0e3a\u0e47-\u0e4e])"),
     ("", r"[\u0e01-\u0e12\u0e14-\u0e16\u0e18-\u0e2e](?![\u0e01-\u0e2e\u0e30-\u0e4e.])"),
     # Vowels that only a further letter completes, behind a tone or not: mai han-akat, sara uee, mai
