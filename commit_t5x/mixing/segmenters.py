@@ -148,12 +148,12 @@ class LongestMatchSegmenter(_ChunkSegmenter):
         """Returns where the longest word ends that starts at a place among the units' keys."""
         found, word = None, ""
         longest = self._longest.get(keys[start][:1], 0)
-        for end, key in enumerate(keys[start:], start + 1):
-            word += key
+        for place in range(start, len(keys)):
+            word += keys[place]
             if len(word) > longest:
                 break
-            if key and word in self._words:
-                found = end
+            if keys[place] and word in self._words:
+                found = place + 1
         return found
 
 

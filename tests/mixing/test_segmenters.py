@@ -121,7 +121,8 @@ def test_marks_of_direction_are_no_part_of_a_word():
         (["ใส"], "น้ำแข็งใสๆ", ["น้ำแข็ง", "ใส", "ๆ"]),  # what no word covers stays together
         (["น"], "น้ำ", ["น้ำ"]),  # MAI THO follows: the word would lose its mark
         (["น", "น้"], "น้ำ", ["น้ำ"]),  # so it would without SARA AM, a letter
-        (["ก", "กิ"], "กิน", ["กิ", "น"]),
+        (["ก", "กิ"], "กินา", ["กิ", "นา"]),
+        (["ก", "กิ"], "กิน", ["กิน"]),  # a bare consonant ends its syllable
         (["กิ", "กิน"], "กิน้", ["กิ", "น้"]),  # the longest ends before a mark, so the next one
         (["กา", "แฟ"], "กา แฟ\nกาแฟ", ["กา", " ", "แฟ", "\n", "กา", "แฟ"]),
         (["กา แฟ"], "กา แฟ", ["กา", " ", "แฟ"]),  # runs end at white space
