@@ -67,6 +67,15 @@ def mixer(pair, **options):
     return make_mixer(*pair.split("-"), ratio=1.0, **OPTIONS, **options)
 
 
+def replaced_pieces(mix, text, number):
+    """Yields (place in the text, piece) of what was replaced."""
+    start = 0
+    for piece in mix.mix_with_replacements(text, (0, number)).pieces:
+        if piece.replaced:
+            yield start, piece
+        start += len(piece.source)
+
+
 def judgements():
     path = pathlib.Path(__file__).with_name("lemma_judgements.tsv")
     rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
@@ -90,8 +99,8 @@ def thai_cuts(data):
         for match in re.finditer("[A-Za-z0-9]+", text):
             clusters -= set(range(match.start() + 1, match.end()))
             clusters |= {match.start(), match.end()}
-        for replaced in mix.mix_with_replacements(text, (0, number)).replacements:
-            start, end = replaced.source_start, replaced.source_start + len(replaced.source)
+        for start, piece in replaced_pieces(mix, text, number):
+            end = start + len(piece.source)
             counts["replacements"] += 1
             counts["cuts"] += not {start, end} <= clusters
     print(f"\nThai: {counts['replacements']:,} replacements, {counts['cuts']} cut a cluster")
@@ -116,11 +125,11 @@ def sample(args):
     entries = mixer(args.sample).lexicon
     mix, found = mixer(args.sample, lemma_backoff=True), {}
     for number, text in enumerate(contexts(args.data, source)):
-        for replaced in mix.mix_with_replacements(text, (0, number)).replacements:
-            key, start = lookup_key(replaced.source), replaced.source_start
+        for start, piece in replaced_pieces(mix, text, number):
+            key = lookup_key(piece.source)
             if key not in entries:
                 sentence = text[max(0, start - 50) : start + 60].replace("\n", " ")
-                found.setdefault(key.lower(), (replaced.target, sentence))
+                found.setdefault(key.lower(), (piece.text, sentence))
     words = sorted(found)
     for word in random.Random(args.seed).sample(words, min(args.size, len(words))):
         print(word, lemma_of.get(word, "?"), *found[word], sep="\t")
