@@ -41,6 +41,7 @@ setuptools.setup(
         "orbax-checkpoint>=0.12.8,<0.13",  # checkpoints, as T5X writes them
         "pydantic>=2.10,<3",  # what configurations may hold
         "pyarrow>=17",  # Parquet files
+        "regex>=2024.4",  # grapheme clusters, scripts
         "requests>=2.32",  # fetches dictionaries
         "rich>=13.0",  # the progress bar, colour in the terminal, the page of `inspect`
         "safetensors>=0.8",  # Hugging Face's weight files, without torch
@@ -48,6 +49,8 @@ setuptools.setup(
         # extra `cache` holds protobuf below.
         "sentencepiece>=0.2.1,<0.2.3",
         "seqio>=0.0.20",  # tasks, mixtures, feature converters
+        "simplemma>=2.0,<3",  # lemmas of inflected words
+        "stopwordsiso>=0.7",  # closed-class words, which have none
         "tabulate>=0.9",  # tables of text and Markdown
         "tensorboard>=2.20",  # clu's writers for TensorBoard import it
         "tensorflow>=2.21,<2.22",  # tf.data below SeqIO; its wheels bound `requires-python`

@@ -17,8 +17,9 @@ STEPS = {
     "the paper's: exact, between spaces": {"segmenter": "space"},
     "at any white space": {"segmenter": "whitespace"},
     "words as the language writes them": {"segmenter": "language"},
+    "in any canonically equivalent spelling": {"canonical_equivalence": True},
     "with capitals": {"case_variants": True},
-    "inflected forms": {"suffix_backoff": True},
+    "inflected forms": {"lemma_backoff": True},
     "without identity pairs": {"drop_identity": True},
 }
 

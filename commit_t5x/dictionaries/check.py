@@ -1,13 +1,15 @@
 """What a dictionary file holds, as a table."""
 
 import dataclasses
+import json
 import pathlib
 from collections.abc import Callable, Sequence
 
 import tabulate
 
-from commit_t5x.mixing import dictionary_files
-from commit_t5x.mixing.segmenters import edge_characters
+from commit_t5x import resources
+from commit_t5x.errors import InputError
+from commit_t5x.mixing import characters, dictionary_files, hit_rate
 
 _LISTED_ODD_LINES = 5  # of each file
 _LABEL_WIDTH, _COLUMN_WIDTH = 32, 13
@@ -24,10 +26,16 @@ class Summary(dictionary_files.LoadReport):
       upper_case: source words with upper-case letters.
       never_found: source words that begin or end with white space or punctuation, both of which a
         text's words lose before they are looked up.
+      hit_rate: share of the words of a text that are source words; None without a text.
+      reverse_hit_rate: share that are among the translations.
+      warning: what the two say of the dictionary, if anything.
     """
 
     upper_case: int
     never_found: int
+    hit_rate: float | None
+    reverse_hit_rate: float | None
+    warning: str | None
 
 
 _ROWS: tuple[tuple[str, Callable[[Summary], str]], ...] = (
@@ -43,23 +51,65 @@ _ROWS: tuple[tuple[str, Callable[[Summary], str]], ...] = (
     ("repeated pairs", lambda summary: f"{summary.duplicates:,}"),
     ("sources with capital letters", lambda summary: f"{summary.upper_case:,}"),
     ("sources that are never found*", lambda summary: f"{summary.never_found:,}"),
+    ("words of the text it knows", lambda summary: _percent(summary.hit_rate)),
+    ("words among its translations", lambda summary: _percent(summary.reverse_hit_rate)),
     ("odd lines", lambda summary: f"{summary.odd:,}"),
 )
 
 
-def summarise(path: str | pathlib.Path) -> Summary:
+def summarise(path: str | pathlib.Path, text: str | None = None) -> Summary:
     """Reads a dictionary and returns what it holds.
 
+    Args:
+      path: the dictionary, whose name begins as `en-hi.` does if its hit rate is to be known.
+      text: a file in its source language, of a kind that `records.read_records` knows; by default
+        the shipped text in that language, if there is one.
+
     Raises:
-      InputError: it can't be read or holds no pair; lines that aren't pairs are only counted.
+      InputError: a file can't be read or holds nothing; lines that aren't pairs are only counted.
     """
     entries, report = dictionary_files.load(path, skip_malformed=True)
-    edges = frozenset(edge_characters())
+    edges = frozenset(characters.edge_characters())
+    source, _, target = pathlib.Path(path).name.partition(".")[0].partition("-")
+    texts = _sample(source) if text is None else _texts(text)
+    rates = hit_rate.measure(entries, source, texts) if target and texts else None
+    warning = None
+    if rates and rates.wrong_way_round:
+        warning = (
+            f"{path}: knows {rates.sources:.1%} of the words of "
+            f"{text or f'the sample text in {source!r}'}, and {rates.targets:.1%} are among its "
+            f"translations: it may be the wrong way round; name it {target}-{source}"
+        )
     return Summary(
         **vars(report),
         upper_case=sum(source != source.lower() for source in entries),
         never_found=sum(source[0] in edges or source[-1] in edges for source in entries),
+        hit_rate=rates and round(rates.sources, 4),
+        reverse_hit_rate=rates and round(rates.targets, 4),
+        warning=warning,
     )
+
+
+def _sample(language: str) -> list[str]:
+    path = resources.path("samples") / f"xquad.{language}.json"
+    if not path.is_file():
+        return []
+    articles = json.loads(path.read_text(encoding="utf-8"))["data"]
+    return [paragraph["context"] for article in articles for paragraph in article["paragraphs"]]
+
+
+def _texts(path: str) -> list[str]:
+    from commit_t5x.data import records  # here: it takes a while to load
+
+    found = [value for _, record in records.read_records(path) for value in record.values()]
+    texts = [value for value in found if isinstance(value, str) and value]
+    if not texts:
+        raise InputError(f"{path}: no text in it; expected text, or records with fields of text")
+    return texts
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"
 
 
 def show(summaries: Sequence[Summary], width: int | None) -> None:

@@ -27,7 +27,11 @@ Files that are there and can be read stay."""
 _CHECK = "Say what dictionary files hold: MUSE's format, TSV or CSV, plain or .gz."
 _CHECK_EXAMPLE = """example:
   commit-t5x dicts check muse/en-hi.txt muse/hi-en.txt
-  commit-t5x dicts check --json my-words.csv
+  commit-t5x dicts check --json en-xx.csv
+  commit-t5x dicts check muse/en-hi.txt --text alpaca.jsonl
+
+A file named as en-hi.txt is also tried on a text: how many words it finds. One that seems to be the
+wrong way round is warned of.
 
 The exit code is 2 if a file can't be used: it can't be read, or has lines that aren't pairs."""
 
@@ -70,6 +74,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     check = add("check", _CHECK, _CHECK_EXAMPLE)
     check.add_argument("files", nargs="+", metavar="FILE", help="dictionaries")
+    check.add_argument(
+        "--text",
+        metavar="FILE",
+        help="text, JSON, JSONL or Parquet in the dictionaries' source language, to find words in "
+        "(default: a shipped text, for en, el, hi and th)",
+    )
     check.add_argument("--json", action="store_true", help="print a JSON list, one object a file")
 
 
@@ -116,7 +126,7 @@ def _check(args: argparse.Namespace) -> None:
     summaries, unusable = [], []
     for path in args.files:
         try:
-            summary = check.summarise(path)
+            summary = check.summarise(path, args.text)
         except InputError as error:
             unusable.append(str(error))
             continue
@@ -128,5 +138,8 @@ def _check(args: argparse.Namespace) -> None:
     elif summaries:
         # What reads a pipe has no width to keep to.
         check.show(summaries, shutil.get_terminal_size().columns if sys.stdout.isatty() else None)
+    for summary in summaries:
+        if summary.warning:
+            print(f"commit-t5x: warning: {summary.warning}", file=sys.stderr)
     if unusable:
         raise InputError("; ".join(unusable))

@@ -4,8 +4,15 @@ It does what `CodeMixer.mix` does in Python, to the byte; there the algorithm is
 """
 
 import tensorflow as tf
+import tensorflow_text
 
-from commit_t5x.mixing import counts, graph_random, graph_segmenters, pointer_jumping
+from commit_t5x.mixing import (
+    characters,
+    counts,
+    graph_random,
+    graph_segmenters,
+    pointer_jumping,
+)
 from commit_t5x.mixing.mixer import ALWAYS, CodeMixer
 
 
@@ -28,6 +35,7 @@ class GraphMixer:
         self.ratio = mixer.ratio
         self._segmenter = mixer.segmenter
         self._calibrated = mixer.calibrated
+        self._canonical_equivalence = mixer.canonical_equivalence
         self._empty = not mixer.lexicon  # TensorFlow's tables can't be
         if self._empty:
             return
@@ -72,11 +80,14 @@ class GraphMixer:
             ratios = tf.fill(tf.shape(texts), tf.constant(self.ratio, tf.float64))
         pieces = graph_segmenters.segment(self._segmenter, texts)
         flat, rows = pieces.flat_values, pieces.value_rowids()
-        entries = self._entries.lookup(flat)
+        keys = pieces
+        if self._canonical_equivalence:
+            keys = _lookup_keys(texts, pieces)
+        entries = self._entries.lookup(keys.flat_values)
         starts = _words(tf.where(entries >= 0)[:, 0], pieces)
         entries, ends = tf.gather(entries, starts), starts + 1
         if self._longest_phrase > 1:
-            starts, ends, entries = self._with_phrases(pieces, starts, entries)
+            starts, ends, entries = self._with_phrases(keys, starts, entries)
 
         hit_rows = tf.gather(rows, starts)
         thresholds = tf.cast(tf.round(ratios * ALWAYS), tf.int64)
@@ -107,19 +118,19 @@ class GraphMixer:
         return tf.strings.reduce_join(pieces.with_flat_values(flat), axis=-1)
 
     def _with_phrases(
-        self, pieces: tf.RaggedTensor, starts: tf.Tensor, entries: tf.Tensor
+        self, keys: tf.RaggedTensor, starts: tf.Tensor, entries: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Puts phrases in place of the single words that they cover.
 
         Args:
-          pieces: of all texts; places count among their flat values.
+          keys: of the pieces of all texts; places count among their flat values.
           starts: int64 [hits], the places of single words that are hits.
           entries: int64 [hits], their entries.
 
         Returns:
           Places where each hit starts and ends, and its entry, int64 [hits] each.
         """
-        first, last, phrases = self._find_phrases(pieces)
+        first, last, phrases = self._find_phrases(keys)
         latest = tf.searchsorted(first, starts, "right", tf.int64)  # phrases that start before
         alone = starts >= tf.gather(tf.concat([[0], last], axis=0), latest)
         starts, entries = starts[alone], entries[alone]
@@ -129,11 +140,11 @@ class GraphMixer:
         order = tf.argsort(starts)
         return tf.gather(starts, order), tf.gather(ends, order), tf.gather(entries, order)
 
-    def _find_phrases(self, pieces: tf.RaggedTensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _find_phrases(self, keys: tf.RaggedTensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Returns start, end and entry, int64 [phrases] each, of the phrases, none overlapping."""
-        flat, rows = pieces.flat_values, pieces.value_rowids()
+        flat, rows = keys.flat_values, keys.value_rowids()
         lengths = self._phrase_lengths.lookup(flat)
-        starts = _words(tf.where(lengths > 1)[:, 0], pieces)
+        starts = _words(tf.where(lengths > 1)[:, 0], keys)
         lengths = tf.gather(lengths, starts)
         ends, entries = starts, tf.fill(tf.shape(starts), tf.constant(-1, tf.int64))
         past = tf.size(flat, tf.int64) - 1
@@ -161,6 +172,20 @@ def _table(keys, values) -> tf.lookup.StaticHashTable:
         tf.constant(list(keys)), tf.constant(list(values), tf.int64)
     )
     return tf.lookup.StaticHashTable(initializer, default_value=-1)
+
+
+def _lookup_keys(texts: tf.Tensor, pieces: tf.RaggedTensor) -> tf.RaggedTensor:
+    """Does what `characters.lookup_key` does to each piece, in the few texts that it changes."""
+    unseen, joiners = map(graph_segmenters.as_ranges, (characters.UNSEEN, characters.JOINERS))
+
+    def key(strings: tf.Tensor, dropped: str) -> tf.Tensor:
+        return tensorflow_text.normalize_utf8(tf.strings.regex_replace(strings, dropped, ""), "NFC")
+
+    changed = key(texts, f"[{unseen}{joiners}]+") != texts
+    places = tf.where(tf.gather(changed, pieces.value_rowids()))
+    flat = pieces.flat_values
+    keys = key(tf.gather_nd(flat, places), f"[{unseen}]+|[{joiners}{unseen}]+$")
+    return pieces.with_flat_values(tf.tensor_scatter_nd_update(flat, places, keys))
 
 
 def _words(places: tf.Tensor, pieces: tf.RaggedTensor) -> tf.Tensor:

@@ -6,12 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from commit_t5x.errors import InputError
-from commit_t5x.mixing.segmenters import (
-    ProtectingSegmenter,
-    Segmenter,
-    SpaceSegmenter,
-    edge_characters,
-)
+from commit_t5x.mixing import characters
+from commit_t5x.mixing.segmenters import ProtectingSegmenter, Segmenter, SpaceSegmenter
 
 # Marks the cuts: no UTF-8 text holds the byte FF. (tensorflow_text.regex_split would drop what
 # follows a NUL.)
@@ -46,11 +42,15 @@ def _mark(segmenter: Segmenter, texts: tf.Tensor) -> tf.Tensor:
 
 @_mark.register
 def _(segmenter: SpaceSegmenter, texts: tf.Tensor) -> tf.Tensor:
-    spaces = _as_ranges(segmenter.spaces)
-    edges = _as_ranges(edge_characters() + segmenter.marks)
+    spaces = as_ranges(segmenter.spaces)
+    edges = as_ranges(characters.edge_characters() + segmenter.marks)
+    more = edges + as_ranges(segmenter.extenders)
     # A run of punctuation and spaces is a gap if it holds a space or touches an end of the text;
     # else (as in "don't") it is part of a word.
-    gaps = f"[{edges}]*[{spaces}][{edges}{spaces}]*|^[{edges}]+|[{edges}]+$"
+    gaps = (
+        f"(?:^[{more}]+|[{edges}][{more}]*)?[{spaces}][{more}{spaces}]*|"
+        f"^[{more}]+|[{edges}][{more}]*$"
+    )
     return tf.strings.regex_replace(texts, gaps, _CUT + rb"\0" + _CUT)
 
 
@@ -82,7 +82,7 @@ def _check(pattern: str) -> None:
         ) from error
 
 
-def _as_ranges(characters: str) -> str:
+def as_ranges(characters: str) -> str:
     """Returns characters as the inside of a class for RE2."""
     # In ranges, as RE2's own Unicode tables may be of another version.
     ranges = []

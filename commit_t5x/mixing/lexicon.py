@@ -5,16 +5,14 @@ import functools
 import itertools
 import math
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
 import gin
 
 from commit_t5x import fingerprints, resources
 from commit_t5x.errors import InputError
-from commit_t5x.mixing import dictionary_files
-
-# A shorter stem is too often another word's.
-_SHORTEST_STEM = 3
+from commit_t5x.mixing import casing, dictionary_files, lemmas
+from commit_t5x.mixing.characters import lookup_key
 
 
 class Lexicon:
@@ -125,53 +123,105 @@ class Lexicon:
         """Returns (source word, translations) for each entry, in file order."""
         return self._entries.items()
 
+    def canonical(self) -> "Lexicon":
+        """Returns a lexicon whose words are lookup keys; those that share one are one entry.
+
+        Example:
+          >>> Lexicon({"e\u0301": ("x",), "\xe9": ("y",)}).canonical().translations("\xe9")
+          ('x', 'y')
+        """
+        if all(lookup_key(word) == word for word in self._entries):
+            return self
+        entries: dict[str, tuple[str, ...]] = {}
+        weights: dict[str, tuple[float, ...]] = {}
+        for word, translations in self._entries.items():
+            key = lookup_key(word)
+            if word in self._weights or key in weights:
+                weights[key] = weights.get(key, (1.0,) * len(entries.get(key, ()))) + (
+                    self._weights.get(word, (1.0,) * len(translations))
+                )
+            entries[key] = entries.get(key, ()) + translations
+        return Lexicon(entries, self.report, weights)
+
     def without_identity(self) -> "Lexicon":
         """Returns a lexicon without the pairs whose two sides are equal but for case."""
-        kept = {
-            source: tuple(t for t in targets if t.casefold() != source.casefold())
-            for source, targets in self._entries.items()
-        }
-        return Lexicon(
-            {source: targets for source, targets in kept.items() if targets}, self.report
-        )
+        entries: dict[str, tuple[str, ...]] = {}
+        weights: dict[str, tuple[float, ...]] = {}
+        for word, translations in self._entries.items():
+            folded = lookup_key(word).casefold()
+            kept = [lookup_key(target).casefold() != folded for target in translations]
+            if not any(kept):
+                continue
+            entries[word] = tuple(itertools.compress(translations, kept))
+            if word in self._weights:
+                weights[word] = tuple(itertools.compress(self._weights[word], kept))
+        return Lexicon(entries, self.report, weights)
 
-    def with_case_variants(self) -> "Lexicon":
+    def with_case_variants(self, source: str = "", target: str = "") -> "Lexicon":
         """Returns a lexicon that also knows each word with its first or all letters in upper case.
 
         The variants' translations carry the same case. An entry of the file always wins over a
         variant of another entry. MUSE sources are all lower-case, so without this no word at the
         start of an English sentence is ever found.
 
+        Args:
+          source: the language of the words.
+          target: the language of the translations; both decide how capitals are written.
+
         Example:
-          >>> Lexicon({"tea": ("τσάι",)}).with_case_variants().translations("Tea")
-          ('Τσάι',)
+          >>> Lexicon({"tea": ("τσάι",)}).with_case_variants("en", "el").translations("TEA")
+          ('ΤΣΑΪ',)
         """
-        variants = {}
-        for restore in (str.upper, _capitalise):
-            for source, targets in self._entries.items():
-                variants[restore(source)] = tuple(restore(target) for target in targets)
-        return Lexicon({**variants, **self._entries}, self.report)
 
-    def with_suffix_variants(self, rules: Sequence[tuple[str, str]]) -> "Lexicon":
-        """Returns a lexicon that also knows inflected forms of its words, by their endings.
+        def variants() -> Iterator[tuple[str, str, Callable[[str, str], str]]]:
+            for spellings, restore in (
+                (casing.spellings_capitalised, casing.capitalised),
+                (casing.spellings_in_capitals, casing.upper),
+            ):
+                for word in self._entries:
+                    for variant in spellings(word, source):
+                        yield variant, word, restore
 
-        A form is translated as the word that it is a form of. An entry of the file always wins over
-        a form, and a rule over those after it.
+        return self._with_forms(variants(), target)
+
+    def with_inflected_forms(self, language: str, known: Container[str] = ()) -> "Lexicon":
+        """Returns a lexicon that also knows the inflected forms of its words.
+
+        A form is translated as its lemma. An entry of the file always wins over a form.
 
         Args:
-          rules: (ending of the form, ending of the word), as in `suffixes.SUFFIXES`.
+          language: of the words; `lemmas.inflected_forms` says for which it knows forms.
+          known: more words that aren't to be taken for forms.
 
         Example:
-          >>> lexicon = Lexicon({"try": ("कोशिश",)}).with_suffix_variants([("ied", "y")])
-          >>> lexicon.translations("tried")
-          ('कोशिश',)
+          >>> lexicon = Lexicon({"carry": ("ढोना",)}).with_inflected_forms("en")
+          >>> lexicon.translations("carried")
+          ('ढोना',)
         """
-        forms = {}
-        for form_ending, ending in reversed(rules):
-            for source, targets in self._entries.items():
-                if source.endswith(ending) and len(source) - len(ending) >= _SHORTEST_STEM:
-                    forms[source.removesuffix(ending) + form_ending] = targets
-        return Lexicon({**forms, **self._entries}, self.report)
+        forms = (
+            (form, lemma, _unchanged)
+            for form, lemma in lemmas.inflected_forms(language)
+            if lemma in self._entries and form not in known
+        )
+        return self._with_forms(forms)
+
+    def _with_forms(
+        self, forms: Iterable[tuple[str, str, Callable[[str, str], str]]], language: str = ""
+    ) -> "Lexicon":
+        """Adds words that are forms of others.
+
+        Args:
+          forms: (form, word, what to do to a translation of the word); the first of a form counts.
+          language: of the translations.
+        """
+        entries, weights = {}, {}
+        for form, word, restore in forms:
+            if form in self._entries or form in entries:
+                continue
+            entries[form] = tuple(restore(target, language) for target in self._entries[word])
+            if word in self._weights:
+                weights[form] = self._weights[word]
+        return Lexicon({**entries, **self._entries}, self.report, {**weights, **self._weights})
 
 
 @gin.configurable
@@ -209,5 +259,5 @@ def _load(path: pathlib.Path, changed: int) -> Lexicon:
     return Lexicon.load(path)
 
 
-def _capitalise(word: str) -> str:
-    return word[:1].upper() + word[1:]
+def _unchanged(target: str, language: str) -> str:
+    return target

@@ -13,9 +13,9 @@ import gin
 
 from commit_t5x.errors import InputError
 from commit_t5x.mixing import stateless_random
+from commit_t5x.mixing.characters import lookup_key
 from commit_t5x.mixing.lexicon import Lexicon, load_dictionary
 from commit_t5x.mixing.segmenters import Segmenter, SpaceSegmenter, get_segmenter
-from commit_t5x.mixing.suffixes import SUFFIXES
 from commit_t5x.mixing.word_alignment import load_alignment_pairs
 
 ALWAYS = 2**32  # every 32-bit draw is below it
@@ -97,6 +97,8 @@ class CodeMixer:
       phrases: also look for entries of several words, the longest first.
       calibrated: `ratio` is the share of all words to replace, rather than of hits: hits are
         replaced as much more often as the text has words that are none.
+      canonical_equivalence: a word is found however Unicode lets it be spelt (NFC, NFD, soft
+        hyphens), as `characters.lookup_key` says.
 
     Attributes:
       phrase_lengths: first word -> number of words of the longest phrase that begins with it.
@@ -118,12 +120,14 @@ class CodeMixer:
         segmenter: Segmenter | None = None,
         phrases: bool = False,
         calibrated: bool = False,
+        canonical_equivalence: bool = False,
     ):
         check_ratio("code-mixing ratio", ratio)
-        self.lexicon = lexicon
+        self.lexicon = lexicon.canonical() if canonical_equivalence else lexicon
         self.ratio = ratio
         self.segmenter = segmenter or SpaceSegmenter()
         self.calibrated = calibrated
+        self.canonical_equivalence = canonical_equivalence
         self.phrase_lengths = self._measure_phrases() if phrases else {}
 
     def mix(self, text: str, seed: tuple[int, int], ratio: float | None = None) -> str:
@@ -143,7 +147,8 @@ class CodeMixer:
         stream = stateless_random.key(seed)
         pieces = self.segmenter.segment(text)
         words = sum(map(bool, pieces[::2]))
-        spans = list(self._find(pieces))
+        keys = self._keys(pieces)
+        spans = list(self._find(keys))
         hits = sum(map(_words_in, spans))
         threshold = round((self.ratio if ratio is None else ratio) * ALWAYS)
         if self.calibrated:
@@ -153,8 +158,9 @@ class CodeMixer:
         for number, span in enumerate(spans):
             if stateless_random.bits(stream, 2 * number) < threshold:
                 source = "".join(pieces[span.start : span.stop])
+                key = "".join(keys[span.start : span.stop])
                 bits = stateless_random.bits(stream, 2 * number + 1)
-                replaced[span] = source, self.lexicon.choose(source, bits)
+                replaced[span] = source, self.lexicon.choose(key, bits)
         mixed = list(pieces)
         for span in replaced:
             for gap in (span.start - 1, span.stop):
@@ -173,16 +179,20 @@ class CodeMixer:
             tuple(_aligned(pieces, mixed, spans, replaced)),
         )
 
-    def _find(self, pieces: Sequence[str]) -> Iterator[range]:
-        """Yields the places of the pieces that make up each hit, from left to right."""
+    def _keys(self, pieces: Sequence[str]) -> list[str]:
+        """Returns what the pieces are looked up by."""
+        return list(map(lookup_key, pieces)) if self.canonical_equivalence else list(pieces)
+
+    def _find(self, keys: Sequence[str]) -> Iterator[range]:
+        """Yields the places of the keys that make up each hit, from left to right."""
         place = 0
-        while place < len(pieces):
-            for words in range(self.phrase_lengths.get(pieces[place], 1), 0, -1):
+        while place < len(keys):
+            for words in range(self.phrase_lengths.get(keys[place], 1), 0, -1):
                 span = range(place, place + 2 * words - 1)
                 if (
-                    span.stop <= len(pieces)
-                    and all(pieces[p] for p in span[::2])
-                    and "".join(pieces[span.start : span.stop]) in self.lexicon
+                    span.stop <= len(keys)
+                    and all(keys[p] for p in span[::2])
+                    and "".join(keys[span.start : span.stop]) in self.lexicon
                 ):
                     yield span
                     place = span.stop - 1
@@ -192,7 +202,7 @@ class CodeMixer:
     def _measure_phrases(self) -> Mapping[str, int]:
         lengths: dict[str, int] = {}
         for source, _ in self.lexicon.items():
-            pieces = self.segmenter.segment(source) if " " in source else ()
+            pieces = self._keys(self.segmenter.segment(source)) if " " in source else ()
             if len(pieces) > 1 and all(pieces[::2]):
                 lengths[pieces[0]] = max(lengths.get(pieces[0], 1), (len(pieces) + 1) // 2)
         return lengths
@@ -210,9 +220,10 @@ def make_mixer(
     protected: Sequence[str] = (),
     phrases: bool = False,
     case_variants: bool = False,
-    suffix_backoff: bool = False,
+    lemma_backoff: bool = False,
     drop_identity: bool = False,
     calibrated: bool = False,
+    canonical_equivalence: bool = False,
 ) -> CodeMixer:
     """Returns the mixer that gin configures for a language pair; see `CodeMixer`.
 
@@ -229,9 +240,9 @@ def make_mixer(
       protected: what is never mixed, as in `segmenters.get_segmenter`.
       phrases: as in `CodeMixer`.
       case_variants: also find words written with their first or all letters in upper case.
-      suffix_backoff: also find words whose ending is an inflection of an entry's.
+      lemma_backoff: also find inflected words that have no entry, by their lemmas.
       drop_identity: ignore pairs that would replace a word by itself.
-      calibrated: as in `CodeMixer`.
+      calibrated, canonical_equivalence: as in `CodeMixer`.
 
     Raises:
       InputError: a source of replacements is unknown or missing, or a weight isn't positive.
@@ -244,12 +255,15 @@ def make_mixer(
                     f"replacements {name!r}: unknown; use {' or '.join(map(repr, _REPLACEMENTS))}"
                 )
             lexicon = _REPLACEMENTS[name](source_language, language)
+            if canonical_equivalence:
+                lexicon = lexicon.canonical()
+            whole = lexicon
             if drop_identity:
                 lexicon = lexicon.without_identity()
-            if suffix_backoff:
-                lexicon = lexicon.with_suffix_variants(SUFFIXES.get(source_language, ()))
+            if lemma_backoff:
+                lexicon = lexicon.with_inflected_forms(source_language, known=whole)
             if case_variants:
-                lexicon = lexicon.with_case_variants()
+                lexicon = lexicon.with_case_variants(source_language, language)
             parts.append((lexicon, share * weight))
     lexicon = Lexicon.merged(parts)
     return CodeMixer(
@@ -258,6 +272,7 @@ def make_mixer(
         segmenter=get_segmenter(segmenter, source_language, lambda: lexicon, protected),
         phrases=phrases,
         calibrated=calibrated,
+        canonical_equivalence=canonical_equivalence,
     )
 
 

@@ -9,21 +9,10 @@ TensorFlow graph.
 import abc
 import functools
 import re
-import sys
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
 from commit_t5x.errors import InputError
-
-# All of Unicode's white space, spelt out, as Python's and RE2's \s differ; and two characters that
-# only look like nothing: U+200B, which some scripts part words with, and U+FEFF, a byte-order mark.
-_SPACES = (
-    " \t\n\v\f\r\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
-    "\u2028\u2029\u202f\u205f\u3000\u200b\ufeff"
-)
-
-# Marks that set the direction of writing, and stick to words without being part of them.
-_DIRECTION_MARKS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+from commit_t5x.mixing import characters, clusters
 
 
 class Segmenter(abc.ABC):
@@ -46,14 +35,20 @@ class _ChunkSegmenter(Segmenter):
     Attributes:
       spaces: the characters that count as white space.
       marks: the characters that stick to words without being part of them.
+      extenders: the characters that belong to the one before them, be that of a word or not.
     """
 
-    spaces = _SPACES
-    marks = _DIRECTION_MARKS
+    spaces = characters.SPACES
+    marks = characters.UNSEEN + characters.EDGE_EQUIVALENTS
 
     @property
-    def _edges(self) -> str:
-        return edge_characters() + self.marks + self.spaces
+    def extenders(self) -> str:
+        return characters.extenders()
+
+    @functools.cached_property
+    def _outside(self) -> frozenset[str]:
+        edges = characters.edge_characters() + self.marks + self.spaces
+        return frozenset(edges + self.extenders)
 
     @abc.abstractmethod
     def _chunks(self, text: str) -> Iterable[str]:
@@ -62,12 +57,19 @@ class _ChunkSegmenter(Segmenter):
     def segment(self, text: str) -> list[str]:
         pieces = [""]
         for chunk in self._chunks(text):
-            rest = chunk.lstrip(self._edges)
-            word = rest.rstrip(self._edges)
-            _extend_gap(pieces, chunk[: len(chunk) - len(rest)])
-            if word:
-                pieces[-1:] = [pieces[-1], "", word] if pieces[-1] else [word]
-            _extend_gap(pieces, rest[len(word) :])
+            start, end = 0, len(chunk)
+            while start < end and chunk[start] in self._outside:
+                start += 1
+            while start < end and chunk[end - 1] in self._outside:
+                end -= 1
+            while start < end < len(chunk) and chunk[end] in self.extenders:
+                end += 1
+            _extend_gap(pieces, chunk[:start])
+            if start < end:
+                pieces[-1:] = (
+                    [pieces[-1], "", chunk[start:end]] if pieces[-1] else [chunk[start:end]]
+                )
+            _extend_gap(pieces, chunk[end:])
         return pieces
 
 
@@ -82,9 +84,14 @@ class SpaceSegmenter(_ChunkSegmenter):
     words_touch = False
     spaces = " "
     marks = ""
+    extenders = ""
+
+    @functools.cached_property
+    def _runs(self) -> re.Pattern:
+        return re.compile(f"[{self.spaces}][{self.spaces}{self.extenders}]*|[^{self.spaces}]+")
 
     def _chunks(self, text: str) -> Iterable[str]:
-        return re.findall(f"[{self.spaces}]+|[^{self.spaces}]+", text)
+        return self._runs.findall(text)
 
 
 class WhitespaceSegmenter(SpaceSegmenter):
@@ -97,14 +104,15 @@ class WhitespaceSegmenter(SpaceSegmenter):
 
     spaces = _ChunkSegmenter.spaces
     marks = _ChunkSegmenter.marks
+    extenders = _ChunkSegmenter.extenders
 
 
 class LongestMatchSegmenter(_ChunkSegmenter):
     """Cuts a script without spaces (Thai, Chinese, ...) into the longest words of a vocabulary.
 
     Runs between white space are read from the left; at each place the longest word that starts
-    there and doesn't end before a combining mark becomes a piece, and what no word covers stays
-    together.
+    there becomes a piece, and what no word covers stays together. Words begin and end where
+    `clusters.units` do; canonically equivalent spellings of a word are found alike.
 
     Example:
       >>> LongestMatchSegmenter(["น้ำ", "น้ำแข็ง", "ใส"]).segment("น้ำแข็งใสๆ")
@@ -112,36 +120,41 @@ class LongestMatchSegmenter(_ChunkSegmenter):
     """
 
     def __init__(self, words: Iterable[str]):
-        self._words = frozenset(words)
-        # First character -> lengths of the words that begin with it, the longest first.
-        lengths: dict[str, set[int]] = {}
+        self._words = frozenset(map(characters.lookup_key, words))
+        # First character -> length of the longest word that begins with it.
+        self._longest: dict[str, int] = {}
         for word in filter(None, self._words):
-            lengths.setdefault(word[0], set()).add(len(word))
-        self._lengths = {first: sorted(found, reverse=True) for first, found in lengths.items()}
-        self._runs = re.compile(f"[{_SPACES}]+|[^{_SPACES}]+")
+            self._longest[word[0]] = max(len(word), self._longest.get(word[0], 0))
+        self._runs = re.compile(f"[{self.spaces}]+|[^{self.spaces}]+")
 
     def _chunks(self, text: str) -> Iterable[str]:
         for run in self._runs.findall(text):
+            units = clusters.units(run)
+            keys = list(map(characters.lookup_key, units))
             unmatched = start = 0
-            while start < len(run):
-                end = self._longest_word(run, start)
+            while start < len(units):
+                end = self._longest_word(keys, start)
                 if end is None:
                     start += 1
                     continue
                 if unmatched < start:
-                    yield run[unmatched:start]
-                yield run[start:end]
+                    yield "".join(units[unmatched:start])
+                yield "".join(units[start:end])
                 unmatched = start = end
-            if unmatched < len(run):
-                yield run[unmatched:]
+            if unmatched < len(units):
+                yield "".join(units[unmatched:])
 
-    def _longest_word(self, run: str, start: int) -> int | None:
-        for length in self._lengths.get(run[start], ()):
-            end = start + length
-            # Past the run's end the slice is shorter than a word of this length.
-            if run[start:end] in self._words and not _is_mark(run[end : end + 1]):
-                return min(end, len(run))
-        return None
+    def _longest_word(self, keys: Sequence[str], start: int) -> int | None:
+        """Returns where the longest word ends that starts at a place among the units' keys."""
+        found, word = None, ""
+        longest = self._longest.get(keys[start][:1], 0)
+        for place in range(start, len(keys)):
+            word += keys[place]
+            if len(word) > longest:
+                break
+            if keys[place] and word in self._words:
+                found = place + 1
+        return found
 
 
 class PyThaiNLPSegmenter(_ChunkSegmenter):
@@ -242,23 +255,6 @@ def get_segmenter(
     return segmenter
 
 
-@functools.cache
-def edge_characters() -> str:
-    """White space and punctuation, which the paper's code strips from a piece before lookup.
-
-    That is space, tab, newline, carriage return, Unicode Zs; every ASCII character that is neither
-    letter nor digit; and Unicode P*.
-    """
-
-    def is_edge(character):
-        if character.isascii():
-            return not character.isalnum()
-        category = unicodedata.category(character)
-        return category == "Zs" or category.startswith("P")
-
-    return "".join(filter(is_edge, map(chr, range(sys.maxunicode + 1))))
-
-
 def _protected_pattern(protected: Sequence[str]) -> str:
     for name in protected:
         pattern = PROTECTED.get(name, name)
@@ -282,7 +278,3 @@ def _extend_gap(pieces: list[str], text: str) -> None:
         pieces[-2] += text
     else:
         pieces += [text, ""]
-
-
-def _is_mark(character: str) -> bool:
-    return bool(character) and unicodedata.category(character).startswith("M")

@@ -15,12 +15,12 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def dicts(capsys):
-    """Runs the command; returns exit code, stdout and the one line of the error."""
+    """Runs the command; returns exit code, stdout, and warnings and the one line of the error."""
 
-    def dicts(*arguments):
+    def dicts(*arguments, warnings=0):
         code = cli.main(["dicts", *map(str, arguments)])
         out, err = capsys.readouterr()
-        assert err.count("\n") == (code != 0)
+        assert err.count("\n") == (code != 0) + warnings
         return code, out, err.removeprefix("commit-t5x: error: ").rstrip("\n")
 
     return dicts

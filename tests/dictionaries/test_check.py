@@ -1,6 +1,11 @@
 """`commit-t5x dicts check` as users run it."""
 
 import json
+import shutil
+
+import pytest
+
+from commit_t5x import resources
 
 SMALL = "tea\tti\ntea\tcha\nTV\tTV\nu.s.\tus\nice cream\tkulfi\ntea\tti\n"
 
@@ -21,6 +26,8 @@ def test_check_prints_a_summary_side_by_side(dicts, folder):
         "repeated pairs                              1           0",
         "sources with capital letters                1           0",
         "sources that are never found*               1           0",
+        "words of the text it knows                  -           -",
+        "words among its translations                -           -",
         "odd lines                                   0           0",
         "* They begin or end with white space or punctuation, which words lose before lookup.",
     ]
@@ -42,6 +49,9 @@ def test_check_as_json(dicts, folder):
             "duplicates": 1,
             "upper_case": 1,
             "never_found": 1,
+            "hit_rate": None,
+            "reverse_hit_rate": None,
+            "warning": None,
             "odd": 1,
             "odd_lines": [[7, "expected 2 columns, found 1"]],
         }
@@ -75,3 +85,30 @@ def test_check_tells_files_of_one_name_apart(dicts, folder):
         (folder / name / "en-hi.txt").write_text(SMALL, encoding="utf-8")
     _, out, _ = dicts("check", "a/en-hi.txt", "b/en-hi.txt")
     assert out.split()[:2] == ["a/en-hi.txt", "b/en-hi.txt"]
+
+
+@pytest.mark.parametrize("pair", ["en-hi", "en-el", "en-th", "hi-en", "el-en", "th-en"])
+def test_check_warns_of_a_dictionary_the_wrong_way_round(dicts, folder, capsys, pair):
+    source, target = pair.split("-")
+    shutil.copy(resources.path("dicts") / f"{pair}.txt", f"{pair}.txt")
+    _, out, _ = dicts("check", "--json", f"{pair}.txt")
+    [summary] = json.loads(out)
+    assert summary["hit_rate"] > 0.3 and summary["warning"] is None
+    backwards = f"{target}-{source}.txt"
+    shutil.copy(f"{pair}.txt", backwards)
+    code, out, err = dicts("check", backwards, warnings=1)
+    assert code == 0
+    assert "words of the text it knows" in out
+    assert f"warning: {backwards}: knows " in err
+    assert err.endswith(f"it may be the wrong way round; name it {pair}")
+
+
+def test_check_counts_the_words_of_a_text_of_ones_own(dicts, folder):
+    (folder / "en-xx.txt").write_text("tea\tti\nhot\tho\n", encoding="utf-8")
+    (folder / "mine.jsonl").write_text('{"a": "Hot tea, or milk", "b": 3}\n', encoding="utf-8")
+    _, out, _ = dicts("check", "--json", "en-xx.txt", "--text", "mine.jsonl")
+    [summary] = json.loads(out)
+    assert (summary["hit_rate"], summary["reverse_hit_rate"]) == (0.5, 0)
+    (folder / "mine.jsonl").write_text('{"b": 3}\n', encoding="utf-8")
+    code, _, err = dicts("check", "en-xx.txt", "--text", "mine.jsonl")
+    assert code == 2 and err.startswith("mine.jsonl: no text in it")

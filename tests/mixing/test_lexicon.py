@@ -68,6 +68,30 @@ def test_an_entry_wins_over_a_variant_wherever_it_stands(order):
     assert lexicon.translations("turkey") == ("γαλοπούλα",)
 
 
+def test_variants_keep_the_weights():
+    lexicon = Lexicon({"bake": ("a", "bake", "b")}, weights={"bake": (1.0, 5.0, 3.0)})
+    lexicon = lexicon.without_identity().with_inflected_forms("en").with_case_variants()
+    for word in ("bake", "baked", "Bake", "BAKED"):
+        assert lexicon.shares(word) == (0, 2**30)
+
+
+def test_canonical_joins_the_spellings_of_a_word():
+    spellings = {"e\u0301": ("x",), "\xe9": ("y", "z"), "\xe9\xad": ("v",), "a": ("w",)}
+    lexicon = Lexicon(spellings).canonical()
+    assert dict(lexicon.items()) == {"\xe9": ("x", "y", "z", "v"), "a": ("w",)}
+    assert lexicon.canonical() is lexicon
+    weighted = Lexicon(spellings, weights={"\xe9": (2.0, 4.0)}).canonical()
+    assert weighted.shares("\xe9") == (0, 2**29, 2**30 + 2**29, 2**32 // 8 * 7)
+
+
+def test_an_entry_wins_over_an_inflected_form():
+    lexicon = Lexicon({"leaf": ("x",), "leaves": ("y",), "carry": ("z",)})
+    forms = lexicon.with_inflected_forms("en", known={"carried"})
+    assert forms.translations("leaves") == ("y",)
+    assert forms.translations("carries") == ("z",)
+    assert "carried" not in forms
+
+
 def test_variants_of_scripts_without_case_change_nothing():
     lexicon = Lexicon({"पानी": ("water",), "น้ำ": ("น้ำ",)})
     assert lexicon.with_case_variants().translations("น้ำ") == ("น้ำ",)

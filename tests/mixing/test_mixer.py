@@ -426,14 +426,128 @@ def test_gin_configures_a_mixer(bind):
     assert make_mixer("en", "hi").mix("Water", (0, 0)) != "Water"
 
 
-def test_suffix_backoff_finds_inflected_words(bind, tmp_path):
-    (tmp_path / "en-hi.txt").write_text("river\tR\nrivers\tS\nbake\tB\n")
-    bind("lexicon.load_dictionary.directory", str(tmp_path))
-    text = "Rivers baked baking bakes rived"
-    assert make_mixer("en", "hi").mix(text, (0, 0), 1.0) == text
-    bind("mixer.make_mixer.suffix_backoff", True)
-    bind("mixer.make_mixer.case_variants", True)
-    assert make_mixer("en", "hi").mix(text, (0, 0), 1.0) == "S B B B rived"
+RECIPE = {
+    "segmenter": "language",
+    "phrases": True,
+    "case_variants": True,
+    "lemma_backoff": True,
+    "drop_identity": True,
+    "canonical_equivalence": True,
+}
+
+
+def of_dictionary(bind, folder, source, target, pairs, **options):
+    """Returns a mixer of ratio 1 as the recipes have it, with a dictionary of its own."""
+    lines = "".join(f"{source}\t{target}\n" for source, target in pairs)
+    (folder / f"{source}-{target}.txt").write_text(lines, encoding="utf-8")
+    bind("lexicon.load_dictionary.directory", str(folder))
+    return make_mixer(source, target, **{**RECIPE, "ratio": 1.0, **options})
+
+
+def mixed_alike(mixer, text):
+    """Returns a mixed text, the same in Python and in TensorFlow."""
+    mixed = mixer.mix(text, (0, 0))
+    assert mix_tf(mixer, [text], [(0, 0)]) == [mixed]
+    return mixed
+
+
+def test_an_inflected_word_is_looked_up_by_its_lemma(bind, tmp_path):
+    pairs = [("river", "R"), ("rivers", "S"), ("bake", "B"), ("have", "H"), ("be", "E")]
+    pairs += [("dur", "D"), ("thu", "T"), ("mak", "M"), ("hav", "V"), ("wolves", "wolves")]
+    mixer = of_dictionary(bind, tmp_path, "en", "xx", [*pairs, ("wolf", "W")])
+    assert mixed_alike(mixer, "Rivers Baked BAKES") == "S B B"
+    text = "during making having thus being wedding rived"  # no forms, or of closed classes
+    assert mixed_alike(mixer, text) == text
+    assert mixed_alike(mixer, "wolf wolves") == "W wolves"  # an entry, if one of no use
+    mixer = of_dictionary(bind, tmp_path, "en", "yy", pairs, lemma_backoff=False)
+    assert mixed_alike(mixer, "bakes") == "bakes"
+
+
+@pytest.mark.parametrize(
+    "text, mixed",
+    [
+        ("na\xefve", "N"),
+        ("nai\u0308ve", "N"),
+        ("NAI\u0308VE Nai\u0308ve", "N N"),
+        ("\u0938\u095c\u0915 \u0938\u0921\u093c\u0915", "S S"),  # a nukta of its own, as NFC has it
+        ("wa\xadter wa\u2060ter", "W W"),
+        ("water\u2060 \u200ewater\u200f water\u200d", "W\u2060 \u200eW\u200f W"),
+        ("hot\xad water, hot wat\xader", "P, P"),  # a phrase
+        ("wa\u200dter", "wa\u200dter"),  # joiners make another word
+        ("\u212aelvin", "K"),
+        (
+            "tea=\u0338tea tea\u2260tea =\u0338tea \u2260tea",
+            "tea=\u0338tea tea\u2260tea =\u0338T \u2260T",
+        ),
+    ],
+)
+def test_canonically_equivalent_words_are_found_alike(text, mixed):
+    pairs = [("nai\u0308ve", "N"), ("\u0938\u0921\u093c\u0915", "S"), ("water", "W"), ("tea", "T")]
+    pairs += [("Kelvin", "K"), ("Kelvin", "K"), ("hot", "H"), ("hot water", "P")]
+    mixer = CodeMixer(
+        Lexicon.from_pairs([*pairs, ("NA\xcfVE", "N"), ("Na\xefve", "N"), ("Kelvin", "K")]),
+        1.0,
+        segmenter=WhitespaceSegmenter(),
+        phrases=True,
+        canonical_equivalence=True,
+    )
+    assert mixed_alike(mixer, text) == mixed
+
+
+# Words with marks that NFC composes, reorders or decomposes.
+MARKED = (
+    "n\u0323\u0307",
+    "e\u0301",
+    "\u0391\u0313\u0301",
+    "\u0e1c\u0e39\u0e49",
+    "\u0921\u093c",
+    "\uac01",
+    "\u0344",
+    "\u212b",
+)
+marked = st.lists(st.sampled_from((*WORDS, *MARKED)), min_size=1, max_size=3).map("".join)
+
+
+@settings(max_examples=60)
+@given(
+    words=st.lists(marked | st.text(min_size=1, max_size=3), min_size=1, max_size=8),
+    more=texts,
+    segmenter=st.sampled_from(["whitespace", "longest_match"]),
+    seed=SEEDS,
+)
+def test_canonically_equivalent_texts_are_mixed_alike(words, more, segmenter, seed):
+    lexicon = Lexicon({word: (f"<{n}>",) for n, word in enumerate(words)})
+    mixer = CodeMixer(
+        lexicon, 1.0, segmenter=SEGMENTERS[segmenter](lexicon), canonical_equivalence=True
+    )
+    text = " ".join([*words, more])
+    forms = [unicodedata.normalize(form, text) for form in ("NFC", "NFD")]
+    mixed = [mixer.mix(form, seed) for form in forms]
+    assert len({unicodedata.normalize("NFC", text) for text in mixed}) == 1
+    assert mix_tf(mixer, forms, [seed, seed]) == mixed
+
+
+@pytest.mark.parametrize(
+    "pair, entry, text, mixed",
+    [
+        ("tr-en", ("iyi", "good"), "İyi İYİ I\u0307yi Iyi", "Good GOOD Good Iyi"),
+        ("az-en", ("ışıq", "light"), "Işıq IŞIQ", "Light LIGHT"),
+        ("tr-en", ("i̇stanbul", "city"), "İstanbul", "City"),  # as lower-casing İ leaves it
+        ("en-tr", ("work", "iş"), "Work WORK", "İş İŞ"),
+        ("el-en", ("νερό", "water"), "ΝΕΡΟ ΝΕΡΌ Νερό", "WATER WATER Water"),
+        ("el-en", ("άνθρωπος", "man"), "Άνθρωπος Ανθρωπος ΑΝΘΡΩΠΟΣ", "Man Man MAN"),
+        ("el-en", ("ρολόι", "clock"), "ΡΟΛΟΪ ΡΟΛΟΙ", "CLOCK CLOCK"),
+        ("en-el", ("word", "λόγος"), "WORD", "ΛΟΓΟΣ"),
+        ("en-el", ("or", "ή"), "Or", "Ή"),
+        ("de-en", ("straße", "street"), "STRASSE STRAẞE Straße", "STREET STREET Street"),
+        ("en-de", ("street", "straße"), "STREET", "STRASSE"),
+        ("en-nl", ("ice", "ijs"), "Ice", "IJs"),
+        ("en-ka", ("tea", "ჩაი"), "Tea", "ჩაი"),  # Georgian capitals don't begin words
+    ],
+)
+def test_case_follows_the_language_of_each_side(bind, tmp_path, pair, entry, text, mixed):
+    mixer = of_dictionary(bind, tmp_path, *pair.split("-"), [entry], lemma_backoff=False)
+    assert mixed_alike(mixer, text) == mixed
 
 
 @pytest.mark.parametrize(
