@@ -34,9 +34,9 @@ def finished(target: str | pathlib.Path, overwrite: bool = True) -> Iterator[pat
       >>> with finished("out/report.md") as aside:
       ...     aside.write_text("| run |")
     """
-    target = pathlib.Path(target).absolute()
+    given, target = target, pathlib.Path(target).absolute()
     check_free(target, overwrite)
-    with writing(target), _aside(target) as folder:
+    with writing(given), _aside(target) as folder:
         written, old = folder / target.name, folder / f"{target.name}.old"
         yield written
         # os.replace puts a file in a file's place at once, but nothing in a full directory's.

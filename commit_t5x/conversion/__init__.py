@@ -82,7 +82,7 @@ def convert(
         print(plan_table.render(source, transfers, dtype))
         return
     _check_space(dst, transfers, dtype)
-    with disk.writing(dst), disk.finished(dst, overwrite) as directory:
+    with disk.finished(dst, overwrite) as directory:
         directory.mkdir()
         shapes = rules.shapes(target.RULES, source.config)
         with target.write(directory, shapes, header) as put:

@@ -171,7 +171,7 @@ def export_hf(
     header = Header.checked(config, tokenizer, dtype, max_shard_size)
     source = native_names.source("native weights", rules.flatten(params), config)
     transfers = stream.plan(source, RULES)
-    with disk.writing(out_dir), disk.finished(out_dir, overwrite) as directory:
+    with disk.finished(out_dir, overwrite) as directory:
         directory.mkdir()
         with write(directory, rules.shapes(RULES, config), header) as put:
             for name, tensor in stream.tensors(source, transfers):

@@ -50,7 +50,7 @@ def fetch(url: str, path: pathlib.Path) -> dictionary_files.LoadReport:
       InputError: the file can't be had or written, or isn't a dictionary.
     """
     content = _download(url, path)
-    with disk.writing(path, "choose another folder"), disk.finished(path) as aside:
+    with disk.finished(path) as aside:
         aside.write_bytes(content)
         try:
             return read(aside)
