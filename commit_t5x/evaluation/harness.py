@@ -11,8 +11,9 @@ import pathlib
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
+import pydantic
 import tqdm
 from lm_eval import evaluator, models, utils
 from lm_eval.api import model as lm_eval_model
@@ -21,6 +22,22 @@ from lm_eval.tasks import manager as task_manager
 
 from commit_t5x import disk, errors, resources
 from commit_t5x.evaluation import results as results_file
+
+_Positive = Annotated[int, pydantic.Field(gt=0)]
+
+
+class _Generation(pydantic.BaseModel, strict=True):
+    """Options of generation that lm-eval knows by name."""
+
+    until: str | list[str] = ""
+    do_sample: bool = False
+    temperature: float = pydantic.Field(0.0, ge=0)
+    top_k: int = pydantic.Field(0, ge=0)
+    top_p: float = pydantic.Field(1.0, gt=0, le=1)
+    max_gen_toks: _Positive = 1
+    max_new_tokens: _Positive = 1
+    max_tokens: _Positive = 1
+    max_completion_tokens: _Positive = 1
 
 
 def run(
@@ -65,8 +82,10 @@ def run(
       InputError: unknown task, model or model argument; missing or malformed data.
     """
     options = {name: value for name, value in locals().items() if name != "output_path"}
+    generation = _parsed(gen_kwargs)
+    _check_generation(model, generation)
     loaded = _load_tasks(tasks, data_dir, include_path)
-    _configure(loaded["tasks"], num_fewshot, _parsed(gen_kwargs), seed)
+    _configure(loaded["tasks"], num_fewshot, generation, seed)
     with _bars_on_terminals_only():
         lm = _load_model(model, _parsed(model_args), batch_size, device)
         _check_vocabulary(lm)
@@ -94,6 +113,27 @@ def _parsed(arguments: Mapping[str, Any] | str) -> dict[str, Any]:
     return dict(arguments)
 
 
+def _check_generation(model: str, options: Mapping[str, Any]) -> None:
+    """Raises InputError for options of generation that the model doesn't have, or can't."""
+    named = _Generation.model_fields
+    known = {*named}
+    if model != "commit_t5x":  # transformers' models have all of these
+        import transformers  # here: it takes seconds to load
+
+        known |= {*transformers.GenerationConfig().to_dict()}
+    for name in options:
+        if name not in known:
+            near = errors.suggest(name, sorted(known))
+            raise errors.InputError(f"--gen_kwargs {name}: {model} has no such option{near}")
+    try:
+        _Generation.model_validate({name: options[name] for name in options if name in named})
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        raise errors.InputError(
+            f"--gen_kwargs {first['loc'][0]}={options[first['loc'][0]]}: {first['msg']}"
+        ) from error
+
+
 def _load_tasks(
     names: Sequence[str], data_dir: str | None, include_path: str | None
 ) -> dict[str, Any]:
@@ -103,6 +143,8 @@ def _load_tasks(
         if not os.path.isdir(include_path):
             raise errors.InputError(f"{include_path}: no such folder; --include_path takes one")
         folders.append(include_path)
+    if not names:
+        raise errors.InputError("--tasks: none named; such as ogx_xquad_hi")
     metadata = {"data_dir": data_dir} if data_dir is not None else {}
     options = {"include_path": folders, "metadata": metadata}
     index = task_manager.TaskManager(include_defaults=False, **options)
