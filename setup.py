@@ -21,6 +21,7 @@ setuptools.setup(
     },
     install_requires=[
         "absl-py>=2.1",  # flags and logging, as T5X's binaries have them
+        "annotated-types>=0.7",  # ranges in annotations
         "clu>=0.0.12",  # metric writers for TensorBoard
         "datasets>=3.0",  # the Hugging Face hub's data sets, and Parquet through pyarrow
         # linen: the network; T5X's logical axes. Run with 0.12.8 (the last for Python 3.11) and
