@@ -1,5 +1,6 @@
 """T5X's runs are checked as the native engine's are, before T5X builds anything."""
 
+import os
 import sys
 
 import gin
@@ -39,6 +40,8 @@ def parse(monkeypatch):
     for name, function in functions.items():
         # The run file names T5X's binary, which is the main module when it runs.
         monkeypatch.setattr(sys.modules["__main__"], name, function, raising=False)
+    # gin's other reader looks into installed packages.
+    monkeypatch.setattr(gin.config, "_FILE_READERS", [(open, os.path.isfile)])
 
     def parse(run, *bindings):
         file, required = RUNS[run]
