@@ -40,8 +40,8 @@ setuptools.setup(
         "numpy>=2.0",  # host arrays
         "optax>=0.2.8,<0.3",  # AdamW, clipping, schedules
         "orbax-checkpoint>=0.12.8,<0.13",  # checkpoints, as T5X writes them
-        "pydantic>=2.10,<3",  # what configurations may hold
         "pyarrow>=17",  # Parquet files
+        "pydantic>=2.10,<3",  # what configurations, gin files and flags may hold
         "regex>=2024.4",  # grapheme clusters, scripts
         "requests>=2.32",  # fetches dictionaries
         "rich>=13.0",  # the progress bar, colour in the terminal, the page of `inspect`
