@@ -29,7 +29,7 @@ def load(
     """
     if given is None:
         raise InputError(
-            "MODEL_CONFIG: not set, nor a checkpoint; name a model directory, or give one of models/"
+            "MODEL_CONFIG: not set, nor a checkpoint; name a model directory, or give a size"
         )
     config = _load(given)
     if vocab_size not in (None, config.vocab_size):
