@@ -21,6 +21,7 @@ setuptools.setup(
     },
     install_requires=[
         "absl-py>=2.1",  # flags and logging, as T5X's binaries have them
+        "annotated-types>=0.7",  # ranges in annotations
         "clu>=0.0.12",  # metric writers for TensorBoard
         "datasets>=3.0",  # the Hugging Face hub's data sets, and Parquet through pyarrow
         # linen: the network; T5X's logical axes. Run with 0.12.8 (the last for Python 3.11) and
@@ -39,8 +40,8 @@ setuptools.setup(
         "numpy>=2.0",  # host arrays
         "optax>=0.2.8,<0.3",  # AdamW, clipping, schedules
         "orbax-checkpoint>=0.12.8,<0.13",  # checkpoints, as T5X writes them
-        "pydantic>=2.10,<3",  # what configurations may hold
         "pyarrow>=17",  # Parquet files
+        "pydantic>=2.10,<3",  # what configurations, gin files and flags may hold
         "regex>=2024.4",  # grapheme clusters, scripts
         "requests>=2.32",  # fetches dictionaries
         "rich>=13.0",  # the progress bar, colour in the terminal, the page of `inspect`

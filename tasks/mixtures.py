@@ -1,20 +1,24 @@
 """Mixtures of tasks, at rates that a gin file gives."""
 
 import difflib
-import math
-import numbers
 import re
 from collections.abc import Mapping
+from typing import Annotated
 
 import gin
 import seqio
+from annotated_types import MinLen
 
+from commit_t5x import ranges, signatures
 from commit_t5x.errors import InputError
 from commit_t5x.tasks import names
 
 
 @gin.configurable
-def mixture(rates: Mapping[str, float], language: str | None = None) -> str:
+def mixture(
+    rates: Annotated[Mapping[ranges.Text, ranges.PositiveNumber], MinLen(1)],
+    language: ranges.Language | None = None,
+) -> str:
     """Registers a SeqIO mixture, if that has not been done, and returns its name.
 
     Args:
@@ -26,7 +30,7 @@ def mixture(rates: Mapping[str, float], language: str | None = None) -> str:
       A name made of the tasks and their rates.
 
     Raises:
-      InputError: no rates, a rate that isn't a positive number, or no task of that name.
+      InputError: no rates, a rate that isn't positive, no task of a name, or tasks that don't mix.
 
     Example, in a gin file:
       MIXTURE_OR_TASK_NAME = @mixtures.mixture()
@@ -34,14 +38,13 @@ def mixture(rates: Mapping[str, float], language: str | None = None) -> str:
       mixtures.mixture.language = %LANGUAGE
     LANGUAGE "hi" makes it mix_alpaca_en_1_wikipedia_codemix_hi_0.5.
     """
-    if not rates:
-        raise InputError("mixtures.mixture.rates: empty; give each task a rate")
+    signatures.check(mixture, {"rates": rates})
     parts = {}
     for key, rate in rates.items():
         part = _registered(key.replace("{lang}", language or "{lang}"))
         if part in parts:
             raise InputError(f"mixtures.mixture.rates: {part} has two rates; give it one")
-        parts[part] = _checked(part, rate)
+        parts[part] = float(rate)
     first, *others = (seqio.get_mixture_or_task(part) for part in parts)
     for other in others:
         pair = f"mixtures.mixture.rates: {first.name} and {other.name}"
@@ -67,10 +70,3 @@ def _registered(name: str) -> str:
         hint = f"did you mean {' or '.join(close)}?" if close else "check the name"
         raise InputError(f"mixtures.mixture.rates: no task or mixture {name!r}; {hint}")
     return name
-
-
-def _checked(name: str, rate: object) -> float:
-    # A bool is a number to Python, but no rate.
-    if isinstance(rate, bool) or not isinstance(rate, numbers.Real) or not 0 < rate < math.inf:
-        raise InputError(f"mixtures.mixture.rates: {name}: {rate!r} is not a positive number")
-    return float(rate)

@@ -3,6 +3,7 @@
 import gin
 import seqio
 
+from commit_t5x import ranges
 from commit_t5x.tasks import alpaca, families, wikipedia
 
 
@@ -32,7 +33,7 @@ def register_named(name: str) -> None:
 
 
 @gin.configurable
-def task_name(family: str, language: str | None = None) -> str:
+def task_name(family: ranges.Text, language: ranges.Language | None = None) -> str:
     """Returns the name of a task or mixture, which it registers if that has not been done.
 
     Args:

@@ -15,8 +15,9 @@ TASKS = resources.path("tasks")
 
 # From the ground up. A package imports from itself and from floors below its own.
 FLOORS = [
-    {"errors", "out_of_memory", "quiet", "resources"},
-    {"disk", "fingerprints"},
+    {"errors", "out_of_memory", "quiet", "ranges", "resources"},
+    {"disk", "fingerprints", "signatures"},
+    {"arguments"},
     {"mixing", "vocabularies"},
     {"data", "model"},
     {"samples", "tasks"},

@@ -151,7 +151,7 @@ BAD_INPUT = {
     ),
     "a vocabulary smaller than the tokenizer's": (
         ["--gin.VOCAB_SIZE=100"],
-        ["3000", "100"],
+        ["3,000", "100"],
     ),
 }
 

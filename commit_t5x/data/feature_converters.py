@@ -1,13 +1,13 @@
 """Prompts and responses, or documents, to the features a decoder-only model is fed."""
 
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import gin
 import seqio
 import tensorflow as tf
 
 from commit_t5x.data.length_policy import check_lengths, row_length
-from commit_t5x.errors import InputError
 from commit_t5x.mixing import pointer_jumping
 from commit_t5x.vocabularies.tokenizer import Tokenizer
 
@@ -83,11 +83,9 @@ class DecoderFeatureConverter(seqio.FeatureConverter):
         pack: bool = True,
         use_custom_packing_ops: bool = False,
         *,
-        packing: str = "segments",
+        packing: Literal["segments", "filled", "stream"] = "segments",
         vocabulary: Tokenizer = gin.REQUIRED,
     ):
-        if packing not in _PACKINGS:
-            raise InputError(f"packing {packing!r}: unknown; use one of {', '.join(_PACKINGS)}")
         self._packing = packing if pack else None
         super().__init__(
             # A stream has neither segments nor positions, which is what `pack` means to SeqIO.

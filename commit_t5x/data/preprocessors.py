@@ -7,16 +7,17 @@ placeholder, so that every epoch draws afresh.
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Literal
 
 import gin
 import seqio
 import tensorflow as tf
 
+from commit_t5x import ranges
 from commit_t5x.data import graph_templates, templates
 from commit_t5x.data.qa_prompts import qa_prompt
-from commit_t5x.errors import InputError
 from commit_t5x.mixing.graph_mixer import GraphMixer
-from commit_t5x.mixing.mixer import CodeMixer, check_ratio
+from commit_t5x.mixing.mixer import CodeMixer
 from commit_t5x.mixing.schedule import MixSchedule
 
 Features = Mapping[str, tf.Tensor]
@@ -60,7 +61,7 @@ def fill_prompt(
     prompts: Callable[[], templates.PromptTemplates] = templates.get_prompts,
     mixer: Callable[[], CodeMixer] | None = None,
     template_blocked: bool = True,
-    response_ratio: float | None = None,
+    response_ratio: ranges.Share | None = None,
 ) -> tf.data.Dataset:
     """Turns Alpaca's fields into `prompt` and `response`, code-mixed if there is a mixer.
 
@@ -79,8 +80,6 @@ def fill_prompt(
     """
     prompts = prompts()
     mixer = GraphMixer(mixer()) if mixer else None
-    if response_ratio is not None:
-        check_ratio("response_ratio", response_ratio)
 
     def fill(batch: Features, template: templates.Template) -> tuple[tf.Tensor, tf.Tensor]:
         span = graph_templates.slot_span(template, batch, "input")
@@ -123,7 +122,7 @@ def encode_prompt_response(
     ds: tf.data.Dataset,
     output_features: Mapping[str, seqio.Feature],
     *,
-    response_mask: str = "exact",
+    response_mask: Literal["exact", "paper"] = "exact",
 ) -> tf.data.Dataset:
     """Tokenises prompt and response as one text, and cuts it into `inputs` and `targets`.
 
@@ -142,8 +141,6 @@ def encode_prompt_response(
       [tokens]: response and EOS; `inputs_cuttable`, int32 [tokens]: 1 on tokens of the example's
       `input`.
     """
-    if response_mask not in ("exact", "paper"):
-        raise InputError(f"response_mask {response_mask!r}: unknown; use 'exact' or 'paper'")
     vocabulary = output_features["targets"].vocabulary
 
     def encode(batch: Features) -> Features:

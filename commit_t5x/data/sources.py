@@ -13,9 +13,11 @@ import itertools
 import logging
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 import gin
 
+from commit_t5x import ranges, signatures
 from commit_t5x.data import data_files, hub, records
 from commit_t5x.data.records import Item, Record, Shard
 from commit_t5x.errors import InputError
@@ -49,17 +51,16 @@ class Locations:
         Broken files and evaluation data always stop.
     """
 
-    alpaca: str = "tatsu-lab/alpaca"
-    wikipedia: str = "graelo/wikipedia"
-    wikipedia_dump: str | None = None
-    xquad: str = "google/xquad"
-    mlqa: str = "facebook/mlqa"
-    validation_examples: int = 0
-    broken_records: str = "stop"
+    alpaca: ranges.Location = "tatsu-lab/alpaca"
+    wikipedia: ranges.Location = "graelo/wikipedia"
+    wikipedia_dump: ranges.Text | None = None
+    xquad: ranges.Location = "google/xquad"
+    mlqa: ranges.Location = "facebook/mlqa"
+    validation_examples: ranges.Count = 0
+    broken_records: Literal["stop", "skip"] = "stop"
 
     def __post_init__(self):
-        if self.broken_records not in ("stop", "skip"):
-            raise InputError(f"BROKEN_RECORDS {self.broken_records!r}: use 'stop' or 'skip'")
+        signatures.check(type(self), vars(self))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import gin
 
-from commit_t5x import fingerprints, resources
+from commit_t5x import fingerprints, ranges, resources
 from commit_t5x.errors import InputError
 
 
@@ -105,7 +105,7 @@ _SLOTS = {"with_input": ("instruction", "input"), "without_input": ("instruction
 
 
 @gin.configurable
-def get_prompts(language: str = "en") -> PromptTemplates:
+def get_prompts(language: ranges.Text = "en") -> PromptTemplates:
     """Returns the prompts that `PROMPT_LANGUAGE` names.
 
     Args:

@@ -10,7 +10,7 @@ import rich.console
 import rich.progress
 import seqio
 
-from commit_t5x import disk
+from commit_t5x import disk, ranges
 from commit_t5x.engine import (
     data,
     generation,
@@ -89,10 +89,10 @@ class InferenceEvaluator:
         cfg: utils.DatasetConfig,
         model: models.DecoderOnlyModel,
         partitioner: partitioning.PjitPartitioner,
-        num_examples: int | None = None,
-        max_new_tokens: int = 256,
+        num_examples: ranges.Positive | None = None,
+        max_new_tokens: ranges.Positive = 256,
         add_bos: bool = True,
-        stop: Sequence[str] = ("\n",),
+        stop: Sequence[ranges.Text] = ("\n",),
     ):
         provider = providers.get_mixture_or_task(cfg)
         self.tasks = seqio.get_subtasks(provider)
@@ -176,9 +176,9 @@ def evaluate(
     dataset_cfg: utils.DatasetConfig,
     restore_checkpoint_cfg: utils.RestoreCheckpointConfig,
     partitioner: partitioning.PjitPartitioner,
-    output_dir: str,
+    output_dir: ranges.Path,
     inference_evaluator_cls: Callable[..., InferenceEvaluator] = InferenceEvaluator,
-    eval_steps: int | None = None,
+    eval_steps: ranges.Positive | None = None,
     summarize_config_fn: Callable = gin_utils.summarize_gin_config,
 ) -> dict[str, dict[str, float]]:
     """Evaluates a checkpoint on a task or on each task of a mixture.

@@ -40,8 +40,10 @@ def located(place: str, binding: str | None = None) -> Iterator[None]:
         message, place = _describe(error, place)
         if binding is not None and isinstance(error, SyntaxError | ValueError):
             value = binding.partition("=")[2].strip()
-            if re.fullmatch(r"[^\W\d][\w./-]*", value):
-                name = binding.partition("=")[0].strip()
+            name = binding.partition("=")[0].strip()
+            if value.capitalize() in ("True", "False", "None"):
+                message += f"; write --gin.{name}={value.capitalize()}"
+            elif re.fullmatch(r"[^\W\d][\w./-]*", value):
                 message += f"; strings need quotes: --gin.{name}=\"'{value}'\""
         raise InputError(f"{place}: {message}") from error
 

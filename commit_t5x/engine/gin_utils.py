@@ -4,12 +4,13 @@ import argparse
 import functools
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gin
 
 from commit_t5x import disk, quiet, resources
+from commit_t5x.engine import gin_check, gin_files
 from commit_t5x.engine.gin_errors import located, plain_errors
 from commit_t5x.errors import InputError, suggest
 
@@ -114,13 +115,13 @@ def _rewrite(arg: str) -> str:
 
 
 def load(
-    gin_files: Sequence[str], gin_bindings: Sequence[str] = (), search_paths: Sequence[str] = ()
+    files: Sequence[str], gin_bindings: Sequence[str] = (), search_paths: Sequence[str] = ()
 ) -> None:
     """Replaces gin's configuration by that of the files and bindings, checks and locks it.
 
     Raises:
-      InputError: a missing file, a syntax error, an unknown configurable, parameter or macro, or a
-        required macro without a value.
+      InputError: a missing file, a syntax error, an unknown configurable, parameter or macro, or
+        what `gin_check.check` finds.
     """
     gin.clear_config()
     # Gin's other reader looks into installed packages, and logs an error for each miss.
@@ -132,59 +133,23 @@ def load(
         str(project / "engines" / "native"),
         str(project),
     ]
-    for gin_file in gin_files:
+    texts = gin_files.read(files)
+    for gin_file in files:
         # A file imports what it configures, and TensorFlow greets before it looks at any log level.
         with located(f"--gin_file={gin_file}"), quiet.native_stderr_closed():
             gin.parse_config_file(gin_file)
-    known = _macros()
+    config = gin.config._CONFIG
+    known = gin_check.defined(config) | {repr(used)[1:] for _, used in gin_check.references(config)}
     for binding in gin_bindings:
         name = binding.partition("=")[0].strip()
         if "." not in name and name not in known:
-            raise InputError(
-                f"--gin.{name}: no gin file defines or uses this macro"
-                f"{suggest(name, sorted(known))}"
-            )
+            bound = gin_check.parameters(config, name)
+            close = f"; did you mean {bound[0]}?" if bound else suggest(name, sorted(known))
+            raise InputError(f"--gin.{name}: no gin file defines or uses this macro{close}")
         with located(f"--gin.{binding}", binding):
             gin.parse_config(binding)
-    _check_macros()
+    gin_check.check(config, texts)
     gin.finalize()
-
-
-def _references() -> Iterator[tuple[str, Any]]:
-    """Yields "configurable.parameter" and the macro or constant that its value refers to."""
-    for (scope, selector), parameters in gin.config._CONFIG.items():
-        for parameter, value in parameters.items():
-            binding = f"{selector.rpartition('.')[2]}.{parameter}"
-            binding = scope if selector == "gin.macro" else binding
-            for reference in gin.config.iterate_references({parameter: value}):
-                if repr(reference).startswith("%"):
-                    yield binding, reference
-
-
-def _defined() -> set[str]:
-    return {scope for scope, selector in gin.config._CONFIG if selector == "gin.macro"}
-
-
-def _macros() -> set[str]:
-    return _defined() | {repr(reference)[1:] for _, reference in _references()}
-
-
-def _check_macros() -> None:
-    """Raises InputError for macros that are used but not set."""
-    defined = _defined()
-    required = []
-    for binding, reference in _references():
-        name = repr(reference)[1:]
-        if name == "gin.REQUIRED":
-            required.append(binding)
-        elif name not in defined and reference.selector == "gin.macro":
-            raise InputError(
-                f"{name}: used by {binding}, but not set{suggest(name, sorted(defined))}; "
-                f"add the gin file that sets it, or --gin.{name}=VALUE"
-            )
-    if required:
-        flags = " ".join(f"--gin.{name}=VALUE" for name in required)
-        raise InputError(f"{', '.join(required)}: required, but not set; add {flags}")
 
 
 def summarize_gin_config(

@@ -10,7 +10,7 @@ from typing import Any
 import rich.console
 import rich.progress
 
-from commit_t5x import disk
+from commit_t5x import disk, ranges
 from commit_t5x.data import records, templates
 from commit_t5x.engine import (
     generation,
@@ -35,16 +35,16 @@ def infer(
     restore_checkpoint_cfg: utils.RestoreCheckpointConfig,
     partitioner: partitioning.PjitPartitioner,
     task_prompts: Callable[..., Iterator[tuple[dict[str, Any], list[int]]]] | None = None,
-    output_dir: str | None = None,
-    input_path: str | None = None,
+    output_dir: ranges.Path | None = None,
+    input_path: ranges.Path | None = None,
     converse: bool = False,
     instructions: bool = False,
-    num_examples: int | None = None,
-    max_new_tokens: int = 256,
+    num_examples: ranges.Positive | None = None,
+    max_new_tokens: ranges.Positive = 256,
     add_bos: bool = True,
-    stop: Sequence[str] = (),
+    stop: Sequence[ranges.Text] = (),
     sampling: Sampling = Sampling(),  # noqa: B008, frozen
-    seed: int = 0,
+    seed: ranges.Seed = 0,
     summarize_config_fn: Callable = gin_utils.summarize_gin_config,
 ) -> list[dict[str, Any]]:
     """Continues prompts and writes a JSON line for each.

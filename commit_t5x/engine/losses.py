@@ -1,11 +1,10 @@
 """Cross entropy over loss-bearing tokens, and what its sum is divided by."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
-
-from commit_t5x.errors import InputError
 
 # The mean over rows of each row's mean over its loss-bearing tokens; a row with none counts 0. It
 # is what the paper's code computes (its packed rows hold many examples, so this is not the mean
@@ -13,16 +12,7 @@ from commit_t5x.errors import InputError
 AVERAGE_PER_SEQUENCE = "AVERAGE_PER_SEQUENCE"
 # The mean over all loss-bearing tokens of the batch.
 NUM_REAL_TARGET_TOKENS = "NUM_REAL_TARGET_TOKENS"
-LOSS_NORMALIZING_FACTORS = (AVERAGE_PER_SEQUENCE, NUM_REAL_TARGET_TOKENS)
-
-
-def check_loss_normalizing_factor(factor: str) -> None:
-    """Raises InputError for anything but a name in LOSS_NORMALIZING_FACTORS."""
-    if factor not in LOSS_NORMALIZING_FACTORS:
-        raise InputError(
-            f"DecoderOnlyModel.loss_normalizing_factor: {factor!r} is unknown; choose from "
-            f"{', '.join(LOSS_NORMALIZING_FACTORS)}"
-        )
+NormalizingFactor = Literal["AVERAGE_PER_SEQUENCE", "NUM_REAL_TARGET_TOKENS"]
 
 
 def cross_entropy(
@@ -74,7 +64,7 @@ def denominator(
 
     Args:
       batch: features [batch, length].
-      factor: a name in LOSS_NORMALIZING_FACTORS.
+      factor: one of the two above.
       num_rows: rows that count, where the others only fill up the last batch of an evaluation; all
         of them by default.
     """

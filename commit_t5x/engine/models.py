@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
+from commit_t5x import ranges
 from commit_t5x.engine import losses
 from commit_t5x.engine.linear_cross_entropy import linear_cross_entropy
 from commit_t5x.model.optim import Optimizer
@@ -38,7 +39,7 @@ class DecoderOnlyModel:
     decoder_positions.
 
     Raises:
-      InputError: an unknown loss_normalizing_factor, or more tokens than the network has rows.
+      InputError: more tokens than the network has rows.
     """
 
     def __init__(
@@ -47,11 +48,10 @@ class DecoderOnlyModel:
         vocabulary: Tokenizer,
         optimizer_def: Optimizer | optax.GradientTransformation | None = None,
         feature_converter_cls: Callable[..., Any] | None = None,
-        loss_normalizing_factor: str = losses.AVERAGE_PER_SEQUENCE,
-        z_loss: float = 0.0,
-        loss_chunk_length: int | None = None,
+        loss_normalizing_factor: losses.NormalizingFactor = losses.AVERAGE_PER_SEQUENCE,
+        z_loss: ranges.NotNegative = 0.0,
+        loss_chunk_length: ranges.Positive | None = None,
     ):
-        losses.check_loss_normalizing_factor(loss_normalizing_factor)
         if (rows := getattr(getattr(module, "config", None), "vocab_size", None)) is not None:
             tokenizer.check_fits(vocabulary, rows)
         self.module = module

@@ -15,6 +15,7 @@ from flax.linen import partitioning as flax_partitioning
 from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from commit_t5x import ranges
 from commit_t5x.errors import InputError
 
 # Re-exported, so that gin files name all of partitioning by one import, as T5X's do.
@@ -67,12 +68,12 @@ class PjitPartitioner:
 
     def __init__(
         self,
-        num_partitions: int = 1,
+        num_partitions: ranges.Positive = 1,
         logical_axis_rules: LogicalAxisRules | None = None,
         devices: Sequence[jax.Device] | None = None,
     ):
         devices = list(jax.devices() if devices is None else devices)
-        if num_partitions < 1 or len(devices) % num_partitions:
+        if len(devices) % num_partitions:
             raise InputError(
                 f"PjitPartitioner.num_partitions: {num_partitions} does not divide the "
                 f"{len(devices)} devices; set NUM_PARTITIONS to a divisor"

@@ -2,13 +2,16 @@
 
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
+from annotated_types import Len
 
+from commit_t5x import ranges
 from commit_t5x.errors import InputError
 
 FOLDER = "profile"
+Steps = Annotated[Sequence[ranges.Positive], Len(2, 2)]
 
 
 class Profile:
@@ -19,10 +22,10 @@ class Profile:
       steps: (first, last), both traced; None for none.
 
     Raises:
-      InputError: not a pair of steps in order.
+      InputError: they are out of order.
     """
 
-    def __init__(self, model_dir: pathlib.Path, steps: Sequence[int] | None):
+    def __init__(self, model_dir: pathlib.Path, steps: Steps | None):
         self._folder = model_dir / FOLDER
         self._steps = check(steps)
         self._running = False
@@ -46,11 +49,8 @@ class Profile:
             self._running = False
 
 
-def check(steps: Sequence[int] | None) -> Sequence[int] | None:
-    """Returns `steps`; raises InputError if it is neither None nor a pair of steps in order."""
-    if steps is None:
-        return None
-    whole = isinstance(steps, tuple | list) and all(isinstance(step, int) for step in steps)
-    if not (whole and len(steps) == 2 and 1 <= steps[0] <= steps[1]):
-        raise InputError(f"PROFILE_STEPS: {steps!r} isn't a pair of steps such as (10, 12)")
+def check(steps: Steps | None) -> Steps | None:
+    """Returns `steps`; raises InputError if they are out of order."""
+    if steps is not None and steps[0] > steps[1]:
+        raise InputError(f"PROFILE_STEPS: {steps!r} ends before it begins; turn the two round")
     return steps

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from commit_t5x import ranges, signatures
 from commit_t5x.errors import InputError
 
 
@@ -25,17 +26,12 @@ class Sampling:
       InputError: a value is out of range.
     """
 
-    temperature: float = 0.0
-    top_k: int | None = None
-    top_p: float = 1.0
+    temperature: ranges.NotNegative = 0.0
+    top_k: ranges.Positive | None = None
+    top_p: ranges.PositiveShare = 1.0
 
     def __post_init__(self):
-        if self.temperature < 0:
-            raise InputError(f"TEMPERATURE: {self.temperature} is negative; use 0 for greedy")
-        if self.top_k is not None and self.top_k < 1:
-            raise InputError(f"TOP_K: {self.top_k} leaves no token; use None for all")
-        if not 0 < self.top_p <= 1:
-            raise InputError(f"TOP_P: {self.top_p} is not above 0 and at most 1; use 1 for all")
+        signatures.check(type(self), vars(self))
         if self.temperature == 0 and (self.top_k is not None or self.top_p < 1):
             raise InputError("TOP_K, TOP_P: without effect at TEMPERATURE 0; set TEMPERATURE, too")
 

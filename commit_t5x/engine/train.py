@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import jax
 
+from commit_t5x import ranges
 from commit_t5x.engine import (
     checkpoint_manager,
     checkpoints,
@@ -44,15 +45,15 @@ def train(
     checkpoint_cfg: utils.CheckpointConfig,
     partitioner: partitioning.PjitPartitioner,
     trainer_cls: Callable[..., trainer.Trainer] = trainer.Trainer,
-    model_dir: str,
-    total_steps: int,
-    eval_steps: int | None = 20,
-    eval_period: int | None = 1000,
-    infer_eval_period: int | None = 1000,
-    stats_period: int = 10,
-    profile_steps: Sequence[int] | None = None,
-    accept_changes: Sequence[str] = (),
-    random_seed: int = 42,
+    model_dir: ranges.Path,
+    total_steps: ranges.Positive,
+    eval_steps: ranges.Positive | None = 20,
+    eval_period: ranges.Positive | None = 1000,
+    infer_eval_period: ranges.Positive | None = 1000,
+    stats_period: ranges.Positive = 10,
+    profile_steps: profile.Steps | None = None,
+    accept_changes: Sequence[ranges.Text] = (),
+    random_seed: ranges.Seed = 42,
     summarize_config_fn: Callable = gin_utils.summarize_gin_config,
     inference_evaluator_cls: Callable[..., eval.InferenceEvaluator] = eval.InferenceEvaluator,
 ) -> tuple[int, train_state.TrainState | None]:

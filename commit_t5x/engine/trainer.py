@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from commit_t5x import ranges
 from commit_t5x.engine import models, partitioning, train_state
 from commit_t5x.errors import InputError
 
@@ -32,13 +33,11 @@ class Trainer:
         model: models.DecoderOnlyModel,
         partitioner: partitioning.PjitPartitioner,
         state_shapes: train_state.TrainState,
-        num_microbatches: int | None = None,
+        num_microbatches: ranges.Positive | None = None,
     ):
         self._model = model
         self._partitioner = partitioner
         self._num_microbatches = num_microbatches or 1
-        if self._num_microbatches < 1:
-            raise InputError(f"Trainer.num_microbatches: {num_microbatches} is not positive")
         self._shardings = jax.tree.map(lambda leaf: leaf.sharding, state_shapes)
         self.train_step = partitioner.partition(
             self._train_step,

@@ -1,13 +1,16 @@
 """What gin configures besides the model: data sets and checkpoints, with T5X's names."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol, runtime_checkable
 
-from commit_t5x.errors import InputError
+from commit_t5x import ranges, signatures
 
-if TYPE_CHECKING:  # it takes seconds to load, and inference does without
-    import seqio
+
+@runtime_checkable
+class Provider(Protocol):
+    """A SeqIO task or mixture; SeqIO takes seconds to load, and inference does without."""
+
+    name: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,16 +34,16 @@ class DatasetConfig:
       module: is imported before the name is looked up, to register it.
     """
 
-    mixture_or_task_name: "str | seqio.Task | seqio.Mixture | None"
-    task_feature_lengths: Mapping[str, int] | None
-    split: str
-    batch_size: int
+    mixture_or_task_name: ranges.Task | Provider | None
+    task_feature_lengths: ranges.Lengths | None
+    split: ranges.Text
+    batch_size: ranges.Positive
     shuffle: bool = False
-    seed: int | None = None
+    seed: ranges.Seed | None = None
     use_cached: bool = False
     pack: bool = True
     trim_output_features: bool = True
-    module: str | None = None
+    module: ranges.Text | None = None
 
     @property
     def name(self) -> str | None:
@@ -65,17 +68,12 @@ class SaveCheckpointConfig:
       keep_period: checkpoints at multiples of it are kept besides the newest ones.
     """
 
-    period: int | None = None
-    keep: int | None = None
-    keep_period: int | None = None
+    period: ranges.Positive | None = None
+    keep: ranges.Positive | None = None
+    keep_period: ranges.Positive | None = None
 
     def __post_init__(self):
-        for name in ("period", "keep", "keep_period"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(
-                    f"SaveCheckpointConfig.{name}: {value} is not positive; None turns it off"
-                )
+        signatures.check(type(self), vars(self))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +85,7 @@ class RestoreCheckpointConfig:
         None: none.
     """
 
-    path: str | None = None
+    path: ranges.Path | None = None
 
 
 @dataclasses.dataclass(frozen=True)

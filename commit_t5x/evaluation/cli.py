@@ -1,8 +1,12 @@
 """`commit-t5x lm-eval`: lm-eval's flags, our tasks, and one flag for local data."""
 
 import argparse
+import re
+from typing import Annotated
 
-# Loggers that warn and inform about what a user of the command can't change.
+from annotated_types import Interval
+
+from commit_t5x import arguments, ranges
 
 _DESCRIPTION = "Score a checkpoint, a Hugging Face export or any lm-eval model with lm-eval."
 _EXAMPLE = """example:
@@ -32,16 +36,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the model's arguments; for commit_t5x: pretrained=DIR, and add_bos, dtype, "
         "max_length, tokenizer, paper_truncation, skip_leading_newlines",
     )
-    parser.add_argument("--tasks", required=True, metavar="TASK,...", help="names or patterns")
+    parser.add_argument(
+        "--tasks", required=True, type=_names, metavar="TASK,...", help="names or patterns"
+    )
     parser.add_argument(
         "--data-dir",
         "--data_dir",
         metavar="DIR",
         help="folder of the official XQuAD or MLQA files, or 'samples' (default: the hub)",
     )
-    parser.add_argument("--limit", type=float, metavar="N", help="questions per task")
-    parser.add_argument("--num_fewshot", type=int, metavar="N", help="examples in the prompt")
-    parser.add_argument("--batch_size", default="1", metavar="N", help="rows of a forward pass")
+    share = Annotated[float, Interval(gt=0, lt=1)]
+    parser.add_argument(
+        "--limit",
+        type=arguments.of(ranges.Positive | share),
+        metavar="N",
+        help="questions per task, or below 1 the share of them",
+    )
+    parser.add_argument(
+        "--num_fewshot",
+        type=arguments.of(ranges.Count),
+        metavar="N",
+        help="examples in the prompt",
+    )
+    parser.add_argument(
+        "--batch_size", type=_batch_size, default=1, metavar="N", help="rows of a forward pass"
+    )
     parser.add_argument("--device", help="of a torch model; JAX_PLATFORMS sets that of commit_t5x")
     parser.add_argument(
         "--gen_kwargs", default="", metavar="KEY=VALUE,...", help="such as max_gen_toks=64"
@@ -53,7 +72,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--log_samples", action="store_true", help="keep prompts and answers beside the results"
     )
     parser.add_argument("--include_path", metavar="DIR", help="a folder of further YAML tasks")
-    parser.add_argument("--seed", type=int, default=1234, help="of the choice of few-shot examples")
+    parser.add_argument(
+        "--seed",
+        type=arguments.of(ranges.Seed),
+        default=1234,
+        help="of the choice of few-shot examples",
+    )
+
+
+def _names(text: str) -> list[str]:
+    if names := [name.strip() for name in text.split(",") if name.strip()]:
+        return names
+    raise argparse.ArgumentTypeError("names no task; give one, such as ogx_xquad_hi")
+
+
+def _batch_size(text: str) -> int | str:
+    """Reads a number or what torch models find out by themselves: "auto", "auto:4"."""
+    return text if re.fullmatch(r"auto(:\d+)?", text) else arguments.of(ranges.Positive)(text)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -61,14 +96,14 @@ def main(args: argparse.Namespace) -> None:
     from commit_t5x.evaluation import harness  # here: it takes a while to load
 
     harness.run(
-        tasks=[name.strip() for name in args.tasks.split(",") if name.strip()],
+        tasks=args.tasks,
         model=args.model,
         model_args=args.model_args,
         data_dir=args.data_dir,
         include_path=args.include_path,
         num_fewshot=args.num_fewshot,
-        limit=int(args.limit) if args.limit and args.limit >= 1 else args.limit,
-        batch_size=int(args.batch_size) if args.batch_size.isdigit() else args.batch_size,
+        limit=args.limit,
+        batch_size=args.batch_size,
         device=args.device,
         gen_kwargs=args.gen_kwargs,
         log_samples=args.log_samples,

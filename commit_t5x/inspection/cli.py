@@ -5,7 +5,7 @@ import json
 import pathlib
 from collections.abc import Sequence
 
-from commit_t5x import disk, quiet
+from commit_t5x import arguments, disk, quiet, ranges
 
 _DESCRIPTION = """\
 Shows what a run would train on: examples, with the template, what was replaced and where the loss
@@ -54,19 +54,22 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     from commit_t5x.engine import gin_utils
 
     parser = argparse.ArgumentParser(add_help=False)
-    add, number = parser.add_argument, {"type": _number, "metavar": "N"}
+    add = parser.add_argument
+    count = {"type": arguments.of(ranges.Count), "metavar": "N"}
+    positive = {"type": arguments.of(ranges.Positive), "metavar": "N"}
+    seed = {"type": arguments.of(ranges.Seed), "metavar": "N"}
     add("task", nargs="?", metavar="TASK", help="task or mixture (default: the gin files')")
-    add("--num_examples", default=3, **number, help="examples to show of each task (default: 3)")
-    add("--start", default=0, **number, help="examples to pass over (default: 0)")
+    add("--num_examples", default=3, **count, help="examples to show of each task (default: 3)")
+    add("--start", default=0, **count, help="examples to pass over (default: 0)")
     add("--split", help="train, validation or test (default: the gin files')")
-    add("--seed", **number, help="of the data set (default: the gin files')")
-    add("--epoch", default=0, **number, help="pass over the data (default: 0)")
-    add("--sequence_length", **number, help="tokens of a row (default: the gin files')")
+    add("--seed", **seed, help="of the data set (default: the gin files')")
+    add("--epoch", default=0, **count, help="pass over the data (default: 0)")
+    add("--sequence_length", **positive, help="tokens of a row (default: the gin files')")
     report = "examples to report on; 0 for no report (default: 1000)"
-    add("--report_examples", default=1000, **number, help=report)
+    add("--report_examples", default=1000, **count, help=report)
     add("--html", metavar="FILE", help="also write a page, with the tokens")
     add("--json", metavar="FILE", help="also write the report as JSON")
-    add("--width", **number, help="columns (default: the terminal's)")
+    add("--width", **positive, help="columns (default: the terminal's)")
     return gin_utils.parse_flags(
         argv,
         prog="commit-t5x inspect",
@@ -74,12 +77,6 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         epilog=_EXAMPLE,
         parents=[parser],
     )
-
-
-def _number(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 on")
-    return int(text)
 
 
 def _write(name: str, text: str) -> None:

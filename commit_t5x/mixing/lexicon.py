@@ -9,7 +9,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 
 import gin
 
-from commit_t5x import fingerprints, resources
+from commit_t5x import fingerprints, ranges, resources
 from commit_t5x.errors import InputError
 from commit_t5x.mixing import casing, dictionary_files, lemmas
 from commit_t5x.mixing.characters import lookup_key
@@ -226,7 +226,7 @@ class Lexicon:
 
 @gin.configurable
 def load_dictionary(
-    source_language: str, target_language: str, directory: str = gin.REQUIRED
+    source_language: str, target_language: str, directory: ranges.Location | None = gin.REQUIRED
 ) -> Lexicon:
     """Returns the dictionary `{source}-{target}` of the directory that `DICT_DIR` names.
 
@@ -238,6 +238,11 @@ def load_dictionary(
     Raises:
       InputError: no such dictionary.
     """
+    if directory is None:
+        raise InputError(
+            f"DICT_DIR: not set; name the folder of {source_language}-{target_language}.txt, "
+            "or 'samples'"
+        )
     shipped = directory == "samples"
     folder = resources.path("dicts") if shipped else pathlib.Path(directory).expanduser()
     stem = f"{source_language}-{target_language}"

@@ -8,14 +8,16 @@ import dataclasses
 import itertools
 import types
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Literal
 
 import gin
 
+from commit_t5x import ranges
 from commit_t5x.errors import InputError
 from commit_t5x.mixing import stateless_random
 from commit_t5x.mixing.characters import lookup_key
 from commit_t5x.mixing.lexicon import Lexicon, load_dictionary
-from commit_t5x.mixing.segmenters import Segmenter, SpaceSegmenter, get_segmenter
+from commit_t5x.mixing.segmenters import Segmenter, SegmenterName, SpaceSegmenter, get_segmenter
 from commit_t5x.mixing.word_alignment import load_alignment_pairs
 
 ALWAYS = 2**32  # every 32-bit draw is below it
@@ -213,11 +215,13 @@ def make_mixer(
     source_language: str,
     target_language: str,
     *,
-    ratio: float = 0.9,
-    target_languages: Mapping[str, float] | None = None,
-    replacements: Mapping[str, float] = types.MappingProxyType({"dictionary": 1.0}),
-    segmenter: str = "space",
-    protected: Sequence[str] = (),
+    ratio: ranges.Share = 0.9,
+    target_languages: Mapping[ranges.Language, ranges.PositiveNumber] | None = None,
+    replacements: Mapping[
+        Literal["dictionary", "alignment"], ranges.PositiveNumber
+    ] = types.MappingProxyType({"dictionary": 1.0}),
+    segmenter: SegmenterName = "space",
+    protected: Sequence[ranges.Text] = (),
     phrases: bool = False,
     case_variants: bool = False,
     lemma_backoff: bool = False,
@@ -245,15 +249,11 @@ def make_mixer(
       calibrated, canonical_equivalence: as in `CodeMixer`.
 
     Raises:
-      InputError: a source of replacements is unknown or missing, or a weight isn't positive.
+      InputError: a source of replacements is missing.
     """
     parts = []
     for language, share in (target_languages or {target_language: 1.0}).items():
         for name, weight in replacements.items():
-            if name not in _REPLACEMENTS:
-                raise InputError(
-                    f"replacements {name!r}: unknown; use {' or '.join(map(repr, _REPLACEMENTS))}"
-                )
             lexicon = _REPLACEMENTS[name](source_language, language)
             if canonical_equivalence:
                 lexicon = lexicon.canonical()

@@ -2,15 +2,19 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import gin
 import seqio
 import tensorflow as tf
 
+from commit_t5x import ranges, signatures
 from commit_t5x.errors import InputError
 from commit_t5x.mixing import graph_random
 
 Features = Mapping[str, tf.Tensor]
+
+_RISING = ((0, 0.0), (500, 1.0))
 
 
 def number_epochs(ds: tf.data.Dataset) -> tf.data.Dataset:
@@ -58,7 +62,7 @@ class MixSchedule:
         sees as many as its batch has rows, and more where rows are packed.
 
     Raises:
-      InputError: examples that don't rise, or a factor out of 0 ... 1.
+      InputError: a value out of its range, or examples that don't rise.
 
     Example:
       >>> schedule = MixSchedule(((0, 0.0), (1600, 1.0)))
@@ -66,15 +70,15 @@ class MixSchedule:
       [0.25, 1.0]
     """
 
-    factors: Sequence[tuple[float, float]] | None = None
+    factors: (
+        Annotated[Sequence[tuple[ranges.NotNegative, ranges.Share]], ranges.Example(_RISING)] | None
+    ) = None
 
     def __post_init__(self):
+        signatures.check(type(self), vars(self))
         examples = [seen for seen, _ in self.factors or ()]
         if sorted(set(examples)) != examples:
             raise InputError(f"CODEMIX_SCHEDULE: {examples} don't rise; put the points in order")
-        for _, factor in self.factors or ():
-            if not 0 <= factor <= 1:
-                raise InputError(f"CODEMIX_SCHEDULE: factor {factor} must lie between 0 and 1")
 
     def factor_tf(self, positions: tf.Tensor) -> tf.Tensor:
         """Returns the factor for examples at these positions: int64 [n] -> float64 [n]."""

@@ -10,9 +10,12 @@ import abc
 import functools
 import re
 from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
 
 from commit_t5x.errors import InputError
 from commit_t5x.mixing import characters, clusters
+
+SegmenterName = Literal["space", "whitespace", "longest_match", "pythainlp", "language"]
 
 
 class Segmenter(abc.ABC):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import gin
 
-from commit_t5x import fingerprints
+from commit_t5x import fingerprints, ranges
 from commit_t5x.errors import InputError
 from commit_t5x.mixing import dictionary_files
 
@@ -144,12 +144,12 @@ def alignment_pairs(
 def load_alignment_pairs(
     source_language: str,
     target_language: str,
-    directory: str | None = None,
+    directory: ranges.Path | None = None,
     *,
-    max_length: int = 3,
+    max_length: ranges.Positive = 3,
     lower_case: bool = False,
-    min_count: int = 1,
-    top_k: int | None = None,
+    min_count: ranges.Positive = 1,
+    top_k: ranges.Positive | None = None,
 ) -> Iterator[tuple[str, str]]:
     """Returns the phrase pairs of a folder of word-aligned texts; see `alignment_pairs`.
 

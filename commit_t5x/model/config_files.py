@@ -2,7 +2,7 @@
 
 import pathlib
 
-from commit_t5x import disk
+from commit_t5x import disk, ranges
 from commit_t5x.errors import InputError
 from commit_t5x.model.llama_config import LlamaConfig
 from commit_t5x.model.llama_presets import PRESETS
@@ -10,7 +10,9 @@ from commit_t5x.model.llama_presets import PRESETS
 NATIVE, HUGGING_FACE = "model_config.json", "config.json"
 
 
-def load(given: str | pathlib.Path, vocab_size: int | None = None) -> LlamaConfig:
+def load(
+    given: ranges.Path | pathlib.Path | None, vocab_size: ranges.Positive | None = None
+) -> LlamaConfig:
     """Returns the configuration that a preset's name, a file or a directory stands for.
 
     Args:
@@ -19,12 +21,16 @@ def load(given: str | pathlib.Path, vocab_size: int | None = None) -> LlamaConfi
       vocab_size: that is expected; None for any.
 
     Raises:
-      InputError: it is none of them, can't be expressed, or is of another vocab_size.
+      InputError: it is None or none of them, can't be expressed, or is of another vocab_size.
 
     Example:
       >>> load("runs/commit_hi") == load("runs/commit_hi/checkpoint_1210") == preset("7b")
       True
     """
+    if given is None:
+        raise InputError(
+            "MODEL_CONFIG: not set, nor a checkpoint; name a model directory, or give a size"
+        )
     config = _load(given)
     if vocab_size not in (None, config.vocab_size):
         raise InputError(

@@ -2,14 +2,14 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen import partitioning as nn_partitioning
 
-from commit_t5x.errors import InputError
+from commit_t5x import ranges
 from commit_t5x.model import attention, layers, rotary
 from commit_t5x.model.llama_config import LlamaConfig, RopeScaling
 from commit_t5x.model.llama_presets import PRESETS, preset
@@ -90,13 +90,13 @@ class Llama(nn.Module):
     """
 
     config: LlamaConfig
-    dtype: Any = "float32"
-    residual_dropout_rate: float = 0.0
-    embedding_dropout_rate: float = 0.0
-    attention_dropout_rate: float = 0.0
-    forgetful_mask_max_ratio: float = 0.0
+    dtype: ranges.Dtype = "float32"
+    residual_dropout_rate: ranges.ShareBelowOne = 0.0
+    embedding_dropout_rate: ranges.ShareBelowOne = 0.0
+    attention_dropout_rate: ranges.ShareBelowOne = 0.0
+    forgetful_mask_max_ratio: ranges.Share = 0.0
     scan_layers: bool = True
-    remat_policy: str = "none"
+    remat_policy: Literal["none", "minimal", "full"] = "none"
 
     def setup(self):
         cfg, dtype = self.config, jnp.dtype(self.dtype)
@@ -133,11 +133,6 @@ class Llama(nn.Module):
     def _layer_class(self) -> type[nn.Module]:
         if self.remat_policy == "none":
             return DecoderLayer
-        if self.remat_policy not in _REMAT_POLICIES:
-            raise InputError(
-                f"remat_policy: '{self.remat_policy}' is unknown; "
-                f"use none, {', '.join(_REMAT_POLICIES)}"
-            )
         return nn_partitioning.remat(
             DecoderLayer,
             policy=_REMAT_POLICIES[self.remat_policy],

@@ -5,6 +5,7 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
+from commit_t5x import ranges
 from commit_t5x.errors import InputError
 from commit_t5x.model.llama_config import LlamaConfig, RopeScaling
 
@@ -60,19 +61,57 @@ PRESETS: Mapping[str, LlamaConfig] = types.MappingProxyType(
 )
 
 
-def preset(name: str, vocab_size: int | None = None, max_length: int | None = None) -> LlamaConfig:
-    """Returns the preset `name`, with another vocabulary or context length where given.
+def preset(
+    name: ranges.Text,
+    vocab_size: ranges.Positive | None = None,
+    max_length: ranges.Positive | None = None,
+    emb_dim: ranges.Positive | None = None,
+    mlp_dim: ranges.Positive | None = None,
+    num_layers: ranges.Positive | None = None,
+    num_heads: ranges.Positive | None = None,
+    num_kv_heads: ranges.Positive | None = None,
+    head_dim: ranges.Positive | None = None,
+) -> LlamaConfig:
+    """Returns the preset `name`, with other sizes where given; see `LlamaConfig` for each.
+
+    A new width or number of heads changes what follows from it, unless that is given, too: a head
+    is as wide as the width allows, and as many queries share a key as in the preset.
 
     Raises:
-      InputError: there is no such preset.
+      InputError: there is no such preset, or the sizes don't fit each other.
 
     Example:
       >>> preset("7b").num_parameters
       6738415616
+      >>> preset("debug", emb_dim=256, num_heads=8, num_layers=6).head_dim
+      32
     """
     if name not in PRESETS:
         raise InputError(f"preset '{name}': unknown; choose from {', '.join(PRESETS)}")
-    changes = {"vocab_size": vocab_size, "max_length": max_length}
+    base = PRESETS[name]
+    if num_heads and not num_kv_heads:
+        num_kv_heads = max(num_heads * base.num_kv_heads // base.num_heads, 1)
+    if (emb_dim or num_heads) and not head_dim:
+        head_dim = _head_dim(emb_dim or base.emb_dim, num_heads or base.num_heads)
+    changes = {
+        "vocab_size": vocab_size,
+        "max_length": max_length,
+        "emb_dim": emb_dim,
+        "mlp_dim": mlp_dim,
+        "num_layers": num_layers,
+        "num_heads": num_heads,
+        "num_kv_heads": num_kv_heads,
+        "head_dim": head_dim,
+    }
     return dataclasses.replace(
-        PRESETS[name], **{key: value for key, value in changes.items() if value is not None}
+        base, **{key: value for key, value in changes.items() if value is not None}
     )
+
+
+def _head_dim(emb_dim: int, num_heads: int) -> int:
+    if emb_dim % num_heads:
+        raise InputError(
+            f"EMBED_DIM: {emb_dim} is not a multiple of NUM_HEADS, {num_heads}; change one, "
+            "or set HEAD_DIM"
+        )
+    return emb_dim // num_heads

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import optax
 
+from commit_t5x import ranges
 from commit_t5x.errors import InputError
 
 
@@ -25,7 +26,10 @@ class Optimizer(NamedTuple):
 
 
 def warmup_cosine(
-    peak: float = 2e-5, end: float = 1e-7, warmup_steps: int = 36, total_steps: int = 1210
+    peak: ranges.NotNegative = 2e-5,
+    end: ranges.NotNegative = 1e-7,
+    warmup_steps: ranges.Count = 36,
+    total_steps: ranges.Positive = 1210,
 ) -> optax.Schedule:
     """Linear warm-up from 0 to `peak`, then a cosine to `end`, where it stays.
 
@@ -43,7 +47,7 @@ def warmup_cosine(
       >>> [round(float(schedule(step)), 6) for step in (0, 5, 10, 20, 30, 99)]
       [0.0, 0.5, 1.0, 0.5, 0.0, 0.0]
     """
-    if not 0 <= warmup_steps < total_steps:
+    if warmup_steps >= total_steps:
         raise InputError(
             f"WARMUP_STEPS: {warmup_steps} is not below TRAIN_STEPS, {total_steps}; set "
             f"--gin.WARMUP_STEPS, e.g. to {total_steps * 3 // 100}"
@@ -58,13 +62,13 @@ def warmup_cosine(
 
 
 def adamw(
-    learning_rate: float | optax.Schedule,
-    b1: float = 0.9,
-    b2: float = 0.999,
-    eps: float = 1e-8,
-    weight_decay: float = 0.0,
-    clip_norm: float | None = 1.0,
-    mu_dtype: str | None = "bfloat16",
+    learning_rate: ranges.NotNegative | optax.Schedule,
+    b1: ranges.ShareBelowOne = 0.9,
+    b2: ranges.ShareBelowOne = 0.999,
+    eps: ranges.NotNegative = 1e-8,
+    weight_decay: ranges.NotNegative = 0.0,
+    clip_norm: ranges.PositiveNumber | None = 1.0,
+    mu_dtype: ranges.Dtype | None = "bfloat16",
 ) -> Optimizer:
     """AdamW (Loshchilov and Hutter 2019, algorithm 2) after clipping by the global norm.
 
@@ -84,7 +88,9 @@ def adamw(
 
 
 def adafactor(
-    learning_rate: float | optax.Schedule, decay_rate: float = 0.8, clip_norm: float | None = 1.0
+    learning_rate: ranges.NotNegative | optax.Schedule,
+    decay_rate: ranges.PositiveShare = 0.8,
+    clip_norm: ranges.PositiveNumber | None = 1.0,
 ) -> Optimizer:
     """Adafactor (Shazeer and Stern 2018) after clipping by the global norm.
 

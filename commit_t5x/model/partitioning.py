@@ -8,7 +8,7 @@ rule for the same name is what remains when the mesh axis of the first is taken.
 
 from collections.abc import Sequence
 
-from commit_t5x.errors import InputError
+from commit_t5x import ranges
 
 LogicalAxisRules = Sequence[tuple[str, str | None]]
 
@@ -16,8 +16,8 @@ _REPLICATED = ("relpos_buckets", "abspos_buckets", "length", "layers", "stack", 
 
 
 def standard_logical_axis_rules(
-    activation_partitioning_dims: int = 1,
-    parameter_partitioning_dims: int = 1,
+    activation_partitioning_dims: ranges.NumDims = 1,
+    parameter_partitioning_dims: ranges.NumDims = 1,
     additional_rules: LogicalAxisRules = (),
 ) -> list[tuple[str, str | None]]:
     """Returns T5X's standard rules: batch over `data`; vocab, mlp and heads over `model`.
@@ -27,19 +27,10 @@ def standard_logical_axis_rules(
       parameter_partitioning_dims: 2 also splits the embed axis of parameters over `data`.
       additional_rules: appended, so that they decide only what no rule before them does.
 
-    Raises:
-      InputError: a number of dimensions is neither 1 nor 2.
-
     Example:
       >>> dict(standard_logical_axis_rules())["joined_kv"]
       'model'
     """
-    for name, dims in (
-        ("activation_partitioning_dims", activation_partitioning_dims),
-        ("parameter_partitioning_dims", parameter_partitioning_dims),
-    ):
-        if dims not in (1, 2):
-            raise InputError(f"standard_logical_axis_rules.{name}: {dims} is neither 1 nor 2")
     rules: list[tuple[str, str | None]] = [
         ("batch", "data"),
         ("vocab", "model"),

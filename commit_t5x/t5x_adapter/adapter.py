@@ -22,6 +22,7 @@ from flax import linen as nn
 from flax import traverse_util
 from jax.sharding import PartitionSpec
 
+from commit_t5x import ranges
 from commit_t5x.engine import checkpoints, data_record, losses, model_files, models
 from commit_t5x.engine.sampling import Sampling
 from commit_t5x.errors import InputError
@@ -61,9 +62,9 @@ class DecoderOnlyModel(t5x_models.DecoderOnlyModel):
         optimizer_def: Optimizer | optax.GradientTransformation | None = None,
         feature_converter_cls: Callable[..., seqio.FeatureConverter] | None = None,
         decode_fn: Callable = decoding.temperature_sample,
-        loss_normalizing_factor: str = losses.AVERAGE_PER_SEQUENCE,
-        z_loss: float = 0.0,
-        loss_chunk_length: int | None = None,
+        loss_normalizing_factor: losses.NormalizingFactor = losses.AVERAGE_PER_SEQUENCE,
+        z_loss: ranges.NotNegative = 0.0,
+        loss_chunk_length: ranges.Positive | None = None,
     ):
         super().__init__(
             module,
@@ -137,7 +138,7 @@ class Trainer(trainer.Trainer):
 
     def __init__(
         self,
-        num_microbatches: int | None = None,
+        num_microbatches: ranges.Positive | None = None,
         learning_rate_fn: optax.Schedule | None = None,
         **options: Any,
     ):
@@ -203,11 +204,11 @@ class PjitPartitioner(partitioning.PjitPartitioner):
 
 
 def decode_fn(
-    temperature: float = 0.0,
-    top_k: int | None = None,
-    top_p: float = 1.0,
-    max_new_tokens: int | None = None,
-    seed: int = 0,
+    temperature: ranges.NotNegative = 0.0,
+    top_k: ranges.Positive | None = None,
+    top_p: ranges.PositiveShare = 1.0,
+    max_new_tokens: ranges.Positive | None = None,
+    seed: ranges.Seed = 0,
 ) -> Callable:
     """Returns T5X's `temperature_sample` with the native engine's options.
 
@@ -244,8 +245,8 @@ def train_batches(
     num_epochs: int | None = None,
     continue_from_last_checkpoint: bool = False,
     *,
-    model_dir: str,
-    accept_changes: Sequence[str] = (),
+    model_dir: ranges.Path,
+    accept_changes: Sequence[ranges.Text] = (),
 ) -> tf.data.Dataset:
     """Returns T5X's batches from where the run in `model_dir` stopped.
 
@@ -279,7 +280,7 @@ def train_batches(
 
 
 def checkpoint(
-    path: str | None, module: nn.Module, **options: Any
+    path: ranges.Path | None, module: nn.Module, **options: Any
 ) -> utils.RestoreCheckpointConfig | None:
     """Returns what makes T5X read a checkpoint; None where there is no path.
 
@@ -301,7 +302,9 @@ def checkpoint(
     return utils.RestoreCheckpointConfig(path=path, mode="specific", dtype="float32", **options)
 
 
-def initial_weights(path: str | None, module: nn.Module) -> utils.RestoreCheckpointConfig | None:
+def initial_weights(
+    path: ranges.Path | None, module: nn.Module
+) -> utils.RestoreCheckpointConfig | None:
     """Returns as `checkpoint` does, for weights alone: steps and the optimizer begin anew."""
     return checkpoint(
         path, module, state_transformation_fns=[_weights_alone], fallback_to_scratch=True
@@ -314,7 +317,7 @@ def _weights_alone(
     return saved if is_resuming else {"target": saved["target"]}
 
 
-def checkpoint_period(period: int | None, total_steps: int) -> int:
+def checkpoint_period(period: ranges.Positive | None, total_steps: ranges.Positive) -> int:
     """Returns the steps between checkpoints; without a period, the last step's is the only one."""
     return total_steps if period is None else period
 

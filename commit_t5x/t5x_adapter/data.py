@@ -8,6 +8,7 @@ from typing import Any
 import seqio
 import tensorflow as tf
 
+from commit_t5x import ranges
 from commit_t5x.engine import data, generation, providers
 from commit_t5x.errors import InputError
 from commit_t5x.vocabularies.seqio_vocabulary import TokenizerVocabulary
@@ -44,9 +45,9 @@ def _register(provider: seqio.Task | seqio.Mixture) -> str:
 
 def questions(
     cfg: Config,
-    max_new_tokens: int = 256,
+    max_new_tokens: ranges.Positive = 256,
     add_bos: bool = True,
-    input_path: str | None = None,
+    input_path: ranges.Path | None = None,
     interactive: bool = False,
 ) -> Config | None:
     """Returns as `dataset` does, with rows for the longest example and for the longest answer.
@@ -82,7 +83,7 @@ def eval_batches(
     cfg: Config,
     shard_id: int,
     num_shards: int,
-    eval_steps: int | None = None,
+    eval_steps: ranges.Positive | None = None,
     feature_converter_cls: Callable[..., seqio.FeatureConverter] = None,
 ) -> dict[str, tf.data.Dataset]:
     """Returns one pass over the data, the last batch filled up with rows of zeros.
@@ -105,7 +106,7 @@ def write_answers(
     examples: tf.data.Dataset,
     mode: str,
     vocabulary: TokenizerVocabulary,
-    stop: Sequence[str] = (),
+    stop: Sequence[ranges.Text] = (),
 ) -> None:
     """Writes a line `{"prompt": ..., "prediction": ...}`, or "score", for each example.
 

@@ -6,7 +6,7 @@ import pathlib
 
 import gin
 
-from commit_t5x import resources
+from commit_t5x import ranges, resources
 from commit_t5x.errors import InputError
 from commit_t5x.vocabularies.hugging_face import HuggingFaceTokenizer
 from commit_t5x.vocabularies.sentencepiece import SentencePieceTokenizer
@@ -89,7 +89,7 @@ def load(path: str | pathlib.Path) -> Tokenizer:
 
 
 @gin.configurable
-def get_vocabulary(tokenizer: str = gin.REQUIRED) -> Tokenizer:
+def get_vocabulary(tokenizer: ranges.Location | None = gin.REQUIRED) -> Tokenizer:
     """Returns the tokenizer that `TOKENIZER` names: what `find` takes, or "samples"."""
     if tokenizer is None:
         raise InputError("TOKENIZER: not set; name a tokenizer's file or a model directory")

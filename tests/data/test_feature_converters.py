@@ -254,8 +254,3 @@ def test_prompts_need_a_length():
         list(converter(dataset([([5], [6])]), {"targets": 4}))
     with pytest.raises(InputError, match="no feature 'targets_loss_weights'; give lengths for"):
         converter(dataset(EXAMPLES), {"targets": 4, "targets_loss_weights": 4})
-
-
-def test_unknown_packing_is_refused():
-    with pytest.raises(InputError, match="use one of segments, filled, stream"):
-        DecoderFeatureConverter(packing="rows", vocabulary=VOCABULARY)

@@ -149,9 +149,3 @@ def test_the_length_of_a_row():
     length_policy.check_lengths({"inputs": 3, "targets": 4, "row": 4})
     with pytest.raises(InputError, match="no feature 'rows'"):
         length_policy.check_lengths({"targets": 4, "rows": 4})
-
-
-@pytest.mark.parametrize("fit", [length_policy.fit_prompt_response, length_policy.fit_documents])
-def test_unknown_policies_name_the_known_ones(fit):
-    with pytest.raises(InputError, match="too_long 'x': unknown; use .*keep"):
-        fit(documents(3), {"inputs": 2, "targets": 2}, too_long="x")

@@ -329,7 +329,9 @@ def test_a_damaged_file_stops_whatever_the_policy(locate, tmp_path):
 
 def test_an_unknown_policy_is_refused(locate):
     locate(broken_records="ignore")
-    with pytest.raises(InputError, match="^BROKEN_RECORDS 'ignore': use 'stop' or 'skip'"):
+    with pytest.raises(
+        InputError, match="^broken_records: 'ignore' doesn't fit; it takes one of 'stop'"
+    ):
         sources.alpaca_examples("train")
 
 

@@ -136,5 +136,5 @@ def test_checkpoint_that_may_not_be_read_is_not_damaged(as_nobody, pattern):
 
 @pytest.mark.parametrize("name", ["period", "keep", "keep_period"])
 def test_rules_must_be_positive(name):
-    with pytest.raises(InputError, match=f"SaveCheckpointConfig.{name}: 0 is not positive"):
+    with pytest.raises(InputError, match=f"{name}: 0 doesn't fit; it takes a whole number"):
         utils.SaveCheckpointConfig(**{name: 0})

@@ -97,10 +97,13 @@ def test_a_row_draws_by_its_own_key(options):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"temperature": -0.1}, "TEMPERATURE: -0.1 is negative"),
-        ({"temperature": 1.0, "top_k": 0}, "TOP_K: 0 leaves no token"),
-        ({"temperature": 1.0, "top_p": 0.0}, "TOP_P: 0.0 is not above 0"),
-        ({"temperature": 1.0, "top_p": 1.1}, "TOP_P: 1.1 is not above 0 and at most 1"),
+        ({"temperature": -0.1}, "temperature: -0.1 doesn't fit; it takes a number from 0 on"),
+        (
+            {"temperature": 1.0, "top_k": 0},
+            "top_k: 0 doesn't fit; it takes a whole number",
+        ),
+        ({"temperature": 1.0, "top_p": 0.0}, "top_p: 0.0 doesn't fit"),
+        ({"temperature": 1.0, "top_p": 1.1}, "top_p: 1.1 doesn't fit; .* above 0 and at most 1"),
         ({"top_k": 4}, "without effect at TEMPERATURE 0"),
     ],
 )

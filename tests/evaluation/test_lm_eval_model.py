@@ -235,7 +235,7 @@ def test_export_without_tokenizer(tiny_model, tmp_path):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"do_sample": True, "temperature": -1.0}, "TEMPERATURE: -1.0 is negative"),
+        ({"do_sample": True, "temperature": -1.0}, "temperature: -1.0 doesn't fit"),
         ({"max_gen_toks": 256}, "max_gen_toks 256: leaves no room .* --gen_kwargs max_gen_toks=N"),
     ],
 )

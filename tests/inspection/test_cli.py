@@ -106,4 +106,4 @@ def test_bad_input_gets_one_line_and_code_2(run, case):
 def test_numbers_are_checked(run, flag):
     code, _, err = run("alpaca_en", flag)
     assert code == 2
-    assert f"argument {flag.partition('=')[0]}: '{flag.partition('=')[2]}' is no number" in err
+    assert f"argument {flag.partition('=')[0]}: '{flag.partition('=')[2]}' doesn't fit" in err

@@ -601,7 +601,6 @@ def test_phrases_of_an_alignment_join_the_dictionary(bind, tmp_path):
     "option, value, message",
     [
         ("segmenter", "characters", "segmenter 'characters'"),
-        ("replacements", {"guesses": 1.0}, "replacements 'guesses': unknown; use 'dictionary'"),
         ("target_languages", {"hi": 0.0, "th": 1.0}, "each must be positive"),
         ("target_languages", {"xx": 1.0}, "no dictionary en-xx"),
         ("protected", ["("], r"protected '\('"),

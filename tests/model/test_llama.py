@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from small_llama import CONFIG, apply, init, random_tokens
 
-from commit_t5x.errors import InputError
 from commit_t5x.model import llama
 from commit_t5x.model.llama import Llama
 
@@ -112,11 +111,6 @@ def test_casting_all_layers_at_once_changes_no_bit(monkeypatch):
     monkeypatch.setattr(llama, "_cast_kernels", lambda dtype: lambda params: params)
     jax.tree.map(np.testing.assert_array_equal, at_once, gradient())
     assert {leaf.dtype for leaf in jax.tree.leaves(at_once)} == {jnp.dtype("float32")}
-
-
-def test_unknown_remat_policy():
-    with pytest.raises(InputError, match="remat_policy: 'some'"):
-        init(Llama(CONFIG, remat_policy="some"))
 
 
 def test_attention_is_causal():

@@ -2,7 +2,6 @@ import pytest
 from flax.linen import partitioning as flax_partitioning
 from jax.sharding import PartitionSpec
 
-from commit_t5x.errors import InputError
 from commit_t5x.model import partitioning
 
 KERNEL = ("embed", "mlp")
@@ -51,8 +50,3 @@ def test_fully_sharded_rules_split_parameters_over_both_axes():
 def test_additional_rules_decide_what_is_left():
     rules = partitioning.standard_logical_axis_rules(additional_rules=[("expert", "data")])
     assert axes(("expert", "embed"), rules) == PartitionSpec("data", None)
-
-
-def test_other_dims_are_an_error():
-    with pytest.raises(InputError, match="parameter_partitioning_dims: 3"):
-        partitioning.standard_logical_axis_rules(parameter_partitioning_dims=3)

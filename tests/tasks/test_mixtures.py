@@ -54,13 +54,6 @@ def test_gin_configures_it(bind):
 @pytest.mark.parametrize(
     ("rates", "message"),
     [
-        ({}, "empty; give each task a rate"),
-        ({"alpaca_en": 0}, "alpaca_en: 0 is not a positive number"),
-        ({"alpaca_en": -1.5}, "alpaca_en: -1.5 is not a positive number"),
-        ({"alpaca_en": float("nan")}, "alpaca_en: nan is not a positive number"),
-        ({"alpaca_en": float("inf")}, "alpaca_en: inf is not a positive number"),
-        ({"alpaca_en": "1"}, "alpaca_en: '1' is not a positive number"),
-        ({"alpaca_en": True}, "alpaca_en: True is not a positive number"),
         ({"alpaca_enn": 1}, "no task or mixture 'alpaca_enn'; did you mean alpaca_en"),
         ({"nothing like it": 1}, "no task or mixture 'nothing like it'; check the name"),
         ({"alpaca_codemix_{lang}": 1}, "no task or mixture 'alpaca_codemix_{lang}'; did you mean"),
@@ -71,6 +64,12 @@ def test_what_is_wrong_is_named(rates, message):
     with pytest.raises(InputError) as caught:
         mixtures.mixture(rates)
     assert str(caught.value).startswith(f"mixtures.mixture.rates: {message}")
+
+
+@pytest.mark.parametrize("rate", [0, -1.5, float("nan"), float("inf"), "1", True, None])
+def test_rates_are_positive_numbers(rate):
+    with pytest.raises(InputError, match="rates: .* doesn't fit; it takes .* a number above 0"):
+        mixtures.mixture({"alpaca_en": rate} if rate is not None else {})
 
 
 def test_features_must_be_the_same():
