@@ -74,8 +74,8 @@ def convert(
     if tokenizer is not None:
         source = dataclasses.replace(source, find_tokenizer=lambda: configured.load(tokenizer))
     if max_length is not None:
-        config = dataclasses.replace(source.config, max_length=max_length)
-        source = dataclasses.replace(source, config=config)
+        longer = dataclasses.replace(source.config, max_length=max_length)
+        source = dataclasses.replace(source, config=longer)
     header = Header.checked(source.config, source.tokenizer, dtype, max_shard_size)
     transfers = stream.plan(source, target.RULES)
     if dry_run:
