@@ -185,6 +185,10 @@ def _is_readable(folder: pathlib.Path) -> bool:
 def _train_iterator(
     model: models.DecoderOnlyModel, cfg: utils.DatasetConfig, random_seed: int
 ) -> tuple[data.TrainIterator, data_record.Record]:
+    if not cfg.enabled:
+        raise InputError("MIXTURE_OR_TASK_NAME: training needs one, e.g. alpaca_codemix_hi")
+    if model.optimizer_def is None:
+        raise InputError("OPTIMIZER: training needs one, e.g. --gin.OPTIMIZER=@optim.adamw()")
     if cfg.task_feature_lengths is None:
         raise InputError(
             "TASK_FEATURE_LENGTHS: training needs them, e.g. {'inputs': 384, 'targets': 128}"
