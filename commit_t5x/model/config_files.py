@@ -11,17 +11,24 @@ NATIVE, HUGGING_FACE = "model_config.json", "config.json"
 
 
 def load(
-    given: ranges.Path | pathlib.Path | None, vocab_size: ranges.Positive | None = None
+    given: ranges.Path | pathlib.Path | None,
+    vocab_size: ranges.Positive | None = None,
+    emb_dim: ranges.Positive | None = None,
+    mlp_dim: ranges.Positive | None = None,
+    num_layers: ranges.Positive | None = None,
+    num_heads: ranges.Positive | None = None,
+    num_kv_heads: ranges.Positive | None = None,
+    head_dim: ranges.Positive | None = None,
 ) -> LlamaConfig:
     """Returns the configuration that a preset's name, a file or a directory stands for.
 
     Args:
       given: a preset's name; a model_config.json of ours or a config.json of Hugging Face's; or a
         directory with one of them: a model directory, a checkpoint_N in it, an export.
-      vocab_size: that is expected; None for any.
+      vocab_size, ..., head_dim: that are expected; None for any.
 
     Raises:
-      InputError: it is None or none of them, can't be expressed, or is of another vocab_size.
+      InputError: it is None or none of them, can't be expressed, or is of another size.
 
     Example:
       >>> load("runs/commit_hi") == load("runs/commit_hi/checkpoint_1210") == preset("7b")
@@ -32,10 +39,16 @@ def load(
             "MODEL_CONFIG: not set, nor a checkpoint; name a model directory, or give a size"
         )
     config = _load(given)
-    if vocab_size not in (None, config.vocab_size):
-        raise InputError(
-            f"VOCAB_SIZE: {vocab_size}, but {given} has {config.vocab_size} rows; leave it out"
-        )
+    expected = {
+        **{"VOCAB_SIZE": (vocab_size, config.vocab_size), "EMBED_DIM": (emb_dim, config.emb_dim)},
+        **{"MLP_DIM": (mlp_dim, config.mlp_dim), "NUM_LAYERS": (num_layers, config.num_layers)},
+        "NUM_HEADS": (num_heads, config.num_heads),
+        "NUM_KV_HEADS": (num_kv_heads, config.num_kv_heads),
+        "HEAD_DIM": (head_dim, config.head_dim),
+    }
+    for macro, (size, own) in expected.items():
+        if size not in (None, own):
+            raise InputError(f"{macro}: {size}, but that of {given} is {own}; leave it out")
     return config
 
 

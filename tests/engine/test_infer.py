@@ -201,7 +201,7 @@ def test_network_tokenizer_and_eos_are_the_checkpoints(tmp_path, capsys, bind):
             "--gin_file=models/debug.gin",
             "in the checkpoint and .* in the network; choose",
         ),
-        ("--gin.VOCAB_SIZE=7", "VOCAB_SIZE: 7, but .* rows; leave it out"),
+        ("--gin.VOCAB_SIZE=7", "VOCAB_SIZE: 7, but that of .* leave it out"),
         ("--gin.TOKENIZER='samples'", "the tokenizer has 3,000 tokens, the network .* rows; use"),
     ):
         assert cli.main([*command, contradiction]) == 2

@@ -56,5 +56,7 @@ def test_neither_a_model_nor_a_preset(tmp_path):
 
 def test_another_vocabulary_than_expected(model):
     assert config_files.load(model / "export", vocab_size=CONFIG.vocab_size) == CONFIG
-    with pytest.raises(InputError, match="VOCAB_SIZE: 7, but .* has 61 rows; leave it out"):
+    with pytest.raises(InputError, match="VOCAB_SIZE: 7, but that of .* is 61; leave it out"):
         config_files.load(model / "export", vocab_size=7)
+    with pytest.raises(InputError, match="NUM_LAYERS: 9, but that of"):
+        config_files.load(model / "export", num_layers=9)
