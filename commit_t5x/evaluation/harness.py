@@ -288,7 +288,6 @@ def _save(
             json.dumps(row, ensure_ascii=False, default=utils.handle_non_serializable)
             for row in rows
         )
-        log = path.with_name(f"{path.stem}_samples_{task}.jsonl")
-        disk.write(log, "".join(f"{line}\n" for line in lines))
+        disk.write(results_file.samples_path(path, task), "".join(f"{line}\n" for line in lines))
     disk.write(path, f"{text}\n")
     print(f"Wrote {path}")

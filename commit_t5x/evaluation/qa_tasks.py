@@ -63,8 +63,8 @@ def load_xquad(
       labels: a file with labels of one's own, see `qa_prompts.get_labels`.
 
     Returns:
-      `{"validation": rows}`; a row has id, prompt, answers, context, language and the scripts that
-      the language is written in.
+      `{"validation": rows}`; a row has id, prompt, answers, context, question, language and the
+      scripts that the language is written in.
 
     Raises:
       InputError: a file is missing or malformed, there are no labels, or the hub can't be reached.
@@ -166,6 +166,7 @@ def _dataset(
                 "prompt": prompt(row["context"], row["question"]),
                 "answers": list(row["answers"]),
                 "context": row["context"],
+                "question": row["question"],
                 "language": language,
                 "scripts": scripts,
             }
