@@ -161,7 +161,14 @@ def _load_tasks(
                 continue
             near = difflib.get_close_matches(name, index.all_tasks) or ["ogx_xquad_hi"]
             raise errors.InputError(f"task {name!r}: unknown; did you mean {' or '.join(near)}?")
-    return index.load(specs)
+    try:
+        return index.load(specs)
+    except (ConnectionError, FileNotFoundError) as error:  # a data set of lm-eval's own tasks
+        reason = str(error).partition("\n")[0]
+        raise errors.InputError(
+            f"tasks: {reason}; put a copy of the data set's repository into a folder of its name, "
+            "here in the working directory"
+        ) from error
 
 
 def _configure(

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+import datasets
 import pytest
 import tokenizers
 from lm_eval.api import instance, model, registry
@@ -189,6 +190,16 @@ def test_bad_input_is_one_line(data_dir, options, message):
     with pytest.raises(errors.InputError, match=message) as error:
         run(data_dir, **options)
     assert "\n" not in str(error.value)
+
+
+def test_data_of_other_tasks_that_cannot_be_had(data_dir, tmp_path, monkeypatch):
+    def unreachable(path, *args, **kwargs):
+        raise ConnectionError(f"Couldn't reach '{path}' on the Hub\nfor some reason")
+
+    monkeypatch.setattr(datasets, "load_dataset", unreachable)
+    (tmp_path / "mine.yaml").write_text("task: mine\ndataset_path: a/b\n")
+    with pytest.raises(errors.InputError, match="tasks: Couldn't reach 'a/b' on the Hub; put a co"):
+        run(data_dir, tasks=["mine"], include_path=str(tmp_path))
 
 
 def test_no_results_file_after_an_error(data_dir, tmp_path):
