@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 import gin
 
-from commit_t5x import fingerprints, resources
+from commit_t5x import fingerprints, ranges, resources
 from commit_t5x.errors import InputError
 
 # A language, as in the dictionaries' names: hi, quy, zh_Hant.
@@ -31,7 +31,7 @@ _AFTER_QUESTION_LABEL = {"xquad": "", "mlqa": " "}
 
 
 @gin.configurable(allowlist=["path"])
-def get_labels(language: str, path: str | None = None) -> Labels:
+def get_labels(language: str, path: ranges.Path | None = None) -> Labels:
     """Returns a language's labels.
 
     Args:

@@ -148,7 +148,7 @@ def _load_tasks(
         folders.append(include_path)
     if not names:
         raise errors.InputError("--tasks: none named; such as ogx_xquad_hi")
-    metadata = {"data_dir": data_dir} if data_dir is not None else {}
+    metadata = {name: place for name, place in places.items() if place is not None}
     options = {"include_path": folders, "metadata": metadata}
     index = task_manager.TaskManager(include_defaults=False, **options)
     if not all(name.startswith("ogx_") or index.match_tasks([name]) for name in names):

@@ -4,7 +4,7 @@ import argparse
 import pathlib
 from collections.abc import Sequence
 
-from commit_t5x import disk, errors
+from commit_t5x import arguments, disk, errors, ranges
 from commit_t5x.evaluation import comparison, report_formats, results
 
 
@@ -86,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--questions",
-        type=int,
+        type=arguments.of(ranges.Count),
         default=5,
         metavar="N",
         help="of those that changed most, how many --compare shows (default: 5)",
