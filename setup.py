@@ -14,7 +14,7 @@ setuptools.setup(
     packages=setuptools.find_packages(include=["commit_t5x", "commit_t5x.*"]) + list(_MAPPED),
     package_dir=_MAPPED,
     package_data={
-        "commit_t5x": ["py.typed", "data/prompts/*", "samples/*"],
+        "commit_t5x": ["py.typed", "data/qa_labels.toml", "data/prompts/*", "samples/*"],
         "commit_t5x.tasks": ["lm_eval/*"],
         "commit_t5x.gin": ["*.gin", "**/*.gin"],
         "commit_t5x.dicts": ["*"],

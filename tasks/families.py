@@ -3,6 +3,7 @@
 import re
 from typing import NamedTuple
 
+from commit_t5x.data.qa_prompts import LANGUAGE_CODE
 from commit_t5x.errors import InputError
 
 # The languages that MUSE pairs with English, each way.
@@ -10,8 +11,7 @@ DICTIONARY_LANGUAGES = tuple(
     "af ar bg bn bs ca cs da de el es et fa fi fr he hi hr hu id it ja ko lt lv mk ms nl no pl pt "
     "ro ru sk sl sq sv ta th tl tr uk vi zh".split()
 )
-# The languages whose labels the paper's evaluation defines (see commit_t5x.data.qa_prompts).
-XQUAD_LANGUAGES = ("en", "el", "hi", "th")
+# The languages that MLQA has, and a script of its authors scores.
 MLQA_LANGUAGES = ("en", "ar", "de", "es", "hi", "vi", "zh")
 
 
@@ -21,7 +21,7 @@ class Family(NamedTuple):
     Attributes:
       pattern: of the name; {} stands for the language.
       languages: those that have a task; () if there is but one, in English; None for any language,
-        given its dictionary and data.
+        given its data, and its dictionary or its labels.
     """
 
     pattern: str
@@ -35,13 +35,11 @@ FAMILIES = {
     "commit_mix": Family("commit_mix_{}"),
     "wikipedia": Family("wikipedia_{}"),
     "wikipedia_codemix": Family("wikipedia_codemix_{}"),
-    "xquad": Family("xquad_{}", XQUAD_LANGUAGES),
-    "xquad_en": Family("xquad_en{}", XQUAD_LANGUAGES[1:]),
+    "xquad": Family("xquad_{}"),
+    "xquad_en": Family("xquad_en{}"),
     "mlqa": Family("mlqa_{}", MLQA_LANGUAGES),
     "mlqa_en": Family("mlqa_en{}", MLQA_LANGUAGES[1:]),
 }
-
-_CODE = r"[a-z]{2,3}(_[A-Za-z0-9]{2,8})*"
 
 
 def name(family: str, language: str | None = None) -> str:
@@ -64,7 +62,7 @@ def name(family: str, language: str | None = None) -> str:
             f"LANGUAGE {language!r}: no {family} task in that language; use one of "
             f"{', '.join(languages)}"
         )
-    if not re.fullmatch(_CODE, language or ""):
+    if not re.fullmatch(LANGUAGE_CODE, language or ""):
         raise InputError(
             f"LANGUAGE {language!r}: not a language code; use one as in the dictionaries' names, "
             "such as hi, quy or zh_Hant"
@@ -81,7 +79,7 @@ def language_of(task_name: str) -> str | None:
     """
     for pattern, languages in FAMILIES.values():
         if languages is None:
-            match = re.fullmatch(pattern.format(f"({_CODE})"), task_name)
+            match = re.fullmatch(pattern.format(f"({LANGUAGE_CODE})"), task_name)
             if match:
                 return match[1]
     return None

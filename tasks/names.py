@@ -4,11 +4,11 @@ import gin
 import seqio
 
 from commit_t5x import ranges
-from commit_t5x.tasks import alpaca, families, wikipedia
+from commit_t5x.tasks import alpaca, families, wikipedia, xquad
 
 
 def register_language(language: str) -> None:
-    """Registers the tasks and mixtures of a language that has a dictionary; does so but once.
+    """Registers the tasks and mixtures of a language; does so but once.
 
     The languages of `families.DICTIONARY_LANGUAGES` are registered already.
 
@@ -22,6 +22,7 @@ def register_language(language: str) -> None:
     if families.name("wikipedia", language) not in seqio.TaskRegistry.names():
         wikipedia.register(language)
         alpaca.register(language)
+        xquad.register(language)
 
 
 def register_named(name: str) -> None:

@@ -1,15 +1,24 @@
-"""Evaluation: XQuAD under a language's own labels (`xquad_hi`) or English ones (`xquad_enhi`)."""
+"""Evaluation: XQuAD under a language's own labels (`xquad_hi`) or English ones (`xquad_enhi`).
+
+Questions of your own in any other language are tasks of the same names, given their file
+(`XQUAD_PATH`) and labels (`QA_LABELS`).
+"""
 
 from commit_t5x.data import qa_metrics, sources
-from commit_t5x.tasks import families, question_answering
+from commit_t5x.tasks import question_answering
 
-for _language in families.XQUAD_LANGUAGES:
-    for _english_labels in (False, True) if _language != "en" else (False,):
+
+def register(language: str) -> None:
+    """Registers a language's tasks."""
+    for english_labels in (False, True) if language != "en" else (False,):
         question_answering.register(
             "xquad",
-            _language,
-            english_labels=_english_labels,
+            language,
+            english_labels=english_labels,
             examples=sources.xquad_examples,
             splits=("validation",),
             scores=qa_metrics.squad_scores,
         )
+
+
+register("en")

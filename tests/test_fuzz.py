@@ -109,12 +109,12 @@ COMMANDS = {
     ],
     ("lm-eval", "--model_args=pretrained=nowhere", "--tasks=ogx_xquad_hi", "--data-dir=samples"): [
         *("--limit", "--num_fewshot", "--batch_size", "--gen_kwargs", "--seed"),
-        *("--model_args", "--model", "--data-dir", "--include_path", "--device"),
+        *("--model_args", "--model", "--data-dir", "--labels", "--include_path", "--device"),
     ],
     ("convert", "--to=hf", "nowhere", "export"): [
         *("--from", "--to", "--config", "--tokenizer", "--dtype", "--max-shard-size"),
     ],
-    ("report", "nowhere"): ["--format", "--output_dir"],
+    ("report", "nowhere"): ["--format", "--output_dir", "--metrics", "--questions"],
     ("dicts", "check", "nowhere.txt"): ["--json"],
     ("dicts", "fetch", "hi", "--url=file:///nowhere"): ["--to", "--direction"],
     ("plan", "--gin_file=recipes/commit.gin", "--shapes", "--topology=v0-1"): [

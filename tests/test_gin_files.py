@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import pytest
 
 from commit_t5x import resources
-from commit_t5x.data import preprocessors, sources, templates
+from commit_t5x.data import preprocessors, qa_prompts, sources, templates
 from commit_t5x.data.feature_converters import DecoderFeatureConverter
 from commit_t5x.engine import gin_utils
 from commit_t5x.errors import InputError
@@ -218,6 +218,12 @@ def filling():
     return gin.get_bindings(preprocessors.fill_prompt)
 
 
+def needs_labels(file):
+    with pytest.raises(InputError, match=file):
+        qa_prompts.get_labels("sw")
+    return True
+
+
 def needs(macro):
     with pytest.raises(InputError, match=macro):
         mixed("tea")
@@ -237,6 +243,7 @@ def needs(macro):
         ("CODEMIX_SCHEDULE", "((0, 0.5),)", lambda _: MixSchedule().factors == ((0, 0.5),)),
         ("RESPONSE_CODEMIX_RATIO", "0.1", lambda _: filling() == {"response_ratio": 0.1}),
         ("PROMPT_LANGUAGE", "'el'", lambda _: "Απάντηση" in prompt("tea")),
+        ("QA_LABELS", "'l.toml'", lambda _: needs_labels("l.toml")),
         ("BROKEN_RECORDS", "'skip'", lambda _: sources.Locations().broken_records == "skip"),
         ("DROPOUT_RATE", "0.5", lambda a: a.network.attention_dropout_rate == 0.5),
         ("FORGETFUL_MASK_MAX_RATIO", "0.3", lambda a: a.network.forgetful_mask_max_ratio == 0.3),

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from commit_t5x import ranges
 from commit_t5x.data import graph_templates, templates
-from commit_t5x.data.qa_prompts import qa_prompt
+from commit_t5x.data.qa_prompts import get_labels, qa_prompt
 from commit_t5x.mixing.graph_mixer import GraphMixer
 from commit_t5x.mixing.mixer import CodeMixer
 from commit_t5x.mixing.schedule import MixSchedule
@@ -240,7 +240,7 @@ def encode_question(
     vocabulary = output_features["targets"].vocabulary
     longest = (sequence_length or {}).get("inputs")
     # The layout has one home; the marks only find the places of the two fields in it.
-    parts = qa_prompt(family, label_language, "\0", "\0").split("\0")
+    parts = qa_prompt(family, get_labels(label_language), "\0", "\0").split("\0")
 
     def encode(example: Features) -> Features:
         pieces = [parts[0], example["context"], parts[1], example["question"], parts[2]]

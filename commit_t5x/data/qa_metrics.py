@@ -75,7 +75,7 @@ def normalize_mlqa(text: str, language: str) -> str:
         raise errors.InputError(
             f"MLQA language {language!r}: no such language; use one of {', '.join(_MLQA_ARTICLES)}"
         )
-    text = text.lower().translate(_unicode_punctuation())
+    text = drop_punctuation(text.lower())
     articles = _MLQA_ARTICLES[language]
     if articles is not None:
         text = articles.sub(" ", text)
@@ -98,7 +98,7 @@ def squad_scores(prediction: str, answers: Sequence[str]) -> dict[str, float]:
       >>> squad_scores("in Delhi", ["Delhi", "the city of Delhi"])
       {'exact_match': 0.0, 'f1': 66.66666666666666}
     """
-    return _best_scores(prediction, answers, normalize_squad)
+    return best_scores(prediction, answers, normalize_squad)
 
 
 def mlqa_scores(prediction: str, answers: Sequence[str], language: str) -> dict[str, float]:
@@ -110,12 +110,18 @@ def mlqa_scores(prediction: str, answers: Sequence[str], language: str) -> dict[
       >>> mlqa_scores("北京市", ["北京"], "zh")
       {'exact_match': 0.0, 'f1': 80.0}
     """
-    return _best_scores(prediction, answers, functools.partial(normalize_mlqa, language=language))
+    return best_scores(prediction, answers, functools.partial(normalize_mlqa, language=language))
 
 
-def _best_scores(
+def drop_punctuation(text: str) -> str:
+    """Drops ASCII's punctuation and symbols, and all of Unicode's punctuation."""
+    return text.translate(_unicode_punctuation())
+
+
+def best_scores(
     prediction: str, answers: Sequence[str], normalize: Callable[[str], str]
 ) -> dict[str, float]:
+    """Returns `squad_scores` under another normaliser, which parts words by spaces."""
     predicted = normalize(prediction)
     accepted = [normalize(answer) for answer in answers]
     return {

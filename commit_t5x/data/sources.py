@@ -42,7 +42,8 @@ class Locations:
       wikipedia: text files or records with `text`; in a path, `{lang}` stands for the language.
       wikipedia_dump: the dump's date, the first half of a hub configuration such as
         `20230601.hi`. None: the paper's, or the one that `wikimedia/wikipedia` holds.
-      xquad: a folder with `xquad.{language}.json`.
+      xquad: a folder with `xquad.{language}.json`, or such a file: of SQuAD v1.1's format, in any
+        language that has labels (see `qa_prompts.get_labels`).
       mlqa: a folder with `test-context-{language}-question-{language}.json` and `dev-...`.
       validation_examples: how many records at the end of the Alpaca and Wikipedia data are held
         out as the validation split. The paper trains on all.
@@ -137,7 +138,7 @@ def wikipedia_examples(language: str, split: str) -> Examples:
     else:
         dump = locations.wikipedia_dump or _WIKIPEDIA_DUMPS.get(name, _WIKIPEDIA_DUMP)
         shards = hub.find(name, f"{dump}.{language}", "train", "WIKIPEDIA_PATH")
-    return _training_examples(shards, _document_example, split, locations)
+    return _training_examples(shards, document, split, locations)
 
 
 def xquad_examples(language: str, split: str) -> Examples:
@@ -189,7 +190,8 @@ def _alpaca_example(position: str, record: Record) -> Record:
     }
 
 
-def _document_example(position: str, record: Record) -> Record:
+def document(position: str, record: Record) -> Record:
+    """Returns `text` of a record; raises InputError if it has none."""
     return {"text": _text(position, record, "text")}
 
 
@@ -273,4 +275,9 @@ def _hub_question(position: str, record: Record) -> Record:
 
 def _question(position: str, record: Record, answers: Sequence[str]) -> Record:
     fields = {name: _text(position, record, name) for name in ("id", "context", "question")}
-    return {**fields, "answers": [_text(position, {"answers": a}, "answers") for a in answers]}
+    texts = [_text(position, {"answers": a}, "answers") for a in answers]
+    for text in texts:
+        if text not in fields["context"]:
+            problem = f"the answer {text!r} doesn't occur in the context"
+            raise InputError(f"{position}: {problem}; mend the file: answers are spans of it")
+    return {**fields, "answers": texts}

@@ -114,7 +114,7 @@ def save_args(state: Any) -> Any:
 
 def _kvstore(state: pathlib.Path, path: str, exists: bool = False) -> dict:
     name = path.replace("/", ".") + "/"
-    state = state.absolute()
+    state = state.resolve()  # tensorstore takes no ".."
     if ocp.type_handlers.is_ocdbt_checkpoint(state):
         base = {"driver": "file", "path": f"{state}/"}
         config = {} if exists else {"config": _OCDBT_CONFIG}

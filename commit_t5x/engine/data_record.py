@@ -29,7 +29,7 @@ _ELSEWHERE = frozenset(
     {
         *("Locations.alpaca", "Locations.wikipedia", "Locations.xquad", "Locations.mlqa"),
         *("load_dictionary.directory", "load_alignment_pairs.directory", "get_prompts.language"),
-        "DecoderFeatureConverter.vocabulary",
+        *("get_labels.path", "DecoderFeatureConverter.vocabulary"),
         "DatasetConfig.mixture_or_task_name",
         "DatasetConfig.module",
     }

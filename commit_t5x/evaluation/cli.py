@@ -16,9 +16,10 @@ _EXAMPLE = """example:
 The same export through transformers, which needs torch:
   commit-t5x lm-eval --model hf --model_args pretrained=export,add_bos_token=False,dtype=float32 ...
 
-tasks: ogx_xquad_{hi,el,th,en}, with English labels ogx_xquad_en{hi,el,th};
-  ogx_mlqa_{en,ar,de,zh,vi,es,hi}, ogx_mlqa_enhi, and on the validation split ogx_mlqa_hival and
-  ogx_mlqa_enhival; and every task of lm-eval's own.
+tasks: ogx_xquad_{ar,de,el,en,es,hi,ro,ru,th,tr,vi,zh} and ogx_mlqa_{ar,de,en,es,hi,vi,zh}, with
+  English labels ogx_xquad_en{ar,...} and ogx_mlqa_en{ar,...}; on the validation split
+  ogx_mlqa_hival and ogx_mlqa_enhival; ogx_xquad_xx of your own file and labels in any language xx;
+  ogx_text_xx, the bits per byte of a text; and every task of lm-eval's own.
 """
 
 
@@ -43,8 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data-dir",
         "--data_dir",
         metavar="DIR",
-        help="folder of the official XQuAD or MLQA files, or 'samples' (default: the hub)",
+        help="folder of XQuAD's or MLQA's files, or of text; or 'samples' (default: the hub)",
     )
+    parser.add_argument("--labels", metavar="FILE", help="TOML: labels for more languages")
     share = Annotated[float, Interval(gt=0, lt=1)]
     parser.add_argument(
         "--limit",
@@ -100,6 +102,7 @@ def main(args: argparse.Namespace) -> None:
         model=args.model,
         model_args=args.model_args,
         data_dir=args.data_dir,
+        labels=args.labels,
         include_path=args.include_path,
         num_fewshot=args.num_fewshot,
         limit=args.limit,

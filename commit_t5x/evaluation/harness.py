@@ -21,6 +21,7 @@ from lm_eval.api import registry
 from lm_eval.tasks import manager as task_manager
 
 from commit_t5x import disk, errors, resources
+from commit_t5x.evaluation import qa_tasks
 from commit_t5x.evaluation import results as results_file
 
 _Positive = Annotated[int, pydantic.Field(gt=0)]
@@ -46,6 +47,7 @@ def run(
     model: str = "commit_t5x",
     model_args: Mapping[str, Any] | str = "",
     data_dir: str | None = None,
+    labels: str | None = None,
     include_path: str | None = None,
     num_fewshot: int | None = None,
     limit: float | None = None,
@@ -62,7 +64,8 @@ def run(
       tasks: names or patterns of our tasks and lm-eval's.
       model: `commit_t5x`, or a name of lm-eval's, such as `hf`.
       model_args: the model's arguments, as a mapping or as lm-eval's `key=value,key=value`.
-      data_dir: where XQuAD's or MLQA's files lie, or "samples"; None means the hub.
+      data_dir: where XQuAD's or MLQA's files or a text lie, or "samples"; None means the hub.
+      labels: a TOML file with labels of one's own, for questions in more languages.
       include_path: a folder with more YAML tasks.
       num_fewshot: examples ahead of each question; the task's own number by default.
       limit: questions per task (below 1, the share of them); all by default.
@@ -84,7 +87,7 @@ def run(
     options = {name: value for name, value in locals().items() if name != "output_path"}
     generation = _parsed(gen_kwargs)
     _check_generation(model, generation)
-    loaded = _load_tasks(tasks, data_dir, include_path)
+    loaded = _load_tasks(tasks, include_path, data_dir=data_dir, labels=labels)
     _configure(loaded["tasks"], num_fewshot, generation, seed)
     with _bars_on_terminals_only():
         lm = _load_model(model, _parsed(model_args), batch_size, device)
@@ -135,7 +138,7 @@ def _check_generation(model: str, options: Mapping[str, Any]) -> None:
 
 
 def _load_tasks(
-    names: Sequence[str], data_dir: str | None, include_path: str | None
+    names: Sequence[str], include_path: str | None, **places: str | None
 ) -> dict[str, Any]:
     """Loads the tasks; lm-eval's own, slow to index, are looked at only where ours don't do."""
     folders = [resources.path("tasks") / "lm_eval"]
@@ -145,16 +148,27 @@ def _load_tasks(
         folders.append(include_path)
     if not names:
         raise errors.InputError("--tasks: none named; such as ogx_xquad_hi")
-    metadata = {"data_dir": data_dir} if data_dir is not None else {}
+    metadata = {name: place for name, place in places.items() if place is not None}
     options = {"include_path": folders, "metadata": metadata}
     index = task_manager.TaskManager(include_defaults=False, **options)
     if not all(name.startswith("ogx_") or index.match_tasks([name]) for name in names):
         index = task_manager.TaskManager(include_defaults=True, **options)
+    specs: list[Any] = index.match_tasks(list(names))
     for name in names:
         if not index.match_tasks([name]):
+            if config := qa_tasks.task_config(name):
+                specs.append(config)
+                continue
             near = difflib.get_close_matches(name, index.all_tasks) or ["ogx_xquad_hi"]
             raise errors.InputError(f"task {name!r}: unknown; did you mean {' or '.join(near)}?")
-    return index.load(index.match_tasks(list(names)))
+    try:
+        return index.load(specs)
+    except (ConnectionError, FileNotFoundError) as error:  # a data set of lm-eval's own tasks
+        reason = str(error).partition("\n")[0]
+        raise errors.InputError(
+            f"tasks: {reason}; put a copy of the data set's repository into a folder of its name, "
+            "here in the working directory"
+        ) from error
 
 
 def _configure(
@@ -281,7 +295,6 @@ def _save(
             json.dumps(row, ensure_ascii=False, default=utils.handle_non_serializable)
             for row in rows
         )
-        log = path.with_name(f"{path.stem}_samples_{task}.jsonl")
-        disk.write(log, "".join(f"{line}\n" for line in lines))
+        disk.write(results_file.samples_path(path, task), "".join(f"{line}\n" for line in lines))
     disk.write(path, f"{text}\n")
     print(f"Wrote {path}")

@@ -4,14 +4,15 @@ import argparse
 import pathlib
 from collections.abc import Sequence
 
-from commit_t5x import disk, errors
-from commit_t5x.evaluation import report_formats, results
+from commit_t5x import arguments, disk, errors, ranges
+from commit_t5x.evaluation import comparison, report_formats, results
 
 
 def report(
     paths: Sequence[str | pathlib.Path],
     formats: Sequence[str] = ("markdown",),
     output_dir: str | pathlib.Path | None = None,
+    metrics: Sequence[str] = (),
 ) -> results.Report:
     """Makes tables of result files.
 
@@ -20,6 +21,7 @@ def report(
       formats: of markdown, latex, csv and png.
       output_dir: gets report.md, report.tex, report.csv and report.png, as asked for; without it
         the formats are printed.
+      metrics: as `results.load`'s.
 
     Returns:
       What the tables show.
@@ -27,7 +29,7 @@ def report(
     Raises:
       InputError: no results found, a file that isn't one, or png without output_dir.
     """
-    made = results.load(paths)
+    made = results.load(paths, metrics)
     for name in formats:
         renderer = report_formats.FORMATS[name]
         if output_dir is None:
@@ -47,6 +49,8 @@ _DESCRIPTION = "Make tables of lm-eval's result files: a row for each run, EM an
 _EXAMPLE = """example:
   commit-t5x report runs/alpaca runs/commit
   commit-t5x report runs --format markdown latex csv png --output_dir runs/report
+  commit-t5x report runs --metrics all
+  commit-t5x report --compare runs/alpaca runs/commit
 
 ± is half the width of a score's 95 % bootstrap interval over the questions; the CSV has its bounds.
 """
@@ -56,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of `commit-t5x report`."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLE
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("paths", nargs="+", metavar="DIR", help="folders or files of results")
+    parser.add_argument("paths", nargs="*", metavar="DIR", help="folders or files of results")
     parser.add_argument(
         "--format",
         nargs="+",
@@ -67,8 +71,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output_dir", "--output-dir", metavar="DIR", help="where to put report.md and so on"
     )
+    parser.add_argument(
+        "--metrics",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="which to show, or 'all' (default: the tasks' official ones)",
+    )
+    parser.add_argument(
+        "--compare",
+        nargs=2,
+        metavar=("A", "B"),
+        help="two runs question by question, by a paired bootstrap, instead of a table",
+    )
+    parser.add_argument(
+        "--questions",
+        type=arguments.of(ranges.Count),
+        default=5,
+        metavar="N",
+        help="of those that changed most, how many --compare shows (default: 5)",
+    )
 
 
 def main(args: argparse.Namespace) -> None:
     """Runs the command; raises InputError on bad input."""
-    report(args.paths, args.format, args.output_dir)
+    if bool(args.compare) == bool(args.paths):
+        raise errors.InputError("report: name folders of results, or two runs behind --compare")
+    if args.compare:
+        print(comparison.compare(*args.compare, args.metrics, args.questions), end="")
+    else:
+        report(args.paths, args.format, args.output_dir, args.metrics)

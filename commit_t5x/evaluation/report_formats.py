@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping
 import tabulate
 
 from commit_t5x import errors
+from commit_t5x.data import qa_diagnostics
 from commit_t5x.evaluation.results import Report, Score
 
 _SHORT_NAMES = {"exact_match": "EM", "f1": "F1"}
+_PERCENTAGES = {*_SHORT_NAMES, *qa_diagnostics.MEASURES}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,10 +183,10 @@ def _short(metric: str) -> str:
 
 
 def _number(report: Report, task: str, metric: str, value: float) -> str:
-    """Percentages have one decimal, shares (a column without a score above 1) three."""
+    """Percentages have one decimal; shares and bits (a column without a score above 8) three."""
     column = (report.scores.get((run, task, metric)) for run in report.runs)
-    is_share = not any(score.value > 1 for score in column if score is not None)
-    return f"{value:.3f}" if is_share and metric not in _SHORT_NAMES else f"{value:.1f}"
+    is_share = not any(score.value > 8 for score in column if score is not None)
+    return f"{value:.3f}" if is_share and metric not in _PERCENTAGES else f"{value:.1f}"
 
 
 def _cell(

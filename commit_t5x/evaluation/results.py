@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from commit_t5x import disk, errors
+from commit_t5x.data import qa_diagnostics
 
 # The key of a result file that holds {task: {metric: [score of each question]}}.
 SAMPLE_SCORES = "sample_scores"
@@ -86,31 +87,29 @@ class Report:
         return "; ".join(differences) or None
 
 
-def load(paths: Sequence[str | pathlib.Path]) -> Report:
+def load(paths: Sequence[str | pathlib.Path], metrics: Sequence[str] = ()) -> Report:
     """Reads result files.
 
     Args:
       paths: result files, or folders that are searched for them, subfolders included.
+      metrics: those to keep, or "all"; by default, all but `qa_diagnostics.MEASURES`.
 
     Raises:
-      InputError: no results found, or a file that doesn't hold any.
+      InputError: no results found, a file that doesn't hold any, or a metric that none holds.
     """
-    files = dict(_result_files(paths))
-    if not files:
-        raise errors.InputError(
-            f"{', '.join(map(str, paths))}: no result files; make one with "
-            "commit-t5x lm-eval --output_path DIR"
-        )
+    files = read(paths)
     scores: dict[tuple[str, str, str], Score] = {}
     conditions: dict[tuple[str, str], dict[str, str]] = {}
     higher: set[tuple[str, str]] = set()
-    runs = _run_names(list(files))
+    runs = run_names(list(files))
     for run, results in zip(runs, files.values(), strict=True):
         for (task, metric), score in _scores(results):
             scores[run, task, metric] = score
-            conditions[run, task] = _conditions(results, task)
+            conditions[run, task] = conditions_of(results, task)
             if results.get("higher_is_better", {}).get(task, {}).get(metric):
                 higher.add((task, metric))
+    keep = chosen({metric for _, _, metric in scores}, metrics)
+    scores = {key: score for key, score in scores.items() if key[2] in keep}
     columns = sorted({(task, metric) for _, task, metric in scores})
     return Report(runs, columns, scores, frozenset(higher), conditions)
 
@@ -124,14 +123,50 @@ def bootstrap_interval(
       >>> bootstrap_interval([0.0, 100.0] * 50)
       (40.0, 60.0)
     """
+    low, high = np.percentile(bootstrap_means(samples, seed, resamples), (2.5, 97.5))
+    return float(low), float(high)
+
+
+def bootstrap_means(
+    samples: Sequence[float], seed: int = 0, resamples: int = _RESAMPLES
+) -> np.ndarray:
+    """Returns the means of resamples, float64 [resamples], each as large as `samples`."""
     # scipy.stats.bootstrap gives the same, but importing it takes longer than all of `report`.
     values = np.asarray(samples, np.float64)
     random = np.random.default_rng(seed)
     means = [  # a hundred at a time: the draws of all would take gigabytes
         random.choice(values, (100, len(values))).mean(axis=1) for _ in range(resamples // 100)
     ]
-    low, high = np.percentile(means, (2.5, 97.5))
-    return float(low), float(high)
+    return np.concatenate(means)
+
+
+def read(paths: Sequence[str | pathlib.Path]) -> dict[pathlib.Path, Mapping[str, Any]]:
+    """Returns {file: what it holds}; see `load`."""
+    files = dict(_result_files(paths))
+    if not files:
+        raise errors.InputError(
+            f"{', '.join(map(str, paths))}: no result files; make one with "
+            "commit-t5x lm-eval --output_path DIR"
+        )
+    return files
+
+
+def chosen(there: Iterable[str], metrics: Sequence[str]) -> set[str]:
+    """Returns those of the metrics there that `metrics` keeps; see `load`."""
+    there = set(there)
+    if "all" in metrics:
+        return there
+    if unknown := set(metrics) - there:
+        raise errors.InputError(
+            f"metric {min(unknown)!r}: not in the results; use all or some of "
+            f"{', '.join(sorted(there))}"
+        )
+    return set(metrics) or there - set(qa_diagnostics.MEASURES)
+
+
+def samples_path(results: pathlib.Path, task: str) -> pathlib.Path:
+    """Returns where `lm-eval --log_samples` keeps a task's questions, beside a result file."""
+    return results.with_name(f"{results.stem}_samples_{task}.jsonl")
 
 
 def _result_files(
@@ -162,7 +197,7 @@ def _is_results(content: Mapping[str, Any]) -> bool:
     return isinstance(scores, dict) and all(isinstance(task, dict) for task in scores.values())
 
 
-def _run_names(files: Sequence[pathlib.Path]) -> list[str]:
+def run_names(files: Sequence[pathlib.Path]) -> list[str]:
     """Names runs by their paths, less what all have in common.
 
     Example: runs/commit/results.json and runs/alpaca/results.json are `commit` and `alpaca`.
@@ -181,7 +216,7 @@ def _run_names(files: Sequence[pathlib.Path]) -> list[str]:
     return [os.path.relpath(name, shared) if str(name) != shared else name.name for name in names]
 
 
-def _conditions(results: Mapping[str, Any], task: str) -> dict[str, str]:
+def conditions_of(results: Mapping[str, Any], task: str) -> dict[str, str]:
     """Returns what must be the same where scores are compared, as far as the file says."""
     config = results.get("configs", {}).get(task, {})
     found = {

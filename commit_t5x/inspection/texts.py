@@ -11,7 +11,7 @@ from typing import Any
 import gin
 
 from commit_t5x.data import preprocessors, templates
-from commit_t5x.data.qa_prompts import qa_prompt
+from commit_t5x.data.qa_prompts import get_labels, qa_prompt
 from commit_t5x.mixing.lexicon import Lexicon
 from commit_t5x.mixing.mixer import CodeMixer, Piece
 from commit_t5x.mixing.segmenters import WhitespaceSegmenter
@@ -183,7 +183,7 @@ def _naive(
 
 
 def _question(family: str, label_language: str, fields: Fields, mix: Mix) -> list[Part]:
-    labels = qa_prompt(family, label_language, "\0", "\0").split("\0")
+    labels = qa_prompt(family, get_labels(label_language), "\0", "\0").split("\0")
     answer = next(iter(fields["answers"]), b"").decode("utf-8")
     texts = {"context": fields["context"], "question": fields["question"], "answer": answer}
     parts = ([_label(label)] for label in labels)

@@ -219,7 +219,7 @@ PROTECTED = {
 }
 
 # Languages written without spaces between words.
-_UNSPACED = frozenset({"th", "lo", "km", "my", "zh", "ja"})
+UNSPACED = frozenset({"th", "lo", "km", "my", "zh", "ja"})
 
 
 def get_segmenter(
@@ -238,7 +238,7 @@ def get_segmenter(
       InputError: no segmenter has that name, PyThaiNLP isn't installed, or a pattern is broken.
     """
     if name == "language":
-        name = "longest_match" if language in _UNSPACED else "whitespace"
+        name = "longest_match" if language in UNSPACED else "whitespace"
     match name:
         case "space":
             segmenter = SpaceSegmenter()

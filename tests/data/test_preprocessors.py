@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from commit_t5x import resources
 from commit_t5x.data import preprocessors, templates
-from commit_t5x.data.qa_prompts import qa_prompt
+from commit_t5x.data.qa_prompts import get_labels, qa_prompt
 from commit_t5x.mixing import schedule
 from commit_t5x.mixing.lexicon import Lexicon
 from commit_t5x.mixing.mixer import CodeMixer
@@ -180,7 +180,7 @@ def test_documents(features, vocabulary):
 
 def test_questions(features, vocabulary):
     example = {"id": "1", "context": "Tea is hot.", "question": "What is hot?", "answers": ["Tea"]}
-    prompt = qa_prompt("xquad", "hi", example["context"], example["question"])
+    prompt = qa_prompt("xquad", get_labels("hi"), example["context"], example["question"])
     ds = tf.data.Dataset.from_tensors(example)
     encode = functools.partial(
         preprocessors.encode_question, ds, features, family="xquad", label_language="hi"

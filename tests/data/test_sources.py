@@ -388,6 +388,12 @@ def test_files_that_are_not_squads(tmp_path, content, message):
     assert message_of(sources.squad_examples, path).startswith(f"{path}{message}")
 
 
+def test_an_answer_that_is_no_span_of_its_context(tmp_path):
+    path = write(tmp_path / "x.json", squad({**ANSWERED, "answers": ["दिल्ली", "मुंबई"]}))
+    message = message_of(sources.squad_examples, path)
+    assert message.startswith(f"{path}: question 7: the answer 'मुंबई' doesn't occur in the context")
+
+
 def test_a_missing_squad_file(tmp_path):
     path = tmp_path / "x.json"
     assert message_of(sources.squad_examples, path).startswith(f"{path}: no such file; ")

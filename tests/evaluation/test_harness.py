@@ -2,16 +2,18 @@ import argparse
 import importlib.util
 import json
 import logging
+import math
 import shutil
 import subprocess
 import sys
 
+import datasets
 import pytest
 import tokenizers
-from lm_eval.api import model, registry
+from lm_eval.api import instance, model, registry
 
 from commit_t5x import errors
-from commit_t5x.evaluation import cli, harness
+from commit_t5x.evaluation import cli, harness, lm_eval_model
 
 
 @registry.register_model("scripted")
@@ -38,7 +40,7 @@ class Scripted(model.LM):
 @pytest.fixture
 def data_dir(tmp_path, write_squad):
     questions = [("red?", ["red"]), ("big red?", ["red"]), ("blue?", ["red", "green"])]
-    write_squad(tmp_path / "xquad.hi.json", *questions, context="C")
+    write_squad(tmp_path / "xquad.hi.json", *questions, context="red or green")
     return str(tmp_path)
 
 
@@ -66,8 +68,12 @@ def test_scores_and_table(data_dir, capsys):
     assert scores["f1,none"] == pytest.approx((100 + 200 / 3) / 3)
     # Sample standard deviation of (100, 0, 0) over the square root of 3.
     assert scores["exact_match_stderr,none"] == pytest.approx(100 / 3)
-    assert results["sample_scores"] == {
-        "ogx_xquad_enhi": {"exact_match": [100.0, 0.0, 0.0], "f1": [100.0, 66.6667, 0.0]}
+    assert results["sample_scores"]["ogx_xquad_enhi"] == {
+        "exact_match": [100.0, 0.0, 0.0],
+        "f1": [100.0, 66.6667, 0.0],
+        "target_script": [100.0, 100.0, 100.0],
+        "empty": [0.0, 0.0, 0.0],
+        "context_span": [100.0, 0.0, 0.0],
     }
     output = capsys.readouterr()
     assert "|ogx_xquad_enhi|" in output.out
@@ -80,6 +86,31 @@ def test_progress_bars_come_back(data_dir, capsys):
     run(data_dir)
     list(tqdm.tqdm([1], file=sys.stderr))
     assert "1/1" in capsys.readouterr().err
+
+
+def test_questions_in_a_language_of_ones_own(tmp_path, write_squad):
+    write_squad(tmp_path / "xquad.sw.json", ("nini?", ["mvua"]), context="mvua")
+    labels = '[sw]\nbackground = "Usuli:"\nquestion = "Question:"\nanswer = "Jibu:"\n'
+    (tmp_path / "labels.toml").write_text(labels, encoding="utf-8")
+    options = {"model": "scripted", "data_dir": str(tmp_path)}
+    tasks = ["ogx_xquad_sw", "ogx_xquad_ensw"]
+    results = harness.run(tasks=tasks, labels=str(tmp_path / "labels.toml"), **options)
+    assert sorted(results["results"]) == sorted(tasks)
+    assert len(set(results["prompts"].values())) == 2
+    with pytest.raises(errors.InputError, match="labels: none for language 'sw'"):
+        harness.run(tasks=tasks, **options)
+
+
+def test_bits_per_byte_of_a_text(tmp_path, tiny_model):
+    texts = ["नमस्ते दुनिया", "It rains in Delhi."]
+    (tmp_path / "hi.txt").write_text("\n\n".join(texts), encoding="utf-8")
+    model = {"model_args": f"pretrained={tiny_model.native}"}
+    results = harness.run(tasks=["ogx_text_hi"], data_dir=str(tmp_path), **model)
+    lm = lm_eval_model.CommitLM(str(tiny_model.native))
+    requests = [instance.Instance("loglikelihood_rolling", {}, (text,), 0) for text in texts]
+    nats, size = sum(lm.loglikelihood_rolling(requests)), sum(len(t.encode()) for t in texts)
+    bits = results["results"]["ogx_text_hi"]["bits_per_byte,none"]
+    assert bits == pytest.approx(-nats / size / math.log(2))
 
 
 def test_limit_and_model_args_as_text(data_dir):
@@ -150,6 +181,7 @@ def test_native_checkpoint_and_export_score_alike(tiny_model):
             {"model": "commit_t5x", "model_args": "pretrained=absent"},
             "absent: no such file or directory; name a checkpoint",
         ),
+        ({"tasks": ["ogx_text_el"]}, "el.txt: no such file; put the official el.txt there"),
         ({"tasks": ["ogx_xquad_el"]}, "xquad.el.json: no such file; put the official"),
         ({"include_path": "none"}, "none: no such folder; --include_path takes one"),
     ],
@@ -158,6 +190,16 @@ def test_bad_input_is_one_line(data_dir, options, message):
     with pytest.raises(errors.InputError, match=message) as error:
         run(data_dir, **options)
     assert "\n" not in str(error.value)
+
+
+def test_data_of_other_tasks_that_cannot_be_had(data_dir, tmp_path, monkeypatch):
+    def unreachable(path, *args, **kwargs):
+        raise ConnectionError(f"Couldn't reach '{path}' on the Hub\nfor some reason")
+
+    monkeypatch.setattr(datasets, "load_dataset", unreachable)
+    (tmp_path / "mine.yaml").write_text("task: mine\ndataset_path: a/b\n")
+    with pytest.raises(errors.InputError, match="tasks: Couldn't reach 'a/b' on the Hub; put a co"):
+        run(data_dir, tasks=["mine"], include_path=str(tmp_path))
 
 
 def test_no_results_file_after_an_error(data_dir, tmp_path):

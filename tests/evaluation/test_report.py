@@ -45,6 +45,35 @@ def test_writes_every_format(runs, capsys):
     assert "| commit |" in (out / "report.md").read_text(encoding="utf-8")
 
 
+def test_measures_beside_the_official_ones_are_shown_on_request(runs, capsys):
+    path = runs / "alpaca" / "results.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["results"]["ogx_xquad_hi"]["empty,none"] = 25.0
+    path.write_text(json.dumps(content), encoding="utf-8")
+    command(runs)
+    assert "xquad_hi empty" not in capsys.readouterr().out
+    command(runs, "--metrics", "empty")
+    assert capsys.readouterr().out == (
+        "| run    |   xquad_hi empty |\n"
+        "|:-------|-----------------:|\n"
+        "| alpaca |             25.0 |\n"
+        "| commit |                – |\n"
+    )
+    command(runs, "--metrics", "all")
+    assert "xquad_hi F1" in capsys.readouterr().out
+    with pytest.raises(errors.InputError, match="metric 'em': not in the results; use all or some"):
+        command(runs, "--metrics", "em")
+
+
+def test_compares_two_runs(runs, capsys):
+    command("--compare", runs / "alpaca", runs / "commit", "--questions", 1)
+    out = capsys.readouterr().out
+    assert "|      0.0 |     50.0 |        +50.0 | +0.0 to +100.0  |" in out
+    assert "- question 2: f1 +100.0" in out
+    with pytest.raises(errors.InputError, match="name folders of results, or two runs behind --co"):
+        command()
+
+
 def test_png_needs_a_folder(runs):
     with pytest.raises(errors.InputError, match="format png: needs a place for it; add --output"):
         command(runs, "--format", "png")

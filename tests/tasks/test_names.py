@@ -1,7 +1,8 @@
 import pytest
 import seqio
+from source_files import ANSWERED, squad, write
 
-from commit_t5x import tasks
+from commit_t5x import resources, tasks
 from commit_t5x.errors import InputError
 from commit_t5x.tasks import families, names
 
@@ -79,3 +80,29 @@ def test_a_dictionary_of_ones_own_is_enough(language, locate, bind, tmp_path):
         vocabulary = task.output_features["targets"].vocabulary
         texts[family] = [vocabulary.decode(e["targets"].tolist()) for e in ds.as_numpy_iterator()]
     assert texts == {"wikipedia": ["ilya elen", "elen"], "wikipedia_codemix": ["all star", "star"]}
+
+
+def test_questions_and_labels_of_ones_own_are_enough(language, locate, bind, tmp_path):
+    question = {**ANSWERED, "question": "man?"}
+    write(tmp_path / f"xquad.{language}.json", squad(question))
+    labels = 'background = "Nóla:"\nquestion = "Maquet:"\nanswer = "Danquet:"\n'
+    write(tmp_path / "labels.toml", f"[{language}]\n{labels}")
+    locate(xquad=tmp_path)
+    bind("get_labels.path", str(tmp_path / "labels.toml"))
+    bind("get_vocabulary.tokenizer", "samples")
+    prompts = []
+    for family in ("xquad", "xquad_en"):
+        task = seqio.get_mixture_or_task(names.task_name(family, language))
+        [row] = task.get_dataset(None, split="validation").as_numpy_iterator()
+        prompts.append(row["inputs_pretokenized"].decode())
+    own, english = prompts
+    assert own == f"Nóla:\n\n{ANSWERED['context']}\n\nMaquet:man?\n\nDanquet:"
+    assert english.endswith("Question:man?\n\nAnswer:")
+
+
+def test_a_language_without_labels_is_named_when_the_task_is_built(language, locate, bind):
+    locate(xquad=resources.path("samples") / "xquad.hi.json")
+    bind("get_vocabulary.tokenizer", "samples")
+    task = seqio.get_mixture_or_task(names.task_name("xquad", language))
+    with pytest.raises(InputError, match=f"labels: none for language '{language}', but for ar, "):
+        task.get_dataset(None, split="validation")

@@ -10,7 +10,7 @@ import seqio
 from commit_t5x import resources
 from commit_t5x.data import sources, templates
 from commit_t5x.data.feature_converters import DecoderFeatureConverter
-from commit_t5x.data.qa_prompts import qa_prompt
+from commit_t5x.data.qa_prompts import get_labels, qa_prompt
 from commit_t5x.errors import InputError
 from commit_t5x.mixing import mixer
 from commit_t5x.tasks import families
@@ -142,7 +142,7 @@ def test_questions_and_scores(language, english_labels):
     got = examples(name, split="validation")
     source = list(sources.squad_examples(resources.path("samples") / f"xquad.{language}.json"))
     assert len(got) == len(source) == 30
-    labels = "en" if english_labels else language
+    labels = get_labels("en" if english_labels else language)
     for example, row in zip(got, source, strict=True):
         prompt = qa_prompt("xquad", labels, row["context"], row["question"])
         assert example["inputs_pretokenized"].decode() == prompt

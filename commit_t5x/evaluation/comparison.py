@@ -1,0 +1,196 @@
+"""Two runs against each other, question by question: `commit-t5x report --compare A B`."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tabulate
+
+from commit_t5x.errors import InputError
+from commit_t5x.evaluation import results
+
+# Where these differ, the runs didn't answer the same questions.
+_SAME = ("task version", "questions", "shots", "prompts")
+_SHOWN = 160  # characters of a prompt's end, and of an answer
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """How the second run's metric differs from the first's on one task, over the same questions.
+
+    Attributes:
+      first, second: the means over the questions.
+      low, high: the 95 % percentile interval of second - first, by the paired bootstrap.
+      p: of the two-sided test that there is no difference, from the same resamples.
+      changes: second - first for each question.
+    """
+
+    task: str
+    metric: str
+    first: float
+    second: float
+    low: float
+    high: float
+    p: float
+    changes: Sequence[float]
+
+
+def compare(
+    first: str | pathlib.Path,
+    second: str | pathlib.Path,
+    metrics: Sequence[str] = (),
+    questions: int = 5,
+) -> str:
+    """Returns, as Markdown, what the second run does differently on the tasks of both.
+
+    Args:
+      first, second: a result file, or a folder that holds one.
+      metrics: as `results.load`'s.
+      questions: how many to show of those that changed most, with the answers of both runs where
+        `lm-eval --log_samples` kept them.
+
+    Raises:
+      InputError: not one result file each, no task in common, no scores of each question, or
+        other questions.
+
+    Example:
+      | xquad_hi    |   alpaca |   commit |   difference | 95 % interval   |     p |
+      |:------------|---------:|---------:|-------------:|:----------------|------:|
+      | exact_match |     31.0 |     34.0 |         +3.0 | +1.1 to +4.9    | 0.002 |
+    """
+    files = list(map(_only_file, (first, second)))
+    names = results.run_names([file for file, _ in files])
+    ours, theirs = (content for _, content in files)
+    tasks = [
+        task
+        for task, scores in ours.get(results.SAMPLE_SCORES, {}).items()
+        if scores and theirs.get(results.SAMPLE_SCORES, {}).get(task)
+    ]
+    if not tasks:
+        raise InputError(
+            f"{first}, {second}: no task in common with scores of each question; score both by "
+            "commit-t5x lm-eval"
+        )
+    parts = []
+    for task in tasks:
+        found = differences(ours, theirs, task, metrics)
+        parts += [_table(found, names), *_notes(ours, theirs, task)]
+        samples = {n: _samples(file, task) for n, (file, _) in zip(names, files, strict=True)}
+        parts.append(_most_changed(found, samples, questions))
+    return "\n\n".join(parts) + "\n"
+
+
+def differences(
+    first: Mapping[str, Any], second: Mapping[str, Any], task: str, metrics: Sequence[str] = ()
+) -> list[Difference]:
+    """Returns the difference in each metric that both result files hold for each question."""
+    for name in _SAME:
+        ours, theirs = (results.conditions_of(one, task).get(name) for one in (first, second))
+        if ours != theirs:
+            raise InputError(
+                f"{task}: {name} {theirs} instead of {ours}; compare runs on the same questions"
+            )
+    scores = [one.get(results.SAMPLE_SCORES, {}).get(task, {}) for one in (first, second)]
+    shared = [metric for metric in scores[0] if metric in scores[1]]
+    keep = results.chosen(shared, metrics)
+    return [
+        _difference(task, name, *(one[name] for one in scores)) for name in shared if name in keep
+    ]
+
+
+def _difference(
+    task: str, metric: str, first: Sequence[float], second: Sequence[float]
+) -> Difference:
+    changes = np.subtract(second, first)
+    means = results.bootstrap_means(changes)
+    low, high = np.percentile(means, (2.5, 97.5))
+    beyond = min(np.sum(means <= 0), np.sum(means >= 0))
+    p = min(1.0, 2 * (1 + beyond) / (1 + len(means)))
+    value = float(np.mean(first)), float(np.mean(second))
+    return Difference(task, metric, *value, float(low), float(high), float(p), changes.tolist())
+
+
+def _only_file(path: str | pathlib.Path) -> tuple[pathlib.Path, Mapping[str, Any]]:
+    found = results.read([path])
+    if len(found) > 1:
+        raise InputError(f"{path}: holds {len(found)} result files; name one of them")
+    return next(iter(found.items()))
+
+
+def _table(found: Sequence[Difference], names: Sequence[str]) -> str:
+    rows = [
+        [
+            one.metric,
+            f"{one.first:.1f}",
+            f"{one.second:.1f}",
+            f"{one.second - one.first:+.1f}",
+            f"{one.low:+.1f} to {one.high:+.1f}",
+            f"{one.p:.4f}",
+        ]
+        for one in found
+    ]
+    header = [found[0].task.removeprefix("ogx_"), *names, "difference", "95 % interval", "p"]
+    sides = [*["left", *["right"] * 3], "left", "right"]
+    return tabulate.tabulate(rows, header, "pipe", disable_numparse=True, colalign=sides)
+
+
+def _notes(first: Mapping[str, Any], second: Mapping[str, Any], task: str) -> list[str]:
+    """Says what else differs, which may explain the difference."""
+    ours, theirs = (results.conditions_of(one, task) for one in (first, second))
+    return [
+        f"{name}: {ours[name]} and {theirs[name]}."
+        for name in ours
+        if name in theirs and ours[name] != theirs[name]
+    ]
+
+
+def _samples(file: pathlib.Path, task: str) -> list[Mapping[str, Any]]:
+    """Returns the logged questions in the order of the scores; none if they weren't kept."""
+    path = results.samples_path(file, task)
+    if not path.is_file():
+        return []
+    rows: dict[int, Mapping[str, Any]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        rows.setdefault(row["doc_id"], row)  # of several filters, the first
+    return [rows[place] for place in sorted(rows)]
+
+
+def _most_changed(
+    found: Sequence[Difference], samples: Mapping[str, Sequence[Mapping[str, Any]]], count: int
+) -> str:
+    """Counts the questions whose scores, summed, rose and fell; shows those that changed most."""
+    changes = np.array([one.changes for one in found])  # [metrics, questions]
+    total = changes.sum(axis=0)
+    lines = [
+        f"{np.sum(total > 0)} questions score higher, {np.sum(total < 0)} lower, "
+        f"{np.sum(total == 0)} the same."
+    ]
+    for place in np.argsort(-np.abs(total), kind="stable")[:count]:
+        if not total[place]:
+            break
+        moved = ", ".join(f"{one.metric} {one.changes[place]:+.1f}" for one in found)
+        lines += [f"- question {place + 1}: {moved}"]
+        if all(samples.values()):
+            rows = {name: kept[place] for name, kept in samples.items()}
+            sample = next(iter(rows.values()))
+            lines.append(f"  - asked: {_line(sample['arguments'][0][0], end=True)}")
+            lines.append(f"  - gold: {_line(sample['target'])}")
+            lines += [
+                f"  - {name}: {_line(row['filtered_resps'][0])}" for name, row in rows.items()
+            ]
+    if not all(samples.values()):
+        lines.append("(lm-eval --log_samples keeps the questions and answers, to be shown here.)")
+    return "\n".join(lines)
+
+
+def _line(value: Any, end: bool = False) -> str:
+    """Returns a prompt's end or an answer on one line."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = " ".join(text.split())
+    if len(text) <= _SHOWN:
+        return text
+    return f"... {text[-_SHOWN:]}" if end else f"{text[:_SHOWN]} ..."

@@ -1,0 +1,105 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from commit_t5x import errors
+from commit_t5x.evaluation import comparison, results
+
+
+def content(f1, **more):
+    return {
+        "results": {"ogx_xquad_hi": {"f1,none": float(np.mean(f1))}},
+        "n-samples": {"ogx_xquad_hi": {"effective": len(f1)}},
+        "sample_scores": {"ogx_xquad_hi": {"f1": list(f1), "empty": [0.0] * len(f1)}},
+        **more,
+    }
+
+
+def save(folder, f1, answers=None, **more):
+    folder.mkdir()
+    path = folder / "results.json"
+    path.write_text(json.dumps(content(f1, **more)), encoding="utf-8")
+    rows = [
+        {
+            "doc_id": place,
+            "arguments": [[f"Background:\n\nC{place}\n\nQuestion:Q{place}?\n\nAnswer:", {}]],
+            "target": ["rain"],
+            "filtered_resps": [answer],
+        }
+        for place, answer in enumerate(answers or ())
+    ]
+    if rows:
+        log = results.samples_path(path, "ogx_xquad_hi")
+        log.write_text("".join(json.dumps(row) + "\n" for row in reversed(rows)), encoding="utf-8")
+    return folder
+
+
+def test_interval_and_p_are_those_of_the_paired_test_for_many_questions():
+    random = np.random.default_rng(0)
+    hard = random.normal(50, 30, 1000)  # which questions are hard is common to both runs
+    first, second = hard + random.normal(0, 5, 1000), hard + random.normal(0.35, 5, 1000)
+    [found] = comparison.differences(content(first), content(second), "ogx_xquad_hi")
+    changes = second - first
+    error = changes.std(ddof=1) / math.sqrt(1000)
+    assert found.second - found.first == pytest.approx(changes.mean())
+    assert found.low == pytest.approx(changes.mean() - 1.96 * error, abs=0.1 * error)
+    assert found.high == pytest.approx(changes.mean() + 1.96 * error, abs=0.1 * error)
+    assert found.p == pytest.approx(math.erfc(changes.mean() / error / math.sqrt(2)), abs=0.01)
+
+
+def test_equal_runs_do_not_differ():
+    [found] = comparison.differences(content([0.0, 9.0]), content([0.0, 9.0]), "ogx_xquad_hi")
+    assert (found.low, found.high, found.p) == (0.0, 0.0, 1.0)
+
+
+def test_the_questions_that_changed_most(tmp_path):
+    alpaca = save(tmp_path / "alpaca", [0.0, 100.0, 50.0], ["sun", "rain", "the rain"])
+    commit = save(tmp_path / "commit", [100.0, 60.0, 50.0], ["rain", "it\nrains", "a rain"])
+    text = comparison.compare(alpaca, commit, questions=2)
+    table, counts, *shown = text.replace("\n- ", "\n\n- ").strip().split("\n\n")
+    assert table.startswith("| xquad_hi   |   alpaca |   commit |   difference | 95 % interval ")
+    assert "| f1         |     50.0 |     70.0 |        +20.0 | -40.0 to +100.0 |" in table
+    assert counts == "1 questions score higher, 1 lower, 1 the same."
+    assert shown == [
+        "- question 1: f1 +100.0\n  - asked: Background: C0 Question:Q0? Answer:\n"
+        '  - gold: ["rain"]\n  - alpaca: sun\n  - commit: rain',
+        "- question 2: f1 -40.0\n  - asked: Background: C1 Question:Q1? Answer:\n"
+        '  - gold: ["rain"]\n  - alpaca: rain\n  - commit: it rains',
+    ]
+
+
+def test_without_logs_the_questions_have_numbers_only(tmp_path):
+    alpaca = save(tmp_path / "alpaca", [0.0, 100.0])
+    commit = save(tmp_path / "commit", [0.0, 50.0])
+    text = comparison.compare(alpaca, commit, metrics=["all"])
+    assert "- question 2: f1 -50.0, empty +0.0\n(lm-eval --log_samples keeps" in text
+
+
+def test_what_else_differs_is_said(tmp_path):
+    alpaca = save(tmp_path / "alpaca", [0.0], config={"tokenizer": "a"})
+    commit = save(tmp_path / "commit", [0.0], config={"tokenizer": "b"})
+    assert "\n\ntokenizer: a and b.\n\n" in comparison.compare(alpaca, commit)
+
+
+@pytest.mark.parametrize(
+    "other, message",
+    [
+        (content([1.0, 2.0]), "ogx_xquad_hi: questions 2 instead of 1; compare runs on the same"),
+        (content([1.0], prompts={"ogx_xquad_hi": "b"}), "ogx_xquad_hi: prompts b instead of a; "),
+        ({"results": {"t": {"f1,none": 1.0}}}, "no task in common with scores of each question"),
+    ],
+)
+def test_runs_that_cannot_be_compared(tmp_path, other, message):
+    first = save(tmp_path / "a", [1.0], prompts={"ogx_xquad_hi": "a"})
+    (tmp_path / "b.json").write_text(json.dumps(other), encoding="utf-8")
+    with pytest.raises(errors.InputError, match=message):
+        comparison.compare(first, tmp_path / "b.json")
+
+
+def test_one_result_file_each(tmp_path):
+    save(tmp_path / "a", [1.0])
+    save(tmp_path / "b", [1.0])
+    with pytest.raises(errors.InputError, match="holds 2 result files; name one of them"):
+        comparison.compare(tmp_path, tmp_path / "b")
