@@ -20,7 +20,7 @@ LENGTHS = {"inputs": 512, "targets": 512, "row": 512}
 def improved():
     macros = {
         **dict.fromkeys(("ALPACA_PATH", "WIKIPEDIA_PATH", "DICT_DIR", "TOKENIZER"), "'samples'"),
-        **{"LANGUAGE": "'hi'", "MODEL_DIR": "''", "INITIAL_CHECKPOINT_PATH": "None"},
+        **{"LANGUAGE": "'hi'", "MODEL_DIR": "'out'", "INITIAL_CHECKPOINT_PATH": "None"},
         "BATCH_SIZE": "8",
     }
     gin.clear_config()
