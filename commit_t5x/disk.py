@@ -88,6 +88,21 @@ def check_free(target: pathlib.Path, overwrite: bool) -> None:
         raise InputError(f"{target}: exists already; choose another place or pass --overwrite")
 
 
+def check_writable(target: str | pathlib.Path) -> None:
+    """Raises InputError if no file can be written there, ahead of the work that would fill it."""
+    with writing(target):
+        path = pathlib.Path(target).absolute()
+        _check_no_folder(path)
+        folder = next(parent for parent in path.parents if parent.exists())
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+
+
+def _check_no_folder(path: str | pathlib.Path) -> None:
+    if pathlib.Path(path).is_dir():
+        raise InputError(f"{path}: is a folder; name a file")
+
+
 def check_apart(macro: str, target: str | pathlib.Path, *sources: str | pathlib.Path) -> None:
     """Raises InputError if what a macro or flag says to write is a source."""
     for source in sources:
@@ -97,6 +112,7 @@ def check_apart(macro: str, target: str | pathlib.Path, *sources: str | pathlib.
 
 def write(path: str | pathlib.Path, content: str | bytes) -> None:
     """Writes a file aside and moves it into place; text as UTF-8. The folders above it are made."""
+    _check_no_folder(path)
     with finished(path) as aside:
         aside.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
 

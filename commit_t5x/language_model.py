@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from commit_t5x import conversion
+from commit_t5x import conversion, ranges, signatures
 from commit_t5x.conversion import formats, hf, native_names
 from commit_t5x.engine import decoding, generation, models, partitioning, scoring
 from commit_t5x.engine.sampling import Sampling
@@ -68,14 +68,14 @@ class LanguageModel:
         self,
         prompts: Sequence[str],
         *,
-        max_new_tokens: int = 256,
-        stop: Sequence[str] = (),
+        max_new_tokens: ranges.Positive = 256,
+        stop: Sequence[ranges.Text] = (),
         add_bos: bool = True,
-        batch_size: int = 8,
+        batch_size: ranges.Positive = 8,
         temperature: float = 0.0,
         top_k: int | None = None,
         top_p: float = 1.0,
-        seed: int = 0,
+        seed: ranges.Seed = 0,
     ) -> list[str]:
         """Continues prompts, each up to EOS, a stop string or `max_new_tokens`.
 
@@ -96,8 +96,7 @@ class LanguageModel:
         Raises:
           InputError: an option is out of range, or leaves no room for a prompt.
         """
-        if isinstance(prompts, str):
-            raise InputError(f"prompts: a list of texts is wanted; write [{prompts[:20]!r}]")
+        signatures.check(LanguageModel.generate, locals())
         self.unroll()
         return generation.generate(
             models.DecoderOnlyModel(self.module, self.tokenizer),
@@ -113,7 +112,11 @@ class LanguageModel:
         )
 
     def loglikelihood(
-        self, pairs: Sequence[tuple[str, str]], *, add_bos: bool = True, batch_size: int = 8
+        self,
+        pairs: Sequence[tuple[str, str]],
+        *,
+        add_bos: bool = True,
+        batch_size: ranges.Positive = 8,
     ) -> list[Score]:
         """Scores continuations of contexts.
 
@@ -136,6 +139,7 @@ class LanguageModel:
           >>> load("out").loglikelihood([("Tea grows in", " Assam")])
           [Score(logprob=-4.2, is_greedy=False)]
         """
+        signatures.check(LanguageModel.loglikelihood, locals())
         rows = []
         for context, continuation in pairs:
             text = (context + continuation).encode("utf-8")
@@ -196,6 +200,7 @@ def load(
       >>> model.config.num_parameters
       134515008
     """
+    signatures.check(load, locals())
     source = conversion.open_source(formats.detect(pathlib.Path(path)), path)
     loaded = source.tokenizer if tokenizer is None else configured.load(tokenizer)
     if loaded is None:

@@ -134,3 +134,19 @@ def test_no_output_takes_the_place_of_an_input(tmp_path):
     disk.check_apart("OUT", tmp_path / "a.jsonl", tmp_path / "b.jsonl")
     with pytest.raises(InputError, match="OUT: .*a.jsonl is what is read; choose another place"):
         disk.check_apart("OUT", tmp_path / "x" / ".." / "a.jsonl", tmp_path / "a.jsonl")
+
+
+def test_a_file_takes_no_folders_place(tmp_path):
+    (tmp_path / "out" / "kept").mkdir(parents=True)
+    for write in (disk.check_writable, lambda path: disk.write(path, "text")):
+        with pytest.raises(InputError, match="out: is a folder; name a file"):
+            write(tmp_path / "out")
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "kept"]
+
+
+def test_what_can_be_written_is_known_ahead(tmp_path):
+    disk.check_writable(tmp_path / "new" / "folder" / "file")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="can't be written"):
+        disk.check_writable(tmp_path / "file" / "below")

@@ -62,7 +62,7 @@ def test_a_saved_model_is_the_same_with_its_tokenizer(model, tmp_path):
 
 def test_bad_input(tiny_model, tmp_path):
     model = commit_t5x.load(tiny_model.native)
-    with pytest.raises(InputError, match=r"a list of texts is wanted; write \['Tea'\]"):
+    with pytest.raises(InputError, match=r"prompts: 'Tea' doesn't fit; .* e.g. \('Tea',\)"):
         model.generate("Tea")
     with pytest.raises(InputError, match="continuation '': has no token of its own"):
         model.loglikelihood([("Tea", "")])
@@ -108,3 +108,17 @@ def test_a_special_tokens_text_ends_an_answer(tmp_path):
     options = {"max_new_tokens": 8, "prompts": [chat_model.PROMPT]}
     assert model.generate(**options) == ["Hixxxxx"]
     assert model.generate(**options, stop=[chat_model.END_OF_TURN]) == [chat_model.ANSWER]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stop": "\n\n"}, "stop: "),
+        ({"batch_size": 0}, "batch_size: 0 "),
+        ({"max_new_tokens": 2.5}, "max_new_tokens: 2.5 "),
+        ({"add_bos": "no"}, "add_bos: 'no' "),
+    ],
+)
+def test_options_that_do_not_fit(model, options, message):
+    with pytest.raises(InputError, match=f"{message}.*doesn't fit; it takes"):
+        model.generate(["Tea"], **options)

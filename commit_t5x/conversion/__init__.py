@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 import shutil
 
-from commit_t5x import disk
+from commit_t5x import disk, ranges, signatures
 from commit_t5x.conversion import formats, plan_table, rules, stream
 from commit_t5x.conversion.formats import FORMATS, Header, Source
 from commit_t5x.errors import InputError
@@ -20,7 +20,7 @@ def convert(
     source_format: str | None = None,
     config: str | pathlib.Path | None = None,
     tokenizer: str | pathlib.Path | None = None,
-    max_length: int | None = None,
+    max_length: ranges.Positive | None = None,
     dtype: str = "float32",
     max_shard_size: int | str = "5GB",
     overwrite: bool = False,
@@ -52,6 +52,7 @@ def convert(
     Example:
       >>> convert("runs/commit_hi", "exports/commit_hi", to="hf", dtype="bfloat16")
     """
+    signatures.check(convert, locals())
     src, dst = pathlib.Path(src), pathlib.Path(dst)
     target = formats.module(to)
     if not FORMATS[to].writable:
@@ -64,6 +65,8 @@ def convert(
         raise InputError(f"{source_format} to {to}: nothing to convert; copy {src}")
     if not dry_run:
         disk.check_free(dst, overwrite)
+        if src.exists():  # easylm's carry a prefix
+            disk.check_apart("DST", dst, src, *src.resolve().parents)
     if dtype != "float32" and not FORMATS[to].half:
         raise InputError(f"dtype '{dtype}': {to} weights are always float32")
     if verify:
@@ -89,6 +92,8 @@ def convert(
             stream.copy(source, transfers, put, dtype)
         if verify:
             verification.run(source, to, directory, header)
+    if source.tokenizer is None:
+        print(f"note: {src} has no tokenizer, so {dst} has none; --tokenizer FILE brings one along")
     for note in source.notes:
         print(f"note: {note}")
 

@@ -1,8 +1,6 @@
 """`commit-t5x convert`: checkpoints from one format to another."""
 
 import argparse
-import signal
-import sys
 
 _DESCRIPTION = """Convert a checkpoint between the native format, which is T5X's, and others.
 It moves one tensor at a time: a model larger than the memory is no problem."""
@@ -74,8 +72,6 @@ def main(args: argparse.Namespace) -> None:
     """Runs the command; raises InputError on bad input."""
     from commit_t5x import conversion
 
-    # What is half written is then removed, as it is on an interrupt from the keyboard.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     conversion.convert(**vars(args))
     if not args.dry_run:
         print(f"Wrote {args.dst}")

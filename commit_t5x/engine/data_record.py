@@ -66,6 +66,11 @@ def describe(cfg: utils.DatasetConfig, build: Callable[[], _Built]) -> tuple[_Bu
     return built, json.loads(json.dumps(record, default=_plain))
 
 
+def exists(model_dir: pathlib.Path) -> bool:
+    """Returns whether there is something to compare a run's data with."""
+    return (model_dir / FILE).is_file()
+
+
 def check(
     model_dir: pathlib.Path, record: Record, accepted: Sequence[str] = (), remedy: str = ""
 ) -> None:
@@ -85,7 +90,7 @@ def check(
         if name not in known:
             raise InputError(
                 f"ACCEPT_CHANGES: nothing of the data is named {name!r}"
-                f"{suggest(name, sorted(known))}"
+                f"{suggest(name, sorted(known)) or '; without it, what differs is named'}"
             )
     changed = [
         name
@@ -113,7 +118,7 @@ def write(model_dir: pathlib.Path, step: int, record: Record) -> None:
 
 def _read(model_dir: pathlib.Path) -> dict[str, Record]:
     path = model_dir / FILE
-    if not path.is_file():
+    if not exists(model_dir):
         return {}
     return disk.read_json(path, "remove it, and the data won't be compared")
 
@@ -124,9 +129,10 @@ def _newest(model_dir: pathlib.Path) -> Record | None:
 
 def _parameters() -> Iterator[tuple[str, Any]]:
     """Yields "configurable.parameter" and the value or reference that gin gave, where it did."""
-    for (_, selector), parameters in gin.config._OPERATIVE_CONFIG.items():
+    for (scope, selector), parameters in gin.config._OPERATIVE_CONFIG.items():
         for parameter, value in parameters.items():
-            if selector.startswith(_ROOMS) or selector.endswith(".DatasetConfig"):
+            of_training = selector.endswith(".DatasetConfig") and scope == "train"
+            if selector.startswith(_ROOMS) or of_training:
                 yield f"{selector.rpartition('.')[2]}.{parameter}", value
 
 

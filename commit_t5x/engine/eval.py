@@ -203,6 +203,7 @@ def evaluate(
       InputError: no such task, split or checkpoint, or one of another network.
     """
     output_path = pathlib.Path(output_dir)
+    disk.check_writable(output_path / "results.json")
     params, folder = restoring.restore_weights(model, partitioner, restore_checkpoint_cfg)
     provider = providers.get_mixture_or_task(dataset_cfg)
     results: dict[str, dict[str, float]] = {}

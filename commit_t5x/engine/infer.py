@@ -98,9 +98,14 @@ def infer(
         name, found = dataset_cfg.name, task_prompts(dataset_cfg, model)
     else:
         found = ()
-    if output_dir is not None and input_path is not None:
-        disk.check_apart("INFER_OUTPUT_DIR", pathlib.Path(output_dir, f"{name}.jsonl"), input_path)
+    if output_dir is not None and not converse:
+        output = pathlib.Path(output_dir, f"{name}.jsonl")
+        disk.check_writable(output)
+        if input_path is not None:
+            disk.check_apart("INFER_OUTPUT_DIR", output, input_path)
     found = list(itertools.islice(found, num_examples))
+    if not found and not converse:
+        raise InputError(f"{input_path or name}: holds no prompts; name another")
     params, _ = restoring.restore_weights(model, partitioner, restore_checkpoint_cfg)
     model, params = generation.unrolled(model, params)
     generator = generation.Generator(
@@ -130,9 +135,8 @@ def infer(
         for line in lines:
             print(json.dumps(line, ensure_ascii=False))
     else:
-        output_path = pathlib.Path(output_dir)
-        summarize_config_fn(output_path, None, 0)
-        disk.write_jsonl(output_path / f"{name}.jsonl", lines)
+        summarize_config_fn(output.parent, None, 0)
+        disk.write_jsonl(output, lines)
     return lines
 
 

@@ -1,10 +1,12 @@
 """Runs by gin files from Python, as the commands run them."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gin
 
+from commit_t5x import signatures
 from commit_t5x.engine import gin_utils
 
 
@@ -16,8 +18,14 @@ def load(
     Raises:
       InputError: see gin_utils.load.
     """
-    lines = [f"{name} = {value!r}" for name, value in bindings.items()]
+    signatures.check(load, locals())
+    plain = {name: _plain(value) for name, value in bindings.items()}
+    lines = [f"{name} = {value!r}" for name, value in plain.items()]
     gin_utils.load(gin_files, lines, search_paths)
+
+
+def _plain(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def train(

@@ -98,6 +98,9 @@ def train(
     model_path = pathlib.Path(model_dir).absolute()
     latest = max(checkpoints.all_steps(model_path), default=0)
     if latest >= total_steps and _is_readable(model_path / f"{checkpoints.PREFIX}_{latest}"):
+        if data_record.exists(model_path):
+            _, record = _train_iterator(model, train_dataset_cfg, random_seed)
+            data_record.check(model_path, record, accept_changes)
         print(
             f"{model_dir}: holds checkpoint_{latest}, the run of {total_steps} steps is "
             "finished; nothing to do. Raise TRAIN_STEPS to go on, or choose another MODEL_DIR."

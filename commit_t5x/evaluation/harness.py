@@ -85,6 +85,8 @@ def run(
       InputError: unknown task, model or model argument; missing or malformed data.
     """
     options = {name: value for name, value in locals().items() if name != "output_path"}
+    if output_path is not None:
+        disk.check_writable(_results_path(output_path))
     generation = _parsed(gen_kwargs)
     _check_generation(model, generation)
     loaded = _load_tasks(tasks, include_path, data_dir=data_dir, labels=labels)
@@ -106,7 +108,7 @@ def run(
     if results.get("groups"):
         print(utils.make_table(results, "groups"))
     if output_path is not None:
-        _save(results, samples if log_samples else {}, pathlib.Path(output_path))
+        _save(results, samples if log_samples else {}, _results_path(output_path))
     return results
 
 
@@ -210,7 +212,7 @@ def _load_model(
         raise errors.InputError(f"model_args of {name}: {error}; mend --model_args") from error
     try:
         return model_class.create_from_arg_obj(arguments)
-    except OSError as error:  # transformers: neither a folder nor, as far as can be told, a name
+    except (OSError, ValueError) as error:  # transformers: no such folder or name, or no model
         reason = str(error).splitlines()[0]
         place = arguments.get("pretrained", "")
         raise errors.InputError(f"model {name} {place}: {reason}; mend --model_args") from error
@@ -283,10 +285,12 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _save(
-    results: Mapping[str, Any], samples: Mapping[str, Any], output_path: pathlib.Path
-) -> None:
-    path = output_path if output_path.suffix == ".json" else output_path / "results.json"
+def _results_path(output_path: str) -> pathlib.Path:
+    path = pathlib.Path(output_path)
+    return path if path.suffix == ".json" else path / "results.json"
+
+
+def _save(results: Mapping[str, Any], samples: Mapping[str, Any], path: pathlib.Path) -> None:
     text = json.dumps(results, indent=2, ensure_ascii=False, default=utils.handle_non_serializable)
     # One line for each list of numbers, not one for each number.
     text = re.sub(r"\[\n[\d\s.,e+-]+\]", lambda found: re.sub(r"\s+", " ", found[0]), text)

@@ -9,7 +9,7 @@ from lm_eval import utils as lm_eval_utils
 from lm_eval.api import instance, model, registry
 from lm_eval.models import utils as lm_eval_model_utils
 
-from commit_t5x import errors, language_model
+from commit_t5x import errors, language_model, ranges, signatures
 from commit_t5x.engine import decoding, generation, scoring
 from commit_t5x.engine.sampling import Sampling
 
@@ -44,20 +44,21 @@ class CommitLM(model.TemplateLM):
 
     def __init__(
         self,
-        pretrained: str,
+        pretrained: ranges.Path,
         *,
         batch_size: int | str = 1,
         max_batch_size: int | None = None,
         device: str | None = None,
         add_bos: bool = False,
-        dtype: str = "float32",
-        max_length: int | None = None,
-        max_gen_toks: int = 256,
-        tokenizer: str | None = None,
+        dtype: ranges.Dtype = "float32",
+        max_length: ranges.Positive | None = None,
+        max_gen_toks: ranges.Positive = 256,
+        tokenizer: ranges.Location | None = None,
         paper_truncation: bool = False,
         skip_leading_newlines: bool = False,
-        seed: int = 0,
+        seed: ranges.Seed = 0,
     ):
+        signatures.check(type(self), locals())
         super().__init__()
         del max_batch_size  # of lm-eval's automatic batch size only
         if device is not None:
@@ -67,7 +68,10 @@ class CommitLM(model.TemplateLM):
         self._model = language_model.load(pretrained, tokenizer=tokenizer, dtype=dtype)
         self.vocabulary = self._model.tokenizer
         self.batch_size = int(batch_size)
-        self.max_length = max_length or self._model.config.max_length
+        longest = self._model.config.max_length
+        if max_length is not None and max_length > longest:
+            raise errors.InputError(f"max_length {max_length}: the model has {longest} tokens")
+        self.max_length = max_length or longest
         self.max_gen_toks = max_gen_toks
         self._add_bos = add_bos
         self._paper_truncation = paper_truncation

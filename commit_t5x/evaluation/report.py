@@ -40,6 +40,7 @@ def report(
             print(renderer.render(made), end="")
         else:
             path = pathlib.Path(output_dir) / f"report{renderer.suffix}"
+            disk.check_apart("--output_dir", path, *paths)
             disk.write(path, renderer.render(made))
             print(f"Wrote {path}")
     return made

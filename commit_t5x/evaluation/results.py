@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pydantic
 
 from commit_t5x import disk, errors
 from commit_t5x.data import qa_diagnostics
@@ -189,12 +190,35 @@ def _result_files(
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
-    return disk.read_json(path, "make it anew or move it")
+    content = disk.read_json(path, "make it anew or move it")
+    if _is_results(content):
+        try:
+            _Results.model_validate(content)
+        except pydantic.ValidationError as error:
+            [first, *_] = error.errors()
+            key = ".".join(map(str, first["loc"]))
+            raise errors.InputError(
+                f"{path}: {key}: {first['msg'].lower()}; make it anew or move it"
+            ) from error
+    return content
 
 
 def _is_results(content: Mapping[str, Any]) -> bool:
     scores = content.get("results")
     return isinstance(scores, dict) and all(isinstance(task, dict) for task in scores.values())
+
+
+class _Results(pydantic.BaseModel):
+    """What is read of a result file besides its scores, each by task."""
+
+    samples: dict[str, dict[str, list[float | None]]] = pydantic.Field({}, alias=SAMPLE_SCORES)
+    prompts: dict[str, str] = pydantic.Field({}, alias=PROMPTS)
+    counts: dict[str, dict[str, int]] = pydantic.Field({}, alias="n-samples")
+    shots: dict[str, Any] = pydantic.Field({}, alias="n-shot")
+    versions: dict[str, Any] = {}
+    configs: dict[str, dict[str, Any]] = {}
+    config: dict[str, Any] = {}
+    higher_is_better: dict[str, dict[str, Any]] = {}
 
 
 def run_names(files: Sequence[pathlib.Path]) -> list[str]:

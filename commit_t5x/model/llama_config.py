@@ -176,13 +176,7 @@ class LlamaConfig:
         read = {ours: hf.get(theirs) for ours, theirs in (_HF_SIZES | _HF_CONSTANTS).items()}
         known: dict[str, Any] = {"num_kv_heads": heads, "head_dim": width // heads}
         known |= {name: value for name, value in read.items() if value is not None}
-        scaling = hf.get("rope_parameters") or hf.get("rope_scaling") or {}
-        if not isinstance(scaling, Mapping):
-            raise InputError(f"config.json: rope_scaling={scaling!r} is no object")
-        rope = {**scaling}
-        if theta := rope.pop("rope_theta", None):
-            known["rope_theta"] = theta
-        known["rope_scaling"] = _scaling_from_hf(rope, hf)
+        known |= _rope_from_hf(hf)
         return cls._validated(known, "config.json", _HF_SIZES | _HF_CONSTANTS | _HF_LLAMA3)
 
     @classmethod
@@ -203,6 +197,28 @@ class LlamaConfig:
             raise InputError(
                 f"{place}: {name}{given}: {fault['msg'].lower()}; mend it, or fetch it again"
             ) from error
+
+
+def _rope_from_hf(hf: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what a config.json says of the rotary frequencies, in one spelling or in both."""
+    spellings = [hf[name] for name in ("rope_parameters", "rope_scaling") if hf.get(name)]
+    for scaling in spellings:
+        if not isinstance(scaling, Mapping):
+            raise InputError(f"config.json: rope_scaling={scaling!r} is no object")
+    thetas = [rope["rope_theta"] for rope in (*spellings, hf) if rope.get("rope_theta")]
+    scalings = [
+        _scaling_from_hf({key: rope[key] for key in rope if key != "rope_theta"}, hf)
+        for rope in spellings
+    ]
+    for name, found in (("rope_theta", thetas), ("rope_scaling", scalings)):
+        if any(one != found[0] for one in found):
+            raise InputError(
+                f"config.json: {name} and rope_parameters differ; take out the one that is wrong"
+            )
+    return {
+        **({"rope_theta": thetas[0]} if thetas else {}),
+        "rope_scaling": scalings[0] if scalings else None,
+    }
 
 
 def _scaling_from_hf(rope: dict[str, Any], hf: Mapping[str, Any]) -> dict[str, Any] | None:

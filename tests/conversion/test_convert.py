@@ -294,7 +294,7 @@ def test_context_length(native, tmp_path):
     directory, _, config = native
     conversion.convert(directory, tmp_path / "hf", to="hf", max_length=512)
     assert hf.read(tmp_path / "hf").config == dataclasses.replace(config, max_length=512)
-    with pytest.raises(InputError, match="max_length: 0 is not a positive number"):
+    with pytest.raises(InputError, match="max_length: 0 doesn't fit"):
         conversion.convert(directory, tmp_path / "x", to="hf", max_length=0)
 
 
@@ -329,3 +329,21 @@ def test_a_broken_model_config_is_named(native, tmp_path, content):
     with pytest.raises(InputError, match="model_config.json: ") as caught:
         conversion.convert(directory, tmp_path / "x", to="hf")
     assert "\n" not in str(caught.value)
+
+
+def test_no_target_holds_its_source(native, tmp_path):
+    shutil.copytree(native[0], tmp_path / "out")
+    [step] = (tmp_path / "out").glob("checkpoint_*")
+    for src in (tmp_path / "out", step):
+        with pytest.raises(InputError, match="DST: .*out is what is read"):
+            conversion.convert(src, tmp_path / "out", to="hf", overwrite=True)
+    with pytest.raises(InputError, match="overwrite: 'no' doesn't fit"):
+        conversion.convert(native[0], tmp_path / "new", to="hf", overwrite="no")
+
+
+def test_a_missing_tokenizer_is_told(native, tmp_path, capsys):
+    shutil.copytree(native[0], tmp_path / "out")
+    for path in (tmp_path / "out").glob("tokenizer*"):
+        path.unlink()
+    conversion.convert(tmp_path / "out", tmp_path / "export", to="hf")
+    assert "out has no tokenizer, so" in capsys.readouterr().out

@@ -25,6 +25,7 @@ def describe(folder, pair="tea\tचाय\n", **macros):
     lines = [f"{name} = {value}" for name, value in bindings.items()]
     gin_utils.load(["recipes/commit.gin", "models/debug.gin"], lines)
     cfg = gin.get_configurable(f"train/{utils.__name__}.DatasetConfig")()
+    gin.get_configurable(f"train_eval/{utils.__name__}.DatasetConfig")()  # of other data
     task = seqio.get_mixture_or_task(cfg.mixture_or_task_name)
     _, record = data_record.describe(
         cfg, lambda: task.get_dataset(cfg.task_feature_lengths, "train")
@@ -55,6 +56,7 @@ def test_each_difference_is_named_and_can_be_accepted(tmp_path, record):
         CODEMIX_RATIO="0.5",
         CODEMIX_SCHEDULE="((0, 0.0), (9, 1.0))",
         RANDOM_SEED="1",
+        BATCH_SIZE="4",
         SEQUENCE_LENGTH="64",
         PROMPT_LANGUAGE="'el'",
         **{"preprocessors.encode_prompt_response.response_mask": "'paper'"},
@@ -65,6 +67,7 @@ def test_each_difference_is_named_and_can_be_accepted(tmp_path, record):
         "; CODEMIX_RATIO was 0.9, is 0.5;",
         "; CODEMIX_SCHEDULE was None, is [[0, 0.0], [9, 1.0]];",
         "RANDOM_SEED was 42, is 1;",
+        ": BATCH_SIZE was 16, is 4;",
         "TASK_FEATURE_LENGTHS was {'inputs': 512, ",
         "PROMPT_LANGUAGE was ['516 bytes ",
         "response_mask was 'exact', is 'paper';",
@@ -73,7 +76,7 @@ def test_each_difference_is_named_and_can_be_accepted(tmp_path, record):
     ):
         assert difference in str(error.value)
     accepted = json.loads(str(error.value).partition("ACCEPT_CHANGES=")[2][1:-1].replace("'", '"'))
-    assert len(accepted) == 7
+    assert len(accepted) == 8
     data_record.check(tmp_path, other, accepted)
     with pytest.raises(InputError, match="other data: RANDOM_SEED was 42, is 1; go"):
         data_record.check(tmp_path, other, [name for name in accepted if name != "RANDOM_SEED"])

@@ -275,6 +275,12 @@ def test_finished_run_has_nothing_to_do(reference, capsys):
     assert "holds checkpoint_12, the run of 12 steps is finished" in capsys.readouterr().out
 
 
+def test_finished_run_on_other_data_is_an_error(reference):
+    other = tiny.dataset_config(seed=3)
+    with pytest.raises(InputError, match="seed was 7, is 3; .*ACCEPT_CHANGES"):
+        _fit(reference[1], train_dataset_cfg=other)
+
+
 def test_finished_run_whose_checkpoint_is_damaged_goes_back(tmp_path, reference, capsys):
     shutil.copytree(reference[1], tmp_path, dirs_exist_ok=True)
     for file in (tmp_path / "checkpoint_12" / "state" / "d").iterdir():

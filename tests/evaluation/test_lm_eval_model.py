@@ -201,7 +201,7 @@ def test_options_are_reported(native):
         ({"device": "cuda"}, "device 'cuda': set JAX_PLATFORMS instead"),
         ({"batch_size": "auto"}, "batch_size 'auto': give a positive number"),
         ({"batch_size": 0}, "batch_size 0: give a positive number"),
-        ({"dtype": "int8"}, "dtype 'int8': use float32 or bfloat16"),
+        ({"dtype": "int8"}, "dtype: 'int8' doesn't fit; it takes"),
         ({"tokenizer": "none.model"}, "none.model: no such tokenizer"),
     ],
 )

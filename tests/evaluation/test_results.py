@@ -144,3 +144,14 @@ def test_bad_input(tmp_path):
     (tmp_path / "results.json").write_text('{"results": {')
     with pytest.raises(errors.InputError, match="results.json: not valid JSON"):
         results.load([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("n-samples", 5), ("n-samples", {"t": 5}), ("versions", None), ("configs", {"t": None}),
+     ("sample_scores", {"t": {"em": ["x"]}}), ("higher_is_better", {"t": 5}), ("config", [])],
+)  # fmt: skip
+def test_files_of_another_shape_are_named(tmp_path, key, value):
+    save(tmp_path / "results.json", {"t": {"em": 1.0}}, **{key: value})
+    with pytest.raises(errors.InputError, match=f"results.json: {key}.*: .* valid .*; make it"):
+        results.load([tmp_path])

@@ -120,6 +120,15 @@ def test_refuses_values_of_another_type(field, value):
         LlamaConfig.from_hf(hf(**{"rope_parameters": None, field: value}))
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"rope_scaling": {"rope_type": "linear", "factor": 2.0}}, {"rope_theta": 5.0}],
+)
+def test_refuses_two_spellings_that_differ(changes):
+    with pytest.raises(InputError, match=f"{next(iter(changes))} and rope_parameters differ"):
+        LlamaConfig.from_hf(hf(**changes))
+
+
 @pytest.mark.parametrize("factor", ["2", 0, float("nan")])
 def test_refuses_factors_that_are_none(factor):
     for name in ("rope_type", "type"):
