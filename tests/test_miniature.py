@@ -1,0 +1,147 @@
+"""The constructed world of benchmarks/miniature: its languages, its files and what they promise."""
+
+import collections
+import importlib.util
+import json
+import pathlib
+
+import pytest
+
+from commit_t5x.data import sources
+from commit_t5x.mixing.lexicon import Lexicon
+from commit_t5x.mixing.mixer import CodeMixer
+from commit_t5x.tasks import families
+
+FOLDER = pathlib.Path(__file__).parents[1] / "benchmarks" / "miniature"
+
+
+def module(name):
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+world = module("world")
+SIZES = {"pretraining_documents": 200, "examples": 200, "documents": 20, "questions": 40}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("world")
+    world.write(path, world.World(seed=0), **SIZES)
+    return path
+
+
+def records(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_seed_fixes_every_file(folder, tmp_path):
+    world.write(tmp_path / "again", world.World(seed=0), **SIZES)
+    world.write(tmp_path / "other", world.World(seed=1), **SIZES)
+    names = sorted(path.name for path in folder.iterdir())
+    assert len(names) == 7
+    for name in names:
+        text = (folder / name).read_bytes()
+        assert text == (tmp_path / "again" / name).read_bytes(), name
+        assert text != (tmp_path / "other" / name).read_bytes(), name
+
+
+def test_the_languages_share_names_alone(folder):
+    made = world.World(seed=0)
+    targets = collections.Counter(made.translations.values())
+    assert not set(targets) & {word.lower() for word in made.translations}
+    # Only forms of one word share a translation, so that no answer becomes another one's.
+    answers = [made.translations[word] for words in world.WORDS.values() for word in words]
+    assert len(set(answers)) == len(answers)
+    english = {word.lower() for word in made.translations}
+    for line in (folder / "wikipedia.qaa.txt").read_text().split("\n\n"):
+        assert not set(line.lower().replace(".", "").split()) & english
+
+
+def test_questions_are_the_same_in_both_languages(folder):
+    english, target = (
+        list(sources.squad_examples(folder / f"xquad.{language}.json"))
+        for language in ("en", "qaa")
+    )
+    made = world.World(seed=0)
+    assert [row["id"] for row in english] == [row["id"] for row in target]
+    assert len(english) == SIZES["questions"]
+    for one, other in zip(english, target, strict=True):
+        for row in (one, other):
+            assert row["context"].count(row["answers"][0]) == 1  # no other fact has the answer
+        # A known word by its translation, in reverse order; a name by itself.
+        words = [made.translations.get(word, word) for word in one["answers"][0].split()]
+        assert " ".join(reversed(words)) == other["answers"][0]
+
+
+def test_the_dictionaries_know_what_relations_are_said_with_and_a_share_of_the_rest(folder):
+    made = world.World(seed=0)
+    lexicon = Lexicon.load(folder / "en-qaa.txt")
+    back = Lexicon.load(folder / "qaa-en.txt")
+    content = [word.lower() for words in world.WORDS.values() for word in words]
+    for word, target in made.translations.items():
+        if word not in sum(map(list, world.WORDS.values()), []):
+            assert lexicon.translations(word) == (target,)
+        if lexicon.translations(word.lower()):
+            assert word.lower() in back.translations(target)
+    known = sum(bool(lexicon.translations(word)) for word in content)
+    assert known == round(0.85 * len(content))
+    complete = world.World(seed=0, coverage=1.0)
+    assert len(complete.known) == len(complete.translations)
+    assert complete.translations == made.translations  # another coverage, the same language
+
+
+def test_a_mixed_document_says_what_the_target_language_says(folder):
+    """Word for word, but for order and articles."""
+    made = world.World(seed=0, coverage=1.0)
+    pairs = [(word.lower(), made.translations[word]) for word in made.known]
+    lexicon = Lexicon.from_pairs(pairs).with_case_variants("en", "qaa")
+    mixer = CodeMixer(lexicon, ratio=1.0)
+    for _, document in zip(range(20), made.documents("test"), strict=False):
+        mixed = mixer.mix(made.text(document, "en"), seed=(0, 0)).lower()
+        words = collections.Counter(mixed.replace(".", "").split())
+        told = collections.Counter(made.text(document, "qaa").lower().replace(".", "").split())
+        assert not told - words
+        assert set(words - told) <= {"a", "the", "was"}
+
+
+def test_instructions_are_english_and_their_outputs_begin_with_a_space(folder):
+    rows = records(folder / "alpaca.jsonl")
+    assert len(rows) == SIZES["examples"]
+    targets = set(world.World(seed=0).translations.values())
+    about_texts = 0
+    for row in rows:
+        assert set(row) == {"instruction", "input", "output"}
+        assert row["output"][0] == " " and row["output"].strip() == row["output"][1:]
+        assert not targets & set(" ".join(row.values()).split())
+        about_texts += row["output"].strip() in row["instruction"] + row["input"]
+    assert about_texts > 0.8 * len(rows)
+
+
+def test_the_base_reads_the_target_language_but_no_question_in_it(folder):
+    made = world.World(seed=0)
+    asking = {made.translations[word] for word in ("where", "which", "what", "who", "when")}
+    rows = records(folder / "pretraining.jsonl")
+    of_target = 0
+    for row in rows:
+        words = row["text"].lower().replace(".", "").split()
+        assert not asking & set(words)
+        of_target += bool(set(words) & set(made.translations.values()))
+        for start, end in row["answers"]:
+            for part in row["text"][start:end].strip().split(". "):
+                assert part.strip(".") in row["text"][:start]  # what stands before tells it
+    assert 0.1 < of_target / len(rows) < 0.2
+
+
+def test_no_text_is_held_by_two_files(folder):
+    made = world.World(seed=0)
+    asked = {row["context"] for row in sources.squad_examples(folder / "xquad.en.json")}
+    for purpose in ("alpaca", "pretraining", "wikipedia"):
+        documents = zip(range(200), made.documents(purpose), strict=False)
+        assert not asked & {made.text(document, "en") for _, document in documents}
+
+
+def test_the_language_has_tasks():
+    assert families.name("alpaca_codemix", world.LANGUAGE) == "alpaca_codemix_qaa"
