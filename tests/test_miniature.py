@@ -1,28 +1,17 @@
 """The constructed world of benchmarks/miniature: its languages, its files and what they promise."""
 
 import collections
-import importlib.util
 import json
-import pathlib
 
 import pytest
+import wordlists
+import world
 
 from commit_t5x.data import sources
 from commit_t5x.mixing.lexicon import Lexicon
 from commit_t5x.mixing.mixer import CodeMixer
 from commit_t5x.tasks import families
 
-FOLDER = pathlib.Path(__file__).parents[1] / "benchmarks" / "miniature"
-
-
-def module(name):
-    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
-
-
-world = module("world")
 SIZES = {"pretraining_documents": 200, "examples": 200, "documents": 20, "questions": 40}
 
 
@@ -53,7 +42,7 @@ def test_the_languages_share_names_alone(folder):
     targets = collections.Counter(made.translations.values())
     assert not set(targets) & {word.lower() for word in made.translations}
     # Only forms of one word share a translation, so that no answer becomes another one's.
-    answers = [made.translations[word] for words in world.WORDS.values() for word in words]
+    answers = [made.translations[word] for words in wordlists.WORDS.values() for word in words]
     assert len(set(answers)) == len(answers)
     english = {word.lower() for word in made.translations}
     for line in (folder / "wikipedia.qaa.txt").read_text().split("\n\n"):
@@ -80,9 +69,9 @@ def test_the_dictionaries_know_what_relations_are_said_with_and_a_share_of_the_r
     made = world.World(seed=0)
     lexicon = Lexicon.load(folder / "en-qaa.txt")
     back = Lexicon.load(folder / "qaa-en.txt")
-    content = [word.lower() for words in world.WORDS.values() for word in words]
+    content = [word.lower() for words in wordlists.WORDS.values() for word in words]
     for word, target in made.translations.items():
-        if word not in sum(map(list, world.WORDS.values()), []):
+        if word not in sum(map(list, wordlists.WORDS.values()), []):
             assert lexicon.translations(word) == (target,)
         if lexicon.translations(word.lower()):
             assert word.lower() in back.translations(target)

@@ -25,157 +25,13 @@ import random
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import wordlists
+
 LANGUAGE = "qaa"
 
 
-class Relation(NamedTuple):
-    """What a fact may say.
-
-    Attributes:
-      kind: of the answer.
-      wordings: English predicates, {} for the answer, and the same words in the target's order.
-      question: in English, {} for the person, and in the target's order.
-    """
-
-    kind: str
-    wordings: tuple[tuple[str, str], ...]
-    question: tuple[str, str]
-
-
-def _relation(kind: str, wordings: str, question: str) -> Relation:
-    pairs = tuple(tuple(pair.split(" = ")) for pair in wordings.split("; "))
-    return Relation(kind, pairs, tuple(question.split(" = ")))
-
-
-RELATIONS = tuple(
-    _relation(*line)
-    for line in (
-        (
-            "place",
-            "lives in {} = lives {} in; dwells in {} = dwells {} in; resides in {} = resides {} in",
-            "Where does {} live? = where {} live",
-        ),
-        ("place", "was born in {} = born {} in", "Where was {} born? = where {} born"),
-        (
-            "place",
-            "visited {} = visited {}; travelled to {} = travelled {} to",
-            "Which town did {} visit? = which town {} visit",
-        ),
-        (
-            "job",
-            "works as a {} = works {} as; serves as a {} = serves {} as",
-            "Which job does {} have? = which job {} have",
-        ),
-        ("object", "bought a {} = bought {}; got a {} = got {}", "What did {} buy? = what {} buy"),
-        (
-            "object",
-            "sold a {} = sold {}; traded a {} = traded {}",
-            "What did {} sell? = what {} sell",
-        ),
-        ("object", "lost a {} = lost {}", "What did {} lose? = what {} lose"),
-        (
-            "food",
-            "likes {} = likes {}; loves {} = loves {}; enjoys {} = enjoys {}",
-            "Which food does {} like? = which food {} like",
-        ),
-        (
-            "food",
-            "cooked {} = cooked {}; prepared {} = prepared {}",
-            "Which food did {} cook? = which food {} cook",
-        ),
-        (
-            "animal",
-            "keeps a {} = keeps {}; owns a {} = owns {}",
-            "Which animal does {} keep? = which animal {} keep",
-        ),
-        (
-            "instrument",
-            "plays the {} = plays {}",
-            "Which instrument does {} play? = which instrument {} play",
-        ),
-        (
-            "subject",
-            "studies {} = studies {}; learns {} = learns {}",
-            "Which subject does {} study? = which subject {} study",
-        ),
-        ("person", "married {} = married {}; wed {} = wed {}", "Who did {} marry? = who {} marry"),
-        (
-            "person",
-            "taught {} = taught {}; trained {} = trained {}",
-            "Who did {} teach? = who {} teach",
-        ),
-        (
-            "building",
-            "waits at the {} = waits {} at; rests at the {} = rests {} at",
-            "Where does {} wait? = where {} wait",
-        ),
-        (
-            "building",
-            "cleans the {} = cleans {}; sweeps the {} = sweeps {}",
-            "Which building does {} clean? = which building {} clean",
-        ),
-        (
-            "day",
-            "leaves on {} = leaves {} on; departs on {} = departs {} on",
-            "When does {} leave? = when {} leave",
-        ),
-        ("day", "arrives on {} = arrives {} on", "When does {} arrive? = when {} arrive"),
-    )
-)
-
-# Kind of answer -> its words; persons and places are made up. None begins with a vowel: articles
-# don't change.
-WORDS = {
-    "job": "baker barber brewer builder butcher carpenter cleaner chemist clerk cobbler cooper "
-    "dancer dentist diver doctor driver farmer fisher gardener glazier guard hunter judge lawyer "
-    "mason miller miner nurse painter pilot plumber porter potter sailor singer smith soldier "
-    "tailor waiter weaver",
-    "object": "bag ball basket bell belt bench blanket boat book bottle bowl box brush bucket "
-    "button candle cap carpet cart chair clock coat comb cradle cup curtain desk doll drum fan "
-    "flag fork glass glove hammer hat jar kettle key kite knife ladder lamp lock mirror needle "
-    "pen pipe plate pot ring rope saddle shirt table",
-    "colour": "black blue brown golden green grey pink purple red silver white yellow",
-    "food": "barley beans beef bread butter cabbage cake carrots cheese cherries chicken corn "
-    "cream dates figs fish garlic ginger grapes ham honey jam leeks lemons lentils melons milk "
-    "mushrooms noodles nuts peaches pears peas pepper plums pork porridge potatoes pumpkin rice "
-    "salad soup spinach turnips",
-    "animal": "bear camel cat cow crow deer dog donkey duck fox goat goose hen horse lion monkey "
-    "parrot pig rabbit sheep",
-    "instrument": "banjo bassoon bugle cello clarinet cymbal fiddle flute guitar harp horn lute "
-    "piano trumpet violin",
-    "subject": "botany chemistry dance drama finance geology geometry grammar history law logic "
-    "mathematics medicine music painting physics poetry zoology",
-    "day": "Monday Tuesday Wednesday Thursday Friday Saturday Sunday",
-    "building": "bakery bank barn castle chapel church court factory garage harbour hospital hotel "
-    "library market museum palace prison school",
-}
-WORDS = {kind: tuple(words.split()) for kind, words in WORDS.items()}
-
-# Forms that the target language doesn't tell apart.
-_FORMS = (
-    "lives live; visited visit; bought buy; sold sell; lost lose; likes like; cooked cook; keeps "
-    "keep; plays play; studies study; married marry; taught teach; waits wait; cleans clean; "
-    "leaves leave; arrives arrive; he she"
-)
-_STEMS = {form: forms.split()[-1] for forms in _FORMS.split("; ") for form in forms.split()}
-
-# Words of instructions and of the prompt's template, which the dictionary knows, too.
-_INSTRUCTION_WORDS = (
-    "read text answer question list names repeat first sentence name instruction input response "
-    "task write request below describes further context provides completes"
-)
-
-_ONSETS = "b br d dr f g gr h j k l m n p r s st t tr v w".split()
-_PERSON_ENDS = "an el in or us ard en ia ow ett".split()
-_PLACE_ENDS = "ton burg field ford ham mouth stead wick".split()
-_VOWELS = "aeiou"
-_TARGET_SYLLABLES = [
-    c + v for c in "ch gw kh mb ng nd ny q sh ts x y z zh".split() for v in _VOWELS
-]
-
-
 class Fact(NamedTuple):
-    relation: Relation
+    relation: wordlists.Relation
     wording: tuple[str, str]
     answer: str  # in English
 
@@ -199,21 +55,23 @@ class World:
     def __init__(self, seed: int = 0, coverage: float = 0.85):
         self.seed = seed
         rng = self.stream("words")
-        content = [word for words in WORDS.values() for word in words]
+        content = [word for words in wordlists.WORDS.values() for word in words]
         said = {
             word
-            for r in RELATIONS
+            for r in wordlists.RELATIONS
             for _, order in (*r.wordings, r.question)
             for word in order.split()
         }
-        said = sorted((said - {"{}"}) | set(_INSTRUCTION_WORDS.split()) | {"he", "she"})
-        stems = list(dict.fromkeys(_STEMS.get(word, word) for word in [*said, *content]))
+        said = sorted((said - {"{}"}) | set(wordlists.INSTRUCTION_WORDS.split()) | {"he", "she"})
+        stems = list(dict.fromkeys(wordlists.STEMS.get(word, word) for word in [*said, *content]))
         targets: dict[str, str] = {}
         while len(targets) < len(stems):
-            word = "".join(rng.choices(_TARGET_SYLLABLES, k=2))
+            word = "".join(rng.choices(wordlists.TARGET_SYLLABLES, k=2))
             targets.setdefault(word, stems[len(targets)])
         of_stem = {stem: word for word, stem in targets.items()}
-        self.translations = {word: of_stem[_STEMS.get(word, word)] for word in [*said, *content]}
+        self.translations = {
+            word: of_stem[wordlists.STEMS.get(word, word)] for word in [*said, *content]
+        }
         known = set(rng.sample(content, round(coverage * len(content))))
         # A word may be said and be an answer, too ("painting").
         self.known = [word for word in self.translations if word in known or word in said]
@@ -227,9 +85,9 @@ class World:
         rng = self.stream(purpose)
         while True:
             person = self._name(rng, "person")
-            relations: list[Relation] = []
+            relations: list[wordlists.Relation] = []
             for _ in range(rng.randint(3, 6)):
-                left = [r for r in RELATIONS if r not in relations]
+                left = [r for r in wordlists.RELATIONS if r not in relations]
                 # Half of the facts can be told from the one before by their relation alone.
                 alike = [r for r in left if relations and r.kind == relations[-1].kind]
                 relations.append(rng.choice(alike if alike and rng.random() < 0.5 else left))
@@ -242,10 +100,15 @@ class World:
             yield Document(person, rng.choice(("He", "She")), tuple(facts))
 
     def _name(self, rng: random.Random, kind: str) -> str:
-        ends = _PERSON_ENDS if kind == "person" else _PLACE_ENDS
+        ends = wordlists.PERSON_ENDS if kind == "person" else wordlists.PLACE_ENDS
         name = None
         while name is None or name in self.translations:  # a word that the dictionary could replace
-            parts = rng.choice(_ONSETS), rng.choice(_VOWELS), rng.choice("lmnrst"), rng.choice(ends)
+            parts = (
+                rng.choice(wordlists.ONSETS),
+                rng.choice(wordlists.VOWELS),
+                rng.choice("lmnrst"),
+                rng.choice(ends),
+            )
             name = "".join(parts)
         return name.capitalize()
 
@@ -253,8 +116,10 @@ class World:
         if kind in ("person", "place"):
             return self._name(rng, kind)
         if kind == "object":
-            return f"{rng.choice(WORDS['colour'])} {rng.choice(WORDS['object'])}"
-        return rng.choice(WORDS[kind])
+            return (
+                f"{rng.choice(wordlists.WORDS['colour'])} {rng.choice(wordlists.WORDS['object'])}"
+            )
+        return rng.choice(wordlists.WORDS[kind])
 
     def sentence(self, document: Document, number: int, language: str) -> str:
         """Returns the sentence of a fact; the person is named in the first one."""
@@ -334,8 +199,8 @@ def instructions(world: World, count: int) -> Iterator[dict[str, str]]:
             fields = "Repeat the first sentence.", text, first
         else:
             kind = rng.choice(("job", "food", "animal", "instrument", "subject", "building"))
-            fields = f"Name a {kind}." if kind[0] not in "aeiou" else f"Name one {kind}.", "", ""
-            fields = (*fields[:2], rng.choice(WORDS[kind]))
+            article = "one" if kind[0] in "aeiou" else "a"
+            fields = f"Name {article} {kind}.", "", rng.choice(wordlists.WORDS[kind])
         yield dict(
             zip(("instruction", "input", "output"), (*fields[:2], f" {fields[2]}"), strict=True)
         )
