@@ -2,12 +2,17 @@
 
 import collections
 import json
+import pathlib
 
+import gin
+import pretrain
 import pytest
+import tokenizer
 import wordlists
 import world
 
 from commit_t5x.data import sources
+from commit_t5x.engine import data, gin_utils
 from commit_t5x.mixing.lexicon import Lexicon
 from commit_t5x.mixing.mixer import CodeMixer
 from commit_t5x.tasks import families
@@ -134,3 +139,31 @@ def test_no_text_is_held_by_two_files(folder):
 
 def test_the_language_has_tasks():
     assert families.name("alpaca_codemix", world.LANGUAGE) == "alpaca_codemix_qaa"
+
+
+def test_the_base_is_what_its_page_says_and_weighs_answers_fivefold(folder, tmp_path):
+    tokenizer.train(folder, tmp_path / "tokenizer.model", vocab_size=700)
+    macros = {"MODEL_DIR": "out", "TOKENIZER": f"{tmp_path}/tokenizer.model"}
+    macros["WIKIPEDIA_PATH"] = f"{folder}/pretraining.jsonl"
+    try:
+        gin_utils.load(
+            [str(pathlib.Path(pretrain.__file__).with_name("base.gin"))],
+            [f"{name} = {value!r}" for name, value in macros.items()],
+        )
+        arguments = gin.get_bindings("commit_t5x.engine.train.train", resolve_references=True)
+        model, cfg = arguments["model"], arguments["train_dataset_cfg"]
+        rows = data.get_rows(cfg, model.FEATURE_CONVERTER_CLS, num_epochs=1)
+        rows = list(rows.as_numpy_iterator())
+    finally:
+        gin.clear_config()
+    assert model.module.config.num_parameters == 438_048
+    heavy, record = [], [r for r in records(folder / "pretraining.jsonl") if r["answers"]]
+    for row in rows:
+        assert set(row["decoder_loss_weights"]) <= {0, 1, 5}
+        assert max(row["decoder_target_tokens"]) < 700 > max(row["decoder_input_tokens"])
+        heavy += row["decoder_target_tokens"][row["decoder_loss_weights"] == 5].tolist()
+    text = model.vocabulary.decode(heavy)
+    spans = [r["text"][start:end].strip() for r in record for start, end in r["answers"]]
+    assert len(spans) > 100
+    for span in spans:
+        assert span in text

@@ -16,8 +16,6 @@ import sentencepiece
 
 from commit_t5x.data import templates
 
-_VOCAB_SIZE = 1100
-
 
 def _texts(world: pathlib.Path) -> Iterator[str]:
     for line in (world / "pretraining.jsonl").open(encoding="utf-8"):
@@ -27,7 +25,7 @@ def _texts(world: pathlib.Path) -> Iterator[str]:
         yield prompts.choose(json.loads(line)).render(json.loads(line)).text
 
 
-def train(world: pathlib.Path, output: pathlib.Path) -> None:
+def train(world: pathlib.Path, output: pathlib.Path, vocab_size: int = 1100) -> None:
     """Trains the tokenizer and writes it to `output`."""
     output.parent.mkdir(parents=True, exist_ok=True)
     with output.open("wb") as model:
@@ -35,7 +33,7 @@ def train(world: pathlib.Path, output: pathlib.Path) -> None:
             sentence_iterator=(line for text in _texts(world) for line in text.split("\n") if line),
             model_writer=model,
             model_type="bpe",
-            vocab_size=_VOCAB_SIZE,
+            vocab_size=vocab_size,
             byte_fallback=True,
             character_coverage=1.0,
             split_digits=True,
