@@ -25,6 +25,7 @@ ROOT = resources.path("gin")
 FILES = sorted(str(path.relative_to(ROOT)) for path in ROOT.rglob("*.gin"))
 RUNS = [name for name in FILES if name.split("/")[0] in ("main_results", "table3", "table4")]
 RECIPES = [name for name in FILES if name.startswith("recipes/")] + ["quickstart.gin"]
+MINIATURE = [name for name in FILES if name.startswith("miniature/")]
 EVALUATIONS = [name for name in FILES if name.startswith("evaluation/")]
 MODELS = [name.split("/")[1].removesuffix(".gin") for name in FILES if name.startswith("models/")]
 SIZES = [name for name in MODELS if name != "from_checkpoint"]
@@ -133,6 +134,27 @@ def test_recipes_put_every_quirk_right(name, built):
     assert gin.get_bindings(preprocessors.encode_prompt_response) == {"response_mask": "exact"}
     if "align" not in name:
         assert mixer.make_mixer("en", "hi").lexicon.translations("Water")
+
+
+@pytest.mark.parametrize("name", MINIATURE)
+def test_rows_of_the_miniature_differ_by_their_data(name, built):
+    sizes = {"llama.Llama.config": "@llama.preset()", "llama.preset.name": "'debug'"}
+    load(name, MODEL_DIR="'out'", INITIAL_CHECKPOINT_PATH="None", TOKENIZER="'samples'", **sizes)
+    arguments = built()
+    row = name.split("/")[1].removesuffix(".gin")
+    family = {
+        "alpaca": "alpaca_en",
+        "naive_codemix": "alpaca_naive_codemix_qaa",
+        "commit": "alpaca_codemix_qaa",
+        "align": "wikipedia_codemix_qaa",
+    }
+    cfg = arguments["train_dataset_cfg"]
+    assert cfg.mixture_or_task_name == family[row]
+    assert (cfg.batch_size, set(cfg.task_feature_lengths.values())) == (8, {256})
+    assert arguments["total_steps"] == (300 if row == "align" else 600)
+    assert arguments["model"].FEATURE_CONVERTER_CLS()._packing == (
+        "filled" if row == "align" else "segments"
+    )
 
 
 def test_both_fidelities_set_the_same_options():
@@ -282,7 +304,7 @@ def test_overrides_reach_the_objects(override, value, reached, built):
 def test_files_open_with_a_header(name):
     text = (ROOT / name).read_text()
     assert text.startswith("# ")
-    if name in RUNS + EVALUATIONS + ["quickstart.gin"] or name.startswith("recipes/"):
+    if name in RUNS + EVALUATIONS + MINIATURE + ["quickstart.gin"] or name.startswith("recipes/"):
         header = text.partition("from __gin__")[0]
         assert f"--gin_file={name}" in header and "# Hardware:" in header
     assert len(text.splitlines()) < 130
