@@ -66,7 +66,11 @@ def test_every_pass_gives_the_examples_in_order(files):
 
 def test_lists_of_any_length(locate, tmp_path):
     questions = [
-        {**ANSWERED, "id": str(n), "question": f"{n}\0", "answers": ["उत्तर\0", ""][:n]}
+        {
+            **ANSWERED,
+            **{"id": str(n), "question": f"{n}\0", "context": "उत्तर\0"},
+            "answers": ["उत्तर\0", ""][:n],
+        }
         for n in range(3)
     ]
     locate(xquad=write(tmp_path / "x.json", squad(*questions)))
