@@ -22,7 +22,8 @@ def session(tmp_path, monkeypatch):
     gin.clear_config()
 
 
-@pytest.mark.parametrize("page", [pytest.param("python", marks=pytest.mark.slow), "reuse"])
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["python", "reuse"])
 def test_blocks_run(page, session):
     page = pages.ROOT / "docs" / f"{page}.md"
     pages.write_modules(page, session)

@@ -111,7 +111,7 @@ shape = st.tuples(*[st.integers(0, 6)] * 3, st.integers(1, 6))
 
 
 # Few lists of many examples: building the graph costs more than running it.
-@settings(max_examples=12, phases=[Phase.generate])
+@settings(max_examples=8, phases=[Phase.generate])
 @given(
     st.lists(shape, min_size=4, max_size=24),
     st.tuples(*[st.integers(2, 20)] * 3),

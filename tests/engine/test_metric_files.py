@@ -69,6 +69,7 @@ def _board(folder):
     ]
 
 
+@pytest.mark.slow
 def test_metrics_of_a_commit_run(tmp_path, bind):
     macros = {
         "MODEL_DIR": str(tmp_path),

@@ -111,6 +111,7 @@ def test_answers_end_at_a_stop_string(native):
     assert generate(native, QUESTIONS[:1], until=several) == [text[:3]]
 
 
+@pytest.mark.slow
 def test_drawn_answers_follow_the_seed(tiny_model, native):
     options = {"do_sample": True, "temperature": 1.5, "top_k": 0, "top_p": 0.99, "until": []}
     drawn = generate(native, **options)

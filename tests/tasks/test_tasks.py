@@ -87,6 +87,7 @@ def test_thai_is_mixed_once_it_is_segmented(bind):
 
 
 # Of packed segments, tests/data/test_determinism.py says the same.
+@pytest.mark.slow
 def test_training_rows_are_the_same_for_the_same_seed():
     def rows(seed):
         ds = seqio.get_dataset(
@@ -113,7 +114,7 @@ def test_training_rows_are_the_same_for_the_same_seed():
     [
         ("alpaca_codemix_hi", {"inputs": 160, "targets": 96}),
         ("wikipedia_codemix_hi", {"targets": 256}),
-        ("commit_mix_hi", {"inputs": 160, "targets": 96}),
+        pytest.param("commit_mix_hi", {"inputs": 160, "targets": 96}, marks=pytest.mark.slow),
     ],
 )
 def test_seqios_converter_makes_the_same_rows(task, lengths):
