@@ -1,7 +1,7 @@
 """What fixes a run's rows: kept beside its checkpoints, and compared when the run goes on.
 
-That is the data set's configuration, what gin says of mixing, templates, masks and packing, and
-fingerprints of the files. The tokenizer is compared by `restoring.check_tokenizer`.
+That is the data set's configuration, what gin says of mixing, templates, masks and packing, the
+tokenizer, and fingerprints of the files.
 """
 
 import dataclasses
@@ -16,6 +16,8 @@ import seqio
 from commit_t5x import disk, fingerprints
 from commit_t5x.engine import providers, utils
 from commit_t5x.errors import InputError, suggest
+from commit_t5x.vocabularies import configured
+from commit_t5x.vocabularies.seqio_vocabulary import TokenizerVocabulary
 
 FILE = "data.json"
 
@@ -60,10 +62,18 @@ def describe(cfg: utils.DatasetConfig, build: Callable[[], _Built]) -> tuple[_Bu
         **{f"DatasetConfig.{name}": getattr(cfg, name) for name in fields},
         **dict(_bound()),
         **files,
+        "TOKENIZER": _tokenizer(provider),
     }
     record = {name: value for name, value in record.items() if name not in _ELSEWHERE}
     # Through JSON, as what is compared with it went through it, too.
     return built, json.loads(json.dumps(record, default=_plain))
+
+
+def _tokenizer(provider: seqio.Task | seqio.Mixture) -> str:
+    vocabulary = provider.output_features["targets"].vocabulary
+    if isinstance(vocabulary, TokenizerVocabulary):
+        return configured.name(vocabulary.tokenizer)
+    return f"{type(vocabulary).__name__} of {vocabulary.vocab_size:,} tokens"
 
 
 def exists(model_dir: pathlib.Path) -> bool:

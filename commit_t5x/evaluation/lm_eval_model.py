@@ -12,6 +12,7 @@ from lm_eval.models import utils as lm_eval_model_utils
 from commit_t5x import errors, language_model, ranges, signatures
 from commit_t5x.engine import decoding, generation, scoring
 from commit_t5x.engine.sampling import Sampling
+from commit_t5x.vocabularies import configured
 
 
 @registry.register_model("commit_t5x")
@@ -97,6 +98,7 @@ class CommitLM(model.TemplateLM):
         return {
             "model_num_parameters": self._model.config.num_parameters,
             "model_dtype": self._model.module.dtype,
+            "tokenizer": configured.name(self.vocabulary),
             "max_length": self.max_length,
             "add_bos": self._add_bos,
             "paper_truncation": self._paper_truncation,

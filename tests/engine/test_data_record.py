@@ -3,6 +3,7 @@ import json
 import gin
 import pytest
 import seqio
+from sentencepiece_models import train_model
 
 from commit_t5x.engine import data_record, gin_utils, utils
 from commit_t5x.errors import InputError
@@ -59,6 +60,7 @@ def test_each_difference_is_named_and_can_be_accepted(tmp_path, record):
         BATCH_SIZE="4",
         SEQUENCE_LENGTH="64",
         PROMPT_LANGUAGE="'el'",
+        TOKENIZER=f"'{train_model(tmp_path / 'tokenizer.model')}'",
         **{"preprocessors.encode_prompt_response.response_mask": "'paper'"},
     )
     with pytest.raises(InputError) as error:
@@ -72,11 +74,12 @@ def test_each_difference_is_named_and_can_be_accepted(tmp_path, record):
         "PROMPT_LANGUAGE was ['516 bytes ",
         "response_mask was 'exact', is 'paper';",
         "dictionary en-hi was ['14 bytes ",
+        "TOKENIZER was '3,000 tokens ",
         "; go back to those, choose another MODEL_DIR, or say",
     ):
         assert difference in str(error.value)
     accepted = json.loads(str(error.value).partition("ACCEPT_CHANGES=")[2][1:-1].replace("'", '"'))
-    assert len(accepted) == 8
+    assert len(accepted) == 9
     data_record.check(tmp_path, other, accepted)
     with pytest.raises(InputError, match="other data: RANDOM_SEED was 42, is 1; go"):
         data_record.check(tmp_path, other, [name for name in accepted if name != "RANDOM_SEED"])

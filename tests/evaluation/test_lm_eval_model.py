@@ -193,6 +193,7 @@ def test_empty_context_starts_from_bos(native):
 
 def test_options_are_reported(native):
     assert native.get_model_info()["add_bos"] is False
+    assert native.get_model_info()["tokenizer"].startswith("3,000 tokens ")
     assert native.tokenizer_name == "tokenizer.model"
 
 

@@ -26,6 +26,15 @@ def test_a_file_that_is_no_model(tmp_path, content):
     assert str(caught.value).startswith(f"{path}: ")
 
 
+def test_names_are_those_of_the_ids(tmp_path):
+    other = configured.load(train_model(tmp_path / "tokenizer.model"))
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "tokenizer.model").write_bytes(MODEL.read_bytes())
+    name = configured.name(configured.load(MODEL))
+    assert name == configured.name(configured.load(tmp_path / "copy"))
+    assert name.startswith("3,000 tokens ") and name != configured.name(other)
+
+
 def test_a_missing_model(tmp_path):
     for path in (tmp_path / "tokenizer.model", tmp_path):
         with pytest.raises(InputError, match="no such tokenizer; set TOKENIZER") as caught:
