@@ -33,6 +33,12 @@ hypothesis.settings.register_profile("patient", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("patient")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def without_gin():
+    """Forgets what another module's tests have configured."""
+    gin.clear_config()
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory):
     """See answering_model.write."""

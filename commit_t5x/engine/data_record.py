@@ -4,6 +4,7 @@ That is the data set's configuration, what gin says of mixing, templates, masks 
 tokenizer, and fingerprints of the files.
 """
 
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -43,12 +44,12 @@ def describe(cfg: utils.DatasetConfig, build: Callable[[], _Built]) -> tuple[_Bu
 
     Args:
       cfg: what is read; T5X's serves as well.
-      build: builds the pipeline. What gin configures counts if it was called by then.
+      build: builds the pipeline. Of what gin configures that counts which this calls.
 
     Returns:
       What `build` returns, and {name: value}, all of JSON.
     """
-    with fingerprints.recording() as files:
+    with fingerprints.recording() as files, _called() as settings:
         built = build()
     provider = providers.get_mixture_or_task(cfg)
     tasks = [task for task in seqio.get_subtasks(provider) if cfg.split in task.splits]
@@ -60,7 +61,7 @@ def describe(cfg: utils.DatasetConfig, build: Callable[[], _Built]) -> tuple[_Bu
     record = {
         "tasks": {task.name: provider.get_rate(task) if is_mixture else 1.0 for task in tasks},
         **{f"DatasetConfig.{name}": getattr(cfg, name) for name in fields},
-        **dict(_bound()),
+        **settings,
         **files,
         "TOKENIZER": _tokenizer(provider),
     }
@@ -146,10 +147,20 @@ def _parameters() -> Iterator[tuple[str, Any]]:
                 yield f"{selector.rpartition('.')[2]}.{parameter}", value
 
 
-def _bound() -> Iterator[tuple[str, Any]]:
-    for name, value in _parameters():
-        if not name.startswith("DatasetConfig."):
-            yield name, _resolved(value)
+@contextlib.contextmanager
+def _called() -> Iterator[dict[str, Any]]:
+    """Yields what is filled at the end: {parameter: value} of what gin configures, called inside."""
+    operative = gin.config._OPERATIVE_CONFIG
+    before = dict(operative)
+    operative.clear()
+    found: dict[str, Any] = {}
+    try:
+        yield found
+        for name, value in _parameters():
+            if not name.startswith("DatasetConfig."):
+                found[name] = _resolved(value)
+    finally:
+        operative.update({**before, **operative})
 
 
 def _resolved(value: Any) -> Any:

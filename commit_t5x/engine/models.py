@@ -52,7 +52,8 @@ class DecoderOnlyModel:
         z_loss: ranges.NotNegative = 0.0,
         loss_chunk_length: ranges.Positive | None = None,
     ):
-        if (rows := getattr(getattr(module, "config", None), "vocab_size", None)) is not None:
+        rows = getattr(getattr(module, "config", None), "vocab_size", None)
+        if rows is not None and vocabulary is not None:  # a step alone needs none
             tokenizer.check_fits(vocabulary, rows)
         self.module = module
         self.vocabulary = vocabulary

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 
-import gin
 import jax
 import numpy as np
 import pytest
@@ -21,12 +20,6 @@ from commit_t5x.engine import checkpoints, lock, metrics, train, train_state, tr
 from commit_t5x.errors import InputError
 
 STEPS = 12
-
-
-@pytest.fixture(autouse=True)
-def without_gin():
-    """Forgets what another module's tests have configured."""
-    gin.clear_config()
 
 
 @functools.cache
