@@ -149,7 +149,7 @@ def _parameters() -> Iterator[tuple[str, Any]]:
 
 @contextlib.contextmanager
 def _called() -> Iterator[dict[str, Any]]:
-    """Yields what is filled at the end: {parameter: value} of what gin configures, called inside."""
+    """Yields {parameter: value} of what gin configures and is called inside; filled at the end."""
     operative = gin.config._OPERATIVE_CONFIG
     before = dict(operative)
     operative.clear()
