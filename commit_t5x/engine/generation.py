@@ -3,6 +3,7 @@
 import copy
 import functools
 import itertools
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ from commit_t5x.engine import decoding, models, partitioning
 from commit_t5x.engine.sampling import Sampling
 from commit_t5x.errors import InputError
 from commit_t5x.vocabularies.tokenizer import Tokenizer
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class StopStrings:
@@ -130,6 +133,12 @@ class Generator:
           on_batch: called with the number of prompts after each batch.
         """
         cut = list(map(self._cut, prompts))
+        if over := sum(len(prompt) > self._room for prompt in prompts):
+            _LOGGER.warning(
+                "%d of %d prompts are cut from the left, to their last %d tokens: the network has "
+                "room for no more beside MAX_NEW_TOKENS",
+                *(over, len(prompts), self._room),
+            )
         answers = [""] * len(prompts)
         longest_first = sorted(range(len(cut)), key=lambda index: -len(cut[index]))
         for start in range(0, len(cut), batch_size):

@@ -39,6 +39,14 @@ def test_batches_change_nothing():
         assert generator(**drawn).answers(PROMPTS, size) == expected
 
 
+def test_prompts_that_are_cut_are_counted(caplog):
+    assert generator().answers([*PROMPTS[1:], 9 * PROMPTS[0] + PROMPTS[2]], 4)[:3] == ANSWERS[1:]
+    assert not caplog.records
+    generator().answers([*PROMPTS[1:], 99 * PROMPTS[0]], 4)
+    [record] = caplog.records
+    assert record.getMessage().startswith("1 of 4 prompts are cut from the left, to their last 39 ")
+
+
 def test_a_stop_string_of_several_tokens_ends_decoding_early(monkeypatch):
     steps = []
     decode = decoding.decode
