@@ -19,8 +19,8 @@ STEPS = {
     "words as the language writes them": {"segmenter": "language"},
     "in any canonically equivalent spelling": {"canonical_equivalence": True},
     "with capitals": {"case_variants": True},
+    "without identity pairs (`recipes/`)": {"drop_identity": True},
     "inflected forms": {"lemma_backoff": True},
-    "without identity pairs": {"drop_identity": True},
 }
 
 
@@ -42,6 +42,7 @@ def main():
     gin.bind_parameter("load_dictionary.directory", args.dict_dir)
     if args.calibrated:
         options = {name: value for step in STEPS.values() for name, value in step.items()}
+        options["lemma_backoff"] = False  # as in the recipes
         for ratio in (0.1, 0.2, 0.3, 0.4, 0.5):
             mixer = make_mixer(source, target, ratio=ratio, calibrated=True, **options)
             results = [mixer.mix_with_replacements(t, (0, n)) for n, t in enumerate(texts)]

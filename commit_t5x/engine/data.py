@@ -44,7 +44,7 @@ def get_rows(
     if num_epochs is None or isinstance(provider, seqio.Task):
         return _rows(provider, cfg, feature_converter_cls, num_epochs)
     # SeqIO's mixture ends with the first of its tasks that ends: one pass has all rows of each.
-    tasks = [task for task in seqio.get_subtasks(provider) if cfg.split in task.splits]
+    tasks = providers.tasks_with_split(provider, cfg.split)
     parts = [_rows(task, cfg, feature_converter_cls, num_epochs) for task in tasks]
     return functools.reduce(tf.data.Dataset.concatenate, parts)
 

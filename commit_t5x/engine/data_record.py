@@ -52,7 +52,7 @@ def describe(cfg: utils.DatasetConfig, build: Callable[[], _Built]) -> tuple[_Bu
     with fingerprints.recording() as files, _called() as settings:
         built = build()
     provider = providers.get_mixture_or_task(cfg)
-    tasks = [task for task in seqio.get_subtasks(provider) if cfg.split in task.splits]
+    tasks = providers.tasks_with_split(provider, cfg.split)
     is_mixture = isinstance(provider, seqio.Mixture)
     for task in tasks:
         shards = task.source.list_shards(cfg.split)
@@ -82,9 +82,7 @@ def exists(model_dir: pathlib.Path) -> bool:
     return (model_dir / FILE).is_file()
 
 
-def check(
-    model_dir: pathlib.Path, record: Record, accepted: Sequence[str] = (), remedy: str = ""
-) -> None:
+def check(model_dir: pathlib.Path, record: Record, accepted: Sequence[str] = ()) -> None:
     """Raises InputError if a run would go on with other data than it was trained on.
 
     Args:

@@ -52,6 +52,12 @@ def _import(module: str) -> None:
         ) from error
 
 
+def tasks_with_split(provider: seqio.Task | seqio.Mixture, split: str) -> list[seqio.Task]:
+    """Returns the task, or those of the mixture's tasks that have a split, such as train[:100]."""
+    name = split.partition("[")[0]
+    return [task for task in seqio.get_subtasks(provider) if name in task.splits]
+
+
 def check_split(provider: seqio.Task | seqio.Mixture, split: str) -> None:
     """Raises InputError if the task or mixture has no such split."""
     # Slices such as "train[:100]" are for the data source to understand.

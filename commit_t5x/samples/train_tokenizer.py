@@ -7,7 +7,7 @@ eos 2. The same texts and release of sentencepiece give the same model.
 import argparse
 import itertools
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import sentencepiece
 
@@ -31,16 +31,19 @@ def _texts() -> Iterator[str]:
             yield "\n".join((example["context"], example["question"], *example["answers"]))
 
 
-def train(path: pathlib.Path) -> None:
-    """Trains the tokenizer and writes it to `path`."""
+def train(
+    path: pathlib.Path, texts: Iterable[str] | None = None, vocab_size: int = _VOCAB_SIZE
+) -> None:
+    """Trains a tokenizer, of the sample texts if no others are given, and writes it to `path`."""
     # SentencePiece trains on lines.
-    lines = itertools.chain.from_iterable(text.split("\n") for text in _texts())
+    texts = _texts() if texts is None else texts
+    lines = itertools.chain.from_iterable(text.split("\n") for text in texts)
     with path.open("wb") as model:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=filter(None, lines),
             model_writer=model,
             model_type="bpe",
-            vocab_size=_VOCAB_SIZE,
+            vocab_size=vocab_size,
             byte_fallback=True,
             character_coverage=1.0,
             split_digits=True,

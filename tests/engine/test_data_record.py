@@ -5,7 +5,7 @@ import pytest
 import seqio
 from sentencepiece_models import train_model
 
-from commit_t5x.engine import data_record, gin_utils, utils
+from commit_t5x.engine import data_record, gin_utils, providers, utils
 from commit_t5x.errors import InputError
 from commit_t5x.mixing import lexicon
 
@@ -104,3 +104,10 @@ def test_a_dictionary_that_changes_is_read_anew(tmp_path):
         path.write_text(f"tea\t{target}\n")
         [found] = lexicon.load_dictionary("en", "hi", str(tmp_path)).translations("tea")
         assert found == target
+
+
+def test_a_slice_of_a_split_is_known_by_its_files(record):
+    task = seqio.get_mixture_or_task("alpaca_codemix_hi")
+    assert providers.tasks_with_split(task, "train[:100]") == [task]
+    assert providers.tasks_with_split(task, "test") == []
+    assert " bytes " in record["data of alpaca_codemix_hi"][0]
