@@ -9,11 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from commit_t5x.engine import shared_prefixes
 from commit_t5x.engine.sampling import Sampling, next_tokens
 from commit_t5x.errors import InputError
 from commit_t5x.model import llama
 
 _SMALLEST_BUCKET = 16
+# What prompts share is computed once where that leaves so little of the work, and where so few
+# tokens follow it, whose scores against all others are in memory at once.
+_MAX_WORK = 0.75
+_MAX_OWN = 256
 
 
 def decode(
@@ -34,8 +39,9 @@ def decode(
 
     The logits are those that full passes over prompt and continuation would give. Prompts may have
     different lengths. Lengths are rounded up to a few sizes, so that a program is compiled for each
-    of those and each number of prompts, not for each prompt. Under a mesh, weights that are
-    partitioned stay so, and so does the cache by its logical axes.
+    of those and each number of prompts, not for each prompt. What prompts begin with alike (see
+    `shared_prefixes`) is computed once, where that pays. Under a mesh, weights that are partitioned
+    stay so, and so does the cache by its logical axes.
 
     Args:
       module: the network; its dropout is off. On CPUs see `unrolled`.
@@ -69,19 +75,14 @@ def decode(
         raise InputError("prompts: one is empty; begin it with BOS")
     if not prompts:
         return []
-    lengths = np.array([len(prompt) for prompt in prompts], np.int32)
-    tokens = np.zeros((len(prompts), bucket(int(lengths.max()))), np.int32)
-    # On the left, so that all rows end in one column: each step then writes one slot of the cache.
-    padding = tokens.shape[1] - lengths
-    for row, prompt, start in zip(tokens, prompts, padding, strict=True):
-        row[start:] = prompt
     # A table over the vocabulary has one shape, whatever the number of stop ids.
     is_stop = np.zeros(module.config.vocab_size, bool)
     is_stop[[eos_id, *stop_ids]] = True
     streams = np.arange(len(prompts)) if streams is None else np.asarray(streams)
     keys = _stream_keys(np.uint32(seed), streams.astype(np.uint32))
     run = functools.partial(_advance, module, sampling, params)
-    state = _begin(module, sampling, params, tokens, padding, is_stop, keys, bucket(max_new_tokens))
+    rows = _shared(prompts) or _padded(prompts)
+    state = _begin(module, sampling, params, rows, is_stop, keys, bucket(max_new_tokens))
     step, is_done = 1, np.asarray(state.is_done)
     while step < max_new_tokens and not is_done.all():
         until = min(step + check_period, max_new_tokens) if check else max_new_tokens
@@ -90,6 +91,54 @@ def decode(
         if check:
             is_done = is_done | np.asarray(check(_generated(state)), bool)
     return _generated(state)
+
+
+@flax.struct.dataclass
+class _Rows:
+    """Token ids, padded on the left.
+
+    So all rows end in one column, and each step writes one slot of the cache.
+
+    Attributes:
+      tokens: [batch, bucket].
+      padding: [batch]; how many of them are.
+      prefix: what stands before: rows whose cache is shared; None for none.
+      prefix_rows: [batch]; the row of `prefix` that stands before each row.
+    """
+
+    tokens: np.ndarray
+    padding: np.ndarray
+    prefix: "_Rows | None" = None
+    prefix_rows: np.ndarray | None = None
+
+
+def _padded(prompts: Sequence[Sequence[int]], **prefix: Any) -> _Rows:
+    lengths = np.array([len(prompt) for prompt in prompts], np.int32)
+    tokens = np.zeros((len(prompts), bucket(int(lengths.max()))), np.int32)
+    padding = tokens.shape[1] - lengths
+    for row, prompt, start in zip(tokens, prompts, padding, strict=True):
+        row[start:] = prompt
+    return _Rows(tokens, padding, **prefix)
+
+
+def _shared(prompts: Sequence[Sequence[int]]) -> _Rows | None:
+    """Returns rows behind what several of them begin with, None where that doesn't pay."""
+    groups = shared_prefixes.groups(prompts)
+    own: list[Sequence[int]] = list(prompts)
+    prefix_rows = np.zeros(len(prompts), np.int32)
+    for number, group in enumerate(groups):
+        for row in group.rows:
+            own[row] = prompts[row][group.length :]
+            prefix_rows[row] = number
+    # Few numbers of prefixes, so few programs; one that is repeated does no harm.
+    prefixes = [prompts[group.rows[0]][: group.length] for group in groups]
+    prefixes += prefixes[-1:] * ((1 << (len(groups) - 1).bit_length()) - len(groups))
+    longest = max(map(len, own))
+    together = len(prefixes) * bucket(max(map(len, prefixes))) + len(prompts) * bucket(longest)
+    alone = len(prompts) * bucket(max(map(len, prompts)))
+    if longest > _MAX_OWN or not all(prefixes) or together > _MAX_WORK * alone:
+        return None
+    return _padded(own, prefix=_padded(prefixes), prefix_rows=prefix_rows)
 
 
 def bucket(length: int) -> int:
@@ -154,43 +203,81 @@ def _append(
     )
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 7))
+@functools.partial(jax.jit, static_argnums=(0, 1, 6))
 def _begin(
     module: llama.Llama,
     sampling: Sampling,
     params: Mapping[str, Any],
-    tokens: jax.Array,  # [batch, prompt_bucket], padded on the left
-    padding: jax.Array,  # [batch]
+    rows: _Rows,
     is_stop: jax.Array,  # [vocab]
     keys: jax.Array,  # [batch]
     capacity: int,
 ) -> _State:
     """Returns the state after the first new token."""
-    batch, length = tokens.shape
-    positions = jnp.arange(length) - padding[:, None]
-    hidden, variables = module.apply(
-        {"params": params},
-        tokens,
-        (positions >= 0).astype(jnp.int32),  # padding is a segment of its own
-        jnp.maximum(positions, 0),
-        enable_dropout=False,
-        prefill=True,
-        max_decode_length=length + capacity,
-        mutable=["cache"],
-        method="hidden",
-    )
+    length = rows.tokens.shape[1]
+    positions = jnp.arange(length) - rows.padding[:, None]
+    if rows.prefix is None:
+        hidden, cache = _prefill(module, params, rows, length + capacity)
+    else:
+        prefix, size = rows.prefix, rows.prefix.tokens.shape[1]
+        _, cache = _prefill(module, params, prefix, size + length + capacity)
+        cache = jax.tree.map(functools.partial(_behind, rows), cache)
+        lengths = (size - prefix.padding)[rows.prefix_rows]
+        positions = jnp.where(positions < 0, -1, positions + lengths[:, None])
+        hidden, variables = module.apply(
+            {"params": params, "cache": cache},
+            rows.tokens,
+            positions=positions,
+            enable_dropout=False,
+            decode=True,
+            mutable=["cache"],
+            method="hidden",
+        )
+        cache = variables["cache"]
     # Only the last token of each prompt goes through the head.
     logits = module.apply({"params": params}, hidden[:, -1], method="logits")
+    batch = len(rows.tokens)
     empty = _State(
         step=jnp.zeros((), jnp.int32),
-        token=tokens[:, -1],
+        token=rows.tokens[:, -1],
         position=positions[:, -1],
         generated=jnp.zeros((batch, capacity), jnp.int32),
         counts=jnp.zeros((batch,), jnp.int32),
         is_done=jnp.zeros((batch,), bool),
         cache=None,
     )
-    return _append(empty, logits, variables["cache"], sampling, is_stop, keys)
+    return _append(empty, logits, cache, sampling, is_stop, keys)
+
+
+def _prefill(
+    module: llama.Llama, params: Mapping[str, Any], rows: _Rows, capacity: int
+) -> tuple[jax.Array, Any]:
+    """Returns the hidden states of rows, and a cache of `capacity` slots that holds them."""
+    positions = jnp.arange(rows.tokens.shape[1]) - rows.padding[:, None]
+    hidden, variables = module.apply(
+        {"params": params},
+        rows.tokens,
+        (positions >= 0).astype(jnp.int32),  # padding is a segment of its own
+        jnp.maximum(positions, 0),
+        enable_dropout=False,
+        prefill=True,
+        max_decode_length=capacity,
+        mutable=["cache"],
+        method="hidden",
+    )
+    return hidden, variables["cache"]
+
+
+def _behind(rows: _Rows, cached: jax.Array) -> jax.Array:
+    """Returns the prefixes' cache, [..., prefix, heads, slots, dim], laid out for the rows.
+
+    Each row's is moved right over the padding of its own tokens, so that both stand together.
+    """
+    if cached.ndim < 4:  # the next slot
+        return cached
+    taken = jnp.take(cached, rows.prefix_rows, axis=-4)
+    roll = functools.partial(jnp.roll, axis=-2)
+    return jax.vmap(roll, in_axes=(-4, 0), out_axes=-4)(taken, rows.padding)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=3)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from commit_t5x.engine import decoding, models, partitioning
+from commit_t5x.engine import decoding, models, partitioning, shared_prefixes
 from commit_t5x.engine.sampling import Sampling
 from commit_t5x.errors import InputError
 from commit_t5x.vocabularies.tokenizer import Tokenizer
@@ -140,9 +140,7 @@ class Generator:
                 *(over, len(prompts), self._room),
             )
         answers = [""] * len(prompts)
-        longest_first = sorted(range(len(cut)), key=lambda index: -len(cut[index]))
-        for start in range(0, len(cut), batch_size):
-            batch = longest_first[start : start + batch_size]
+        for batch in shared_prefixes.batches(cut, batch_size):
             # Filled up to one size, so that one program serves; a repeated prompt costs no step.
             filled = batch + batch[-1:] * (batch_size - len(batch))
             with self._scope():

@@ -10,7 +10,7 @@ from lm_eval.api import instance, model, registry
 from lm_eval.models import utils as lm_eval_model_utils
 
 from commit_t5x import errors, language_model, ranges, signatures
-from commit_t5x.engine import decoding, generation, scoring
+from commit_t5x.engine import decoding, generation, scoring, shared_prefixes
 from commit_t5x.engine.sampling import Sampling
 from commit_t5x.vocabularies import configured
 
@@ -133,7 +133,7 @@ class CommitLM(model.TemplateLM):
             for (stops, max_new, sampling), members in groups.items():
                 stop = generation.StopStrings(self.vocabulary, stops)
                 contexts = [self.tok_encode(requests[index].args[0]) for index in members]
-                for batch in scoring.batches([len(ids) for ids in contexts], self.batch_size):
+                for batch in shared_prefixes.batches(contexts, self.batch_size):
                     # The last batch is filled up: another size would be compiled anew.
                     filled = batch + batch[-1:] * (min(self.batch_size, len(contexts)) - len(batch))
                     texts = self._generate(

@@ -70,8 +70,9 @@ class AttentionContext:
     Attributes:
       mask: bool [batch or 1, 1, query, key]; True where a query sees a key.
       rotary_table: rotary.table of the positions.
-      positions: int32 [batch, 1]; of the tokens of a decoding step, where rows are padded on the
-        left. None: each token stands where the cache ends, and rotary_table isn't used.
+      positions: int32 [batch, length]; of the tokens of a decoding step, where rows are padded on
+        the left; negative where there is none. None: each token stands where the cache ends, and
+        rotary_table isn't used.
       prefill_lengths: int32 [batch]; how many positions of each row go into the cache; None: all.
       is_causal: the mask hides all later keys.
       deterministic: no dropout.
@@ -130,7 +131,9 @@ class Attention(nn.Module):
             key = rotary.rotate(key, context.rotary_table)
         if context.prefill:
             cache.fill(key, value, context.prefill_lengths)
-        if is_step:
+        if is_step and length > 1:
+            y = self._extend_cache(query, key, value, context, cache)
+        elif is_step:
             y = self._attend_to_cache(query, key, value, context, cache)
         else:
             dropout = layers.Dropout(self.dropout_rate, deterministic=context.deterministic)
@@ -186,6 +189,17 @@ class Attention(nn.Module):
         cache.append(key, value)
         return attended.reshape(batch, 1, heads, dim)
 
+    def _extend_cache(self, query, key, value, context: AttentionContext, cache: "_Cache"):
+        """Appends several tokens to a cache whose rows end in one slot, and attends to all."""
+        positions, table = context.positions, context.rotary_table
+        query, key = rotary.rotate(query, table), rotary.rotate(key, table)
+        own = cache.index.value + jnp.arange(query.shape[1])[:, None]
+        cache.extend(key, value, positions >= 0)
+        keys, values = (cached.value.swapaxes(1, 2) for cached in (cache.key, cache.value))
+        slots = jnp.arange(keys.shape[1])
+        seen = (own - positions[..., None] <= slots) & (slots <= own)
+        return causal_attention.attend(query, keys, values, seen[:, None], is_causal=False)
+
 
 @dataclasses.dataclass(frozen=True)
 class _Cache:
@@ -215,6 +229,16 @@ class _Cache:
             else:
                 cached.value = jax.vmap(_write_slot)(cached.value, row, index)
         self.index.value = index + 1
+
+    def extend(self, key: jax.Array, value: jax.Array, kept: jax.Array) -> None:
+        """Writes those tokens of rows [batch, length, kv_heads, head_dim] that are `kept`."""
+        start = (0, 0, self.index.value, 0)
+        for cached, rows in ((self.key, key), (self.value, value)):
+            rows = rows.swapaxes(1, 2)
+            there = jax.lax.dynamic_slice(cached.value, start, rows.shape)
+            rows = jnp.where(kept[:, None, :, None], rows, there)
+            cached.value = jax.lax.dynamic_update_slice(cached.value, rows, start)
+        self.index.value += key.shape[1]
 
 
 def _write_slot(cache: jax.Array, row: jax.Array, index: jax.Array) -> jax.Array:

@@ -165,7 +165,8 @@ class Llama(nn.Module):
           decoder_causal_attention: int [batch, length], 1 over a bidirectional prefix.
           enable_dropout: for training; needs an rng named `dropout` where a rate is not 0.
           decode: the first call, on rows of full length, creates the empty cache; later calls, on
-            rows of length 1, append a token to it. The collection `cache` must be mutable.
+            rows of length 1, append a token to it, or, with decoder_positions, several (those at
+            negative positions are padding). The collection `cache` must be mutable.
           max_decode_length: length of a cache that this call creates; that of the row by default.
           prefill: fills the cache from the row's start, creating it where there is none.
           prefill_lengths: int [batch]; tokens of each row that count, the whole row by default.

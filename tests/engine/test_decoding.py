@@ -39,6 +39,7 @@ def naive(prompt, stop_ids, steps, module=MODULE, params=PARAMS):
     return generated
 
 
+shared = decoding._shared
 EXPECTED = [naive(prompt, [], 20) for prompt in PROMPTS]
 
 
@@ -46,6 +47,24 @@ def test_ragged_prompts_decode_as_by_full_passes():
     assert NO_EOS not in sum(EXPECTED, [])
     assert len({tuple(row) for row in EXPECTED}) == 3
     assert decoding.decode(MODULE, PARAMS, PROMPTS, 20, NO_EOS) == EXPECTED
+
+
+@pytest.mark.parametrize("scan_layers", [True, False])
+def test_what_prompts_share_is_computed_once(scan_layers, monkeypatch):
+    first, second = [1, *range(2, 30)], [1, *range(30, 10, -1)]
+    prompts = [[*first, 7], [*second, 8, 9], [*first, 9, 4, 3], [*second, 2]]
+    prompts += [[*first, 11, 4], first, [*second, 5, 5], [*first, 3]]
+    sizes = []
+    monkeypatch.setattr(decoding, "_shared", lambda rows: sizes.append(shared(rows)) or sizes[-1])
+    module, params = MODULE, PARAMS
+    if not scan_layers:
+        module, params = decoding.unrolled(MODULE, dict(PARAMS))
+    found = decoding.decode(module, params, prompts, 12, NO_EOS)
+    assert sizes[0].prefix.tokens.shape == (2, 32) and sizes[0].tokens.shape == (8, 16)
+    assert found == [naive(prompt, [NO_EOS], 12) for prompt in prompts]
+    # Where less than half is common, or rows are few, it doesn't pay.
+    assert decoding.decode(module, params, PROMPTS, 12, NO_EOS) == [row[:12] for row in EXPECTED]
+    assert sizes[1] is None
 
 
 def test_unrolled_network_decodes_alike_and_frees_the_weights():
