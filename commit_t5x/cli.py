@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
-from commit_t5x import __version__, out_of_memory, quiet
+from commit_t5x import __version__, compilation_cache, out_of_memory, quiet
 from commit_t5x.errors import InputError
 
 # Subcommand -> (module or module:function, what it does). A module has `main(argv)`, or
@@ -77,6 +77,7 @@ def main(argv: Sequence[str]) -> int:
 def run(home: str, argv: Sequence[str], *, command: str = "", traceback: bool = False) -> int:
     """Runs what does a subcommand; prints an input error as one line and returns 2."""
     quiet.silence_libraries()
+    compilation_cache.enable()
     try:
         with _clearing_on_sigterm():
             return _run(home, argv, command)

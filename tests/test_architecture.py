@@ -15,7 +15,7 @@ TASKS = resources.path("tasks")
 
 # From the ground up. A package imports from itself and from floors below its own.
 FLOORS = [
-    {"errors", "out_of_memory", "quiet", "ranges", "resources"},
+    {"compilation_cache", "errors", "out_of_memory", "quiet", "ranges", "resources"},
     {"disk", "fingerprints", "signatures"},
     {"arguments"},
     {"mixing", "vocabularies"},

@@ -72,6 +72,8 @@ def prepare() -> None:
     Call it before JAX computes anything.
     """
     jax.config.update("jax_platforms", "cpu")
+    # What a program needs is read off the compiler's answer, not off a program that was kept.
+    jax.config.update("jax_enable_compilation_cache", False)
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
 

@@ -1,0 +1,64 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from commit_t5x import compilation_cache
+
+
+@pytest.fixture
+def caches(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "environ", {"XDG_CACHE_HOME": str(tmp_path)})
+    return tmp_path
+
+
+def test_lies_in_the_users_cache_directory(caches, monkeypatch):
+    compilation_cache.enable()
+    folder = caches / "commit-t5x" / "programs"
+    assert folder.is_dir() and os.environ["JAX_COMPILATION_CACHE_DIR"] == str(folder)
+    assert os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] == str(2 * 1024**3)
+
+
+def test_settings_of_the_environment_win(caches):
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = "elsewhere"
+    compilation_cache.enable()
+    assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "elsewhere"
+    assert not list(caches.iterdir())
+
+
+def test_a_directory_that_cannot_be_made_is_no_error(caches):
+    (caches / "commit-t5x").write_text("a file")
+    compilation_cache.enable()
+    assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
+
+
+def test_a_second_process_finds_the_programs_of_the_first(tmp_path):
+    code = """
+import collections, os
+from commit_t5x import compilation_cache
+compilation_cache.enable()
+import jax
+found = collections.Counter()
+jax.monitoring.register_event_listener(lambda event, **_: found.update([event]))
+print(jax.jit(lambda x: x @ x + 1)(jax.numpy.ones((4, 4))).sum())
+print(found["/jax/compilation_cache/cache_hits"])
+"""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
+    environment |= {"XDG_CACHE_HOME": str(tmp_path), "JAX_PLATFORMS": "cpu"}
+    environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+
+    def hits(**settings):
+        run = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment | settings,
+        )
+        assert run.stdout.splitlines()[0] == "80.0"
+        return int(run.stdout.splitlines()[1])
+
+    assert hits() == 0
+    assert hits() > 0
+    assert hits(JAX_ENABLE_COMPILATION_CACHE="false") == 0
