@@ -9,6 +9,7 @@ seconds, the ratio to hf's, and whether all answers are the same. Needs the extr
 """
 
 import argparse
+import itertools
 import json
 import os
 import pathlib
@@ -61,8 +62,9 @@ def _run(command: list[str], output: pathlib.Path) -> dict:
     if status:
         sys.exit(f"{' '.join(command)}: failed")
     seconds, cpu = time.perf_counter() - start, usage.ru_utime + usage.ru_stime
-    samples = json.loads(pathlib.Path(f"{output}.json").read_text())["samples"]
-    answers = [sample["filtered_resps"] for rows in samples.values() for sample in rows]
+    files = sorted(output.parent.glob(f"{output.name}_samples_*.jsonl"))
+    lines = itertools.chain.from_iterable(file.read_text().splitlines() for file in files)
+    answers = [json.loads(line)["filtered_resps"] for line in lines]
     return {"seconds": round(seconds, 1), "cpu_seconds": round(cpu, 1), "answers": answers}
 
 
