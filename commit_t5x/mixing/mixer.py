@@ -101,6 +101,7 @@ class CodeMixer:
         replaced as much more often as the text has words that are none.
       canonical_equivalence: a word is found however Unicode lets it be spelt (NFC, NFD, soft
         hyphens), as `characters.lookup_key` says.
+      source_language: of the texts, which are mixed alike in any; see `hit_rate.of_sample`.
 
     Attributes:
       phrase_lengths: first word -> number of words of the longest phrase that begins with it.
@@ -123,6 +124,7 @@ class CodeMixer:
         phrases: bool = False,
         calibrated: bool = False,
         canonical_equivalence: bool = False,
+        source_language: str | None = None,
     ):
         check_ratio("code-mixing ratio", ratio)
         self.lexicon = lexicon.canonical() if canonical_equivalence else lexicon
@@ -130,6 +132,7 @@ class CodeMixer:
         self.segmenter = segmenter or SpaceSegmenter()
         self.calibrated = calibrated
         self.canonical_equivalence = canonical_equivalence
+        self.source_language = source_language
         self.phrase_lengths = self._measure_phrases() if phrases else {}
 
     def mix(self, text: str, seed: tuple[int, int], ratio: float | None = None) -> str:
@@ -273,6 +276,7 @@ def make_mixer(
         phrases=phrases,
         calibrated=calibrated,
         canonical_equivalence=canonical_equivalence,
+        source_language=source_language,
     )
 
 
