@@ -3,10 +3,12 @@
 import importlib
 from typing import Any
 
+import gin
 import seqio
 import tensorflow as tf
 
 from commit_t5x import errors
+from commit_t5x.engine import gin_check
 from commit_t5x.tasks import names as task_names
 
 
@@ -65,6 +67,15 @@ def check_split(provider: seqio.Task | seqio.Mixture, split: str) -> None:
         held_out = "validation" in split
         hint = ", or hold some examples out by VALIDATION_EXAMPLES" if held_out else ""
         raise errors.InputError(
-            f"DatasetConfig.split: '{provider.name}' has no split '{split}'; "
+            f"{_place_of_split()}: '{provider.name}' has no split '{split}'; "
             f"choose from {', '.join(sorted(provider.splits))}{hint}"
         )
+
+
+def _place_of_split() -> str:
+    """Returns the macro that the gin files bind a split to, or the parameter itself."""
+    for (_, selector), bindings in gin.config._CONFIG.items():
+        name = gin_check.macro_name(bindings.get("split"))
+        if name is not None and selector.endswith(".DatasetConfig"):
+            return name
+    return "DatasetConfig.split"

@@ -105,6 +105,8 @@ def train(
             f"{model_dir}: holds checkpoint_{latest}, the run of {total_steps} steps is "
             "finished; nothing to do. Raise TRAIN_STEPS to go on, or choose another MODEL_DIR."
         )
+        if changed := gin_utils.other_settings(model_path):
+            print(f"Without effect, as it was trained with others: {', '.join(changed)}")
         return latest, None
     profiler = profile.Profile(model_path, profile_steps)
     iterator, record = _train_iterator(model, train_dataset_cfg, random_seed)
@@ -121,11 +123,12 @@ def train(
         restoring.check_tokenizer(checkpoints.find(weights).parent, model)
         params = checkpoints.load_params(weights, initializer.params, model.config)
     with checkpoint_manager.writing(model_path), contextlib.ExitStack() as stack:
-        stack.enter_context(lock.held(model_path))
+        keep = stack.enter_context(lock.held(model_path))
         manager = checkpoint_manager.CheckpointManager(model_path, checkpoint_cfg.save)
         stack.callback(manager.close)
         first_step, notes = 0, []
         if checkpoints.all_steps(model_path):  # under the lock, no run adds to them any more
+            keep()
             restoring.check_tokenizer(model_path, model)
             data_record.check(model_path, record, accept_changes)
             resumed = manager.resume(initializer.train_state, iterator, model.config)
@@ -147,9 +150,9 @@ def train(
         for note in notes:
             display.message(note)
         display.message(f"{model_dir}: starts from {start}")
+        if changed := gin_utils.other_settings(model_path):
+            display.message(f"Other settings than before: {', '.join(changed)}")
         summarize_config_fn(model_path, files.writer("train"), first_step)
-        if (model_path / f"config_{first_step}.gin").is_file():
-            display.message(f"Other settings than in config.gin: see config_{first_step}.gin")
         loop = _Loop(
             manager=manager,
             iterator=iterator,
@@ -168,6 +171,7 @@ def train(
                 ),
             ),
             profiler=profiler,
+            keep=keep,
         )
         state = loop.run(state, first_step, total_steps)
         if note := iterator.counts.summary():
@@ -217,6 +221,7 @@ class _Loop:
     display: progress.Progress
     metrics: metrics.TrainMetrics
     profiler: profile.Profile
+    keep: Callable[[], None]  # what was written
 
     def run(
         self, state: train_state.TrainState, first_step: int, total_steps: int
@@ -230,6 +235,7 @@ class _Loop:
                 state, sums = self.trainer.train_step(state, batch)
                 self.profiler.after(step, state)
                 if step == first_step + 1:
+                    self.keep()
                     self.metrics.restart_clock()  # the call above compiled the program
                 last = step == total_steps
                 stopping = terminated.is_set() and not last
