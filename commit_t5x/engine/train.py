@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import jax
 
-from commit_t5x import ranges
+from commit_t5x import disk, ranges
 from commit_t5x.engine import (
     checkpoint_manager,
     checkpoints,
@@ -95,6 +95,7 @@ def train(
         written.
       DivergedError: the loss is no longer finite.
     """
+    disk.check_local(model_dir)
     model_path = pathlib.Path(model_dir).absolute()
     latest = max(checkpoints.all_steps(model_path), default=0)
     if latest >= total_steps and _is_readable(model_path / f"{checkpoints.PREFIX}_{latest}"):
@@ -108,7 +109,7 @@ def train(
         if changed := gin_utils.other_settings(model_path):
             print(f"Without effect, as it was trained with others: {', '.join(changed)}")
         return latest, None
-    profiler = profile.Profile(model_path, profile_steps)
+    profiler = profile.Profile(model_path, profile_steps, total_steps)
     iterator, record = _train_iterator(model, train_dataset_cfg, random_seed)
     initializer = train_state.TrainStateInitializer(model, partitioner)
     steps = trainer_cls(model=model, partitioner=partitioner, state_shapes=initializer.train_state)

@@ -114,8 +114,13 @@ def run(
 def _parsed(flag: str, arguments: Mapping[str, Any] | str) -> dict[str, Any]:
     if not isinstance(arguments, str):
         return dict(arguments)
-    for part in arguments.split(","):
-        if part.strip() and not part.partition("=")[1]:
+    keys = set()
+    for part in filter(str.strip, arguments.split(",")):
+        key, equals, _ = part.partition("=")
+        if key in keys:
+            raise errors.InputError(f"{flag}: {key} is given twice; give it once")
+        keys.add(key)
+        if not equals:
             raise errors.InputError(
                 f"{flag}: {part!r} is no KEY=VALUE, and commas part those; where it belongs to a "
                 "path, link that to a name without a comma"

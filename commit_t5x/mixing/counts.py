@@ -92,8 +92,8 @@ class Counts:
             if known.words >= _WORDS and known.is_low:
                 if not known.hits:
                     raise InputError(
-                        f"DICT_DIR: {known}; its file is of another language or the wrong way "
-                        "round (source first); `commit-t5x dicts check` shows it"
+                        f"DICT_DIR: {known}; its file, or the text, is of another language, or the "
+                        "file the wrong way round (source first); `commit-t5x dicts check` shows it"
                     )
                 self._warn_once(
                     mixer,

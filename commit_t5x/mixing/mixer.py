@@ -252,7 +252,7 @@ def make_mixer(
       calibrated, canonical_equivalence: as in `CodeMixer`.
 
     Raises:
-      InputError: a source of replacements is missing.
+      InputError: a source of replacements is missing, or has none.
     """
     parts = []
     for language, share in (target_languages or {target_language: 1.0}).items():
@@ -269,6 +269,11 @@ def make_mixer(
                 lexicon = lexicon.with_case_variants(source_language, language)
             parts.append((lexicon, share * weight))
     lexicon = Lexicon.merged(parts)
+    if not lexicon:
+        raise InputError(
+            f"DICT_DIR: {source_language}-{target_language} gives each word itself, which "
+            "drop_identity leaves out: nothing would be mixed; use another dictionary"
+        )
     return CodeMixer(
         lexicon,
         ratio,

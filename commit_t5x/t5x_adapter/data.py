@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -100,8 +101,13 @@ def train_batches(
     is deterministic, so the batches of the steps that are done are left out.
 
     Raises:
-      InputError: the run was trained on other data; see data_record.
+      InputError: the run was trained on other data, see data_record; or T5X couldn't save there.
     """
+    if "://" not in model_dir and not os.path.isabs(model_dir):
+        raise InputError(
+            f"MODEL_DIR: {model_dir!r} is relative, and T5X saves to absolute paths only; write "
+            f"--gin.MODEL_DIR=\"'{os.path.abspath(model_dir)}'\""
+        )
 
     def build() -> tf.data.Dataset:
         with counts.counting(counts.Counts(of_words=not cfg.use_cached)):
