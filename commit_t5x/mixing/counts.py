@@ -97,8 +97,8 @@ class Counts:
                     )
                 self._warn_once(
                     mixer,
-                    f"DICT_DIR: {known}: is the dictionary the right one, and the text in its "
-                    "language? `commit-t5x dicts check` and `inspect` show more",
+                    f"DICT_DIR: {known}: are the dictionary, the segmenter and the text's "
+                    "language the right ones? `commit-t5x dicts check` and `inspect` show more",
                 )
 
     def _add_examples(self, fits: np.ndarray, long: np.ndarray, lengths: str) -> None:
