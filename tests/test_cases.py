@@ -198,13 +198,13 @@ CASES = {
     ),
     "clusters and Latin words": (inspect_text("th"), 0, "คน → person|!rallies|!ids"),
     "decomposed letters": (inspect_text("el"), 0, "→ water"),
-    "translations that keep their weights": (
-        inspect(ALPACA_PATH="'copied.jsonl'", CODEMIX_LANGUAGES="{'hi': 1e9, 'th': 1}"),
-        *(0, "Say → कहो|!Say → บอก|!พูด"),
-    ),
-    "a schedule goes by examples": (
-        inspect(ALPACA_PATH="'copied.jsonl'", CODEMIX_SCHEDULE="((4, 0.0), (5, 1.0))"),
-        *(0, "0 of 3 words replaced|12 words replaced"),
+    "translations keep their weights, and a schedule goes by examples": (
+        inspect(
+            ALPACA_PATH="'copied.jsonl'",
+            CODEMIX_LANGUAGES="{'hi': 1e9, 'th': 1}",
+            CODEMIX_SCHEDULE="((4, 0.0), (5, 1.0))",
+        ),
+        *(0, "0 of 3 words replaced|12 words replaced|Say → कहो|!พูด"),
     ),
     "null is an absent input": (
         inspect(ALPACA_PATH="'null'"), 0, "water → |!### Input|mix report on 9 examples"
@@ -373,13 +373,6 @@ def test_a_run_does_not_go_on_with_other_data(run, trained):
     assert (folder / "config.gin").read_text() == before
 
 
-def test_settings_without_effect_on_a_finished_run_are_named(run, trained):
-    given = {"MODEL_DIR": "'trained'", "ALPACA_PATH": "'long.jsonl'", "LEARNING_RATE": "0.5"}
-    code, out, _ = run(*train(**given))
-    assert code == 0
-    assert "is finished; nothing to do" in out and "LEARNING_RATE = 0.5 (was " in out
-
-
 def test_a_finished_run_with_a_damaged_checkpoint(run, trained, inputs):
     shutil.copytree(trained[0], inputs / "damaged")
     for file in (inputs / "damaged/checkpoint_1/state/d").iterdir():
@@ -436,16 +429,14 @@ def test_every_eos_ends_an_answer(run, chat):
     assert json.loads(out)["prediction"] == chat_model.ANSWER
 
 
-@pytest.mark.parametrize(
-    "stop, answer", [("[]", "Hixxxxx"), (f"['{chat_model.END_OF_TURN}']", "Hi")]
-)
-def test_a_special_tokens_text_ends_an_answer(run, inputs, stop, answer):
+def test_a_special_tokens_text_ends_an_answer(run, inputs):
     if not (inputs / "one_native").exists():
         assert run("convert", "--to=native", "chat_with_one", "one_native")[0] == 0
+    stop = f"['{chat_model.END_OF_TURN}']"
     given = {"CHECKPOINT_PATH": "'one_native'", "INPUT_PATH": "'prompt.txt'", "STOP": stop}
     code, out, err = run(*infer(**given))
     assert code == 0, err
-    assert json.loads(out)["prediction"] == answer
+    assert json.loads(out)["prediction"] == chat_model.ANSWER
 
 
 @pytest.mark.parametrize(
@@ -479,7 +470,6 @@ def test_context_of_metas_checkpoints(run, inputs, fields, flags, length):
 WRITING = {
     "convert": ("convert", "--to=hf", "native", "new/dst"),
     "report": ("report", "runs", "--output_dir=new"),
-    "lm-eval": lm_eval("--output_path=new/dst.json"),
 }
 
 
