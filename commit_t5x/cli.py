@@ -4,15 +4,13 @@ import argparse
 import contextlib
 import importlib
 import os
-import re
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
-from commit_t5x import __version__, compilation_cache, out_of_memory, quiet
-from commit_t5x.errors import InputError
+from commit_t5x import __version__, compilation_cache, errors, out_of_memory, quiet
 
 # Subcommand -> (module or module:function, what it does). A module has `main(argv)`, or
 # `add_arguments(parser)` and `main(args)`; a function is given the arguments.
@@ -87,7 +85,7 @@ def run(home: str, argv: Sequence[str], *, command: str = "", traceback: bool = 
     except BrokenPipeError:  # of our output: entry_point's to deal with
         raise
     except Exception as error:  # to tell bad input from a bug; a bug goes on with its traceback
-        message = _input_error(error) or out_of_memory.message(error, command)
+        message = errors.message(error) or out_of_memory.message(error, command)
         if isinstance(error, AssertionError) and not traceback:
             reason = str(error).partition("\n")[0] or "an assertion"
             print(
@@ -136,17 +134,6 @@ def _help() -> str:
     width = max(map(len, COMMANDS))
     commands = "\n".join(f"  {name:{width}}  {does}" for name, (_, does) in COMMANDS.items())
     return f"usage: commit-t5x [--traceback] COMMAND ...\n\ncommands:\n{commands}\n\n{_EXAMPLE}"
-
-
-def _input_error(error: BaseException) -> str | None:
-    """Returns the message of an InputError, also of one that came through a tf.data pipeline."""
-    if isinstance(error, InputError):
-        return str(error).partition("\n")[0]
-    # TensorFlow turns an exception of a Python generator into text within its own.
-    through_tf = re.search(rf"{InputError.__name__}: (.*)", str(error))
-    if through_tf and type(error).__module__.startswith("tensorflow."):
-        return through_tf[1]
-    return None
 
 
 if __name__ == "__main__":

@@ -28,12 +28,13 @@ def finished(target: str | pathlib.Path, overwrite: bool = True) -> Iterator[pat
       overwrite: replace what stands there.
 
     Raises:
-      InputError: see check_free; or the disk is full, or forbids to write.
+      InputError: see check_free and check_local; or the disk is full, or forbids to write.
 
     Example:
       >>> with finished("out/report.md") as aside:
       ...     aside.write_text("| run |")
     """
+    check_local(target)
     given, target = target, pathlib.Path(target).absolute()
     check_free(target, overwrite)
     with writing(given), _aside(target) as folder:
@@ -88,8 +89,15 @@ def check_free(target: pathlib.Path, overwrite: bool) -> None:
         raise InputError(f"{target}: exists already; choose another place or pass --overwrite")
 
 
+def check_local(target: str | pathlib.Path) -> None:
+    """Raises InputError for a URL, which would become a folder such as "gs:"."""
+    if re.match(r"\w+:/", str(target)):
+        raise InputError(f"{target}: not a local path; write to one, and copy it from there")
+
+
 def check_writable(target: str | pathlib.Path) -> None:
     """Raises InputError if no file can be written there, ahead of the work that would fill it."""
+    check_local(target)
     with writing(target):
         path = pathlib.Path(target).absolute()
         _check_no_folder(path)

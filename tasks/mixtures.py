@@ -1,6 +1,5 @@
 """Mixtures of tasks, at rates that a gin file gives."""
 
-import difflib
 import re
 from collections.abc import Mapping
 from typing import Annotated
@@ -10,7 +9,7 @@ import seqio
 from annotated_types import MinLen
 
 from commit_t5x import ranges, signatures
-from commit_t5x.errors import InputError
+from commit_t5x.errors import InputError, suggest
 from commit_t5x.tasks import names
 
 
@@ -66,7 +65,6 @@ def _registered(name: str) -> str:
     names.register_named(name)
     known = [*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()]
     if name not in known:
-        close = difflib.get_close_matches(name, known, n=3)
-        hint = f"did you mean {' or '.join(close)}?" if close else "check the name"
-        raise InputError(f"mixtures.mixture.rates: no task or mixture {name!r}; {hint}")
+        hint = suggest(name, known) or "; check the name"
+        raise InputError(f"mixtures.mixture.rates: no task or mixture {name!r}{hint}")
     return name

@@ -144,6 +144,14 @@ def test_a_file_takes_no_folders_place(tmp_path):
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "kept"]
 
 
+def test_a_url_is_no_place_to_write_to(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for write in (disk.check_writable, lambda path: disk.write(path, "text")):
+        with pytest.raises(InputError, match="gs://bucket/out: not a local path"):
+            write("gs://bucket/out")
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_can_be_written_is_known_ahead(tmp_path):
     disk.check_writable(tmp_path / "new" / "folder" / "file")
     assert not list(tmp_path.iterdir())

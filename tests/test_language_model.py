@@ -103,13 +103,6 @@ def test_an_answer_ends_at_every_eos_of_a_chat_model(tmp_path):
         assert answers == [chat_model.ANSWER]
 
 
-def test_a_special_tokens_text_ends_an_answer(tmp_path):
-    model = commit_t5x.load(chat_model.write(tmp_path, lists_both=False))
-    options = {"max_new_tokens": 8, "prompts": [chat_model.PROMPT]}
-    assert model.generate(**options) == ["Hixxxxx"]
-    assert model.generate(**options, stop=[chat_model.END_OF_TURN]) == [chat_model.ANSWER]
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -121,6 +121,6 @@ def _check_space(dst: pathlib.Path, transfers: list[stream.Transfer], dtype: str
     needed, free = stream.total_bytes(transfers, dtype), shutil.disk_usage(place).free
     if needed > free:
         raise InputError(
-            f"{dst}: the weights take {needed / 1e9:.1f} GB and {place} has {free / 1e9:.1f} GB "
+            f"{dst}: the weights take {needed / 1e6:,.1f} MB and {place} has {free / 1e6:,.1f} MB "
             "left; free some space, or choose another place"
         )

@@ -1,13 +1,11 @@
 """What a dictionary file holds, as a table."""
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Callable, Sequence
 
 import tabulate
 
-from commit_t5x import resources
 from commit_t5x.errors import InputError
 from commit_t5x.mixing import characters, dictionary_files, hit_rate
 
@@ -71,7 +69,7 @@ def summarise(path: str | pathlib.Path, text: str | None = None) -> Summary:
     entries, report = dictionary_files.load(path, skip_malformed=True)
     edges = frozenset(characters.edge_characters())
     source, _, target = pathlib.Path(path).name.partition(".")[0].partition("-")
-    texts = _sample(source) if text is None else _texts(text)
+    texts = hit_rate.sample(source) if text is None else _texts(text)
     rates = hit_rate.measure(entries, source, texts) if target and texts else None
     warning = None
     if rates and rates.wrong_way_round:
@@ -88,14 +86,6 @@ def summarise(path: str | pathlib.Path, text: str | None = None) -> Summary:
         reverse_hit_rate=rates and round(rates.targets, 4),
         warning=warning,
     )
-
-
-def _sample(language: str) -> list[str]:
-    path = resources.path("samples") / f"xquad.{language}.json"
-    if not path.is_file():
-        return []
-    articles = json.loads(path.read_text(encoding="utf-8"))["data"]
-    return [paragraph["context"] for article in articles for paragraph in article["paragraphs"]]
 
 
 def _texts(path: str) -> list[str]:

@@ -82,13 +82,19 @@ def exists(model_dir: pathlib.Path) -> bool:
     return (model_dir / FILE).is_file()
 
 
-def check(model_dir: pathlib.Path, record: Record, accepted: Sequence[str] = ()) -> None:
+def check(
+    model_dir: pathlib.Path,
+    record: Record,
+    accepted: Sequence[str] = (),
+    place: str | None = None,
+) -> None:
     """Raises InputError if a run would go on with other data than it was trained on.
 
     Args:
       model_dir: of the run; without a record there, nothing is compared.
       record: what `describe` returned.
       accepted: the differences that are meant, by macro or by parameter.
+      place: of the run, for the message, where model_dir is but a copy.
     """
     saved = _newest(model_dir)
     if saved is None:
@@ -112,8 +118,8 @@ def check(model_dir: pathlib.Path, record: Record, accepted: Sequence[str] = ())
         )
         shown = json.dumps([_shown(name) for name in changed]).replace('"', "'")
         raise InputError(
-            f"{model_dir}: was trained on other data: {differences}; go back to those, choose "
-            f'another MODEL_DIR, or say that it is meant: --gin.ACCEPT_CHANGES="{shown}"'
+            f"{place or model_dir}: was trained on other data: {differences}; go back to those, "
+            f'choose another MODEL_DIR, or say that it is meant: --gin.ACCEPT_CHANGES="{shown}"'
         )
 
 

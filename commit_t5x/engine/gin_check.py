@@ -133,6 +133,14 @@ def macro_name(value: Any) -> str | None:
     return None
 
 
+def macro_value(config: Config, name: str) -> Any:
+    """Returns what a macro stands for, by way of other macros; None if it isn't set."""
+    while name is not None:
+        value = config.get((name, _MACRO), {}).get(_VALUE)
+        name = macro_name(value)
+    return value
+
+
 def references(config: Config) -> Iterator[tuple[str, Any]]:
     """Yields "configurable.parameter" or a macro, and each macro or constant in its value."""
     for (scope, selector), parameters in config.items():

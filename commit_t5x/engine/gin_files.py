@@ -22,7 +22,7 @@ def read(names: Sequence[str]) -> dict[str, str]:
     Those that don't exist are left out: gin says so.
 
     Raises:
-      InputError: a file includes itself.
+      InputError: a file includes itself, or isn't text.
     """
     found: dict[str, str] = {}
     for name in names:
@@ -40,8 +40,11 @@ def _read(name: str, including: tuple[str, ...], found: dict[str, str]) -> None:
         raise InputError(f"{path}: includes itself{by_way}; take the include out")
     if path not in found:
         reader = next(open_ for open_, exists in gin.config._FILE_READERS if exists(path))
-        with reader(path) as file:
-            found[path] = file.read()
+        try:
+            with reader(path) as file:
+                found[path] = file.read()
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path}: not UTF-8 ({error.reason}); convert the file") from error
     for _, other in _INCLUDE.findall(found[path]):
         _read(other, (*including, path), found)
 

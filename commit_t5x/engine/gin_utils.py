@@ -4,6 +4,7 @@ import argparse
 import functools
 import os
 import pathlib
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -166,3 +167,29 @@ def summarize_gin_config(
     disk.write(path, text)
     if summary_writer is not None:
         summary_writer.write_texts(step, {"config": gin.markdown(text)})
+
+
+# What says nothing of how a run is trained.
+_OF_ONE_START = frozenset({"MODEL_DIR", "ACCEPT_CHANGES"})
+_BINDING = re.compile(r"^([\w./]+) =((?:.*)(?:\n .*)*)", re.M)
+
+
+def other_settings(model_dir: pathlib.Path) -> list[str]:
+    """Names the macros and parameters that gin gives other values than a run's last start had.
+
+    Example:
+      >>> other_settings(pathlib.Path("out"))
+      ['LEARNING_RATE = 0.01 (was 0.002)']
+    """
+    files = [*model_dir.glob("config.gin"), *model_dir.glob("config_*.gin")]
+    if not files:
+        return []
+    newest = max(files, key=lambda path: int(path.stem.partition("_")[2] or 0))
+    was, now = (
+        dict(_BINDING.findall(text)) for text in (newest.read_text("utf-8"), gin.config_str())
+    )
+    return [
+        f"{name} ={now.get(name, ' not set')} (was{was.get(name, ' not set')})"
+        for name in sorted({*was, *now} - _OF_ONE_START)
+        if was.get(name) != now.get(name)
+    ]

@@ -20,14 +20,17 @@ class Profile:
     Args:
       model_dir: an existing folder.
       steps: (first, last), both traced; None for none.
+      total_steps: of the run.
 
     Raises:
-      InputError: they are out of order.
+      InputError: they are out of order, or none of them is one of the run's.
     """
 
-    def __init__(self, model_dir: pathlib.Path, steps: Steps | None):
+    def __init__(self, model_dir: pathlib.Path, steps: Steps | None, total_steps: int):
         self._folder = model_dir / FOLDER
         self._steps = check(steps)
+        if steps is not None and steps[0] > total_steps:
+            raise InputError(f"PROFILE_STEPS: {steps!r} begins after TRAIN_STEPS, {total_steps}")
         self._running = False
 
     def before(self, step: int) -> None:

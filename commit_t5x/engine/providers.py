@@ -3,10 +3,12 @@
 import importlib
 from typing import Any
 
+import gin
 import seqio
 import tensorflow as tf
 
 from commit_t5x import errors
+from commit_t5x.engine import gin_check
 from commit_t5x.tasks import names as task_names
 
 
@@ -26,8 +28,9 @@ def get_mixture_or_task(cfg: Any) -> seqio.Task | seqio.Mixture:
     task_names.register_named(name)
     names = [*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()]
     if name not in names:
+        place = _macro("mixture_or_task_name", name) or "MIXTURE_OR_TASK_NAME"
         raise errors.InputError(
-            f"MIXTURE_OR_TASK_NAME: no task or mixture '{name}'{errors.suggest(name, names)}"
+            f"{place}: no task or mixture '{name}'{errors.suggest(name, names)}"
         )
     return seqio.get_mixture_or_task(name)
 
@@ -64,7 +67,19 @@ def check_split(provider: seqio.Task | seqio.Mixture, split: str) -> None:
     if split.partition("[")[0] not in provider.splits:
         held_out = "validation" in split
         hint = ", or hold some examples out by VALIDATION_EXAMPLES" if held_out else ""
+        place = _macro("split", split) or "DatasetConfig.split"
         raise errors.InputError(
-            f"DatasetConfig.split: '{provider.name}' has no split '{split}'; "
+            f"{place}: '{provider.name}' has no split '{split}'; "
             f"choose from {', '.join(sorted(provider.splits))}{hint}"
         )
+
+
+def _macro(parameter: str, value: Any) -> str | None:
+    """Returns the macro by which the gin files give a DatasetConfig this value; None without."""
+    config = gin.config._CONFIG
+    for (_, selector), bindings in config.items():
+        name = gin_check.macro_name(bindings.get(parameter))
+        if name is not None and selector.endswith(".DatasetConfig"):
+            if gin_check.macro_value(config, name) == value:
+                return name
+    return None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import jax
 
-from commit_t5x import ranges
+from commit_t5x import disk, ranges
 from commit_t5x.engine import (
     checkpoint_manager,
     checkpoints,
@@ -95,6 +95,7 @@ def train(
         written.
       DivergedError: the loss is no longer finite.
     """
+    disk.check_local(model_dir)
     model_path = pathlib.Path(model_dir).absolute()
     latest = max(checkpoints.all_steps(model_path), default=0)
     if latest >= total_steps and _is_readable(model_path / f"{checkpoints.PREFIX}_{latest}"):
@@ -105,8 +106,10 @@ def train(
             f"{model_dir}: holds checkpoint_{latest}, the run of {total_steps} steps is "
             "finished; nothing to do. Raise TRAIN_STEPS to go on, or choose another MODEL_DIR."
         )
+        if changed := gin_utils.other_settings(model_path):
+            print(f"Without effect, as it was trained with others: {', '.join(changed)}")
         return latest, None
-    profiler = profile.Profile(model_path, profile_steps)
+    profiler = profile.Profile(model_path, profile_steps, total_steps)
     iterator, record = _train_iterator(model, train_dataset_cfg, random_seed)
     initializer = train_state.TrainStateInitializer(model, partitioner)
     steps = trainer_cls(model=model, partitioner=partitioner, state_shapes=initializer.train_state)
@@ -121,11 +124,12 @@ def train(
         restoring.check_tokenizer(checkpoints.find(weights).parent, model)
         params = checkpoints.load_params(weights, initializer.params, model.config)
     with checkpoint_manager.writing(model_path), contextlib.ExitStack() as stack:
-        stack.enter_context(lock.held(model_path))
+        keep = stack.enter_context(lock.held(model_path))
         manager = checkpoint_manager.CheckpointManager(model_path, checkpoint_cfg.save)
         stack.callback(manager.close)
         first_step, notes = 0, []
         if checkpoints.all_steps(model_path):  # under the lock, no run adds to them any more
+            keep()
             restoring.check_tokenizer(model_path, model)
             data_record.check(model_path, record, accept_changes)
             resumed = manager.resume(initializer.train_state, iterator, model.config)
@@ -147,9 +151,9 @@ def train(
         for note in notes:
             display.message(note)
         display.message(f"{model_dir}: starts from {start}")
+        if changed := gin_utils.other_settings(model_path):
+            display.message(f"Other settings than before: {', '.join(changed)}")
         summarize_config_fn(model_path, files.writer("train"), first_step)
-        if (model_path / f"config_{first_step}.gin").is_file():
-            display.message(f"Other settings than in config.gin: see config_{first_step}.gin")
         loop = _Loop(
             manager=manager,
             iterator=iterator,
@@ -168,6 +172,7 @@ def train(
                 ),
             ),
             profiler=profiler,
+            keep=keep,
         )
         state = loop.run(state, first_step, total_steps)
         if note := iterator.counts.summary():
@@ -217,6 +222,7 @@ class _Loop:
     display: progress.Progress
     metrics: metrics.TrainMetrics
     profiler: profile.Profile
+    keep: Callable[[], None]  # what was written
 
     def run(
         self, state: train_state.TrainState, first_step: int, total_steps: int
@@ -230,6 +236,7 @@ class _Loop:
                 state, sums = self.trainer.train_step(state, batch)
                 self.profiler.after(step, state)
                 if step == first_step + 1:
+                    self.keep()
                     self.metrics.restart_clock()  # the call above compiled the program
                 last = step == total_steps
                 stopping = terminated.is_set() and not last

@@ -1,7 +1,6 @@
 """Runs lm-eval on our tasks, with our model or any of lm-eval's, and keeps the scores."""
 
 import contextlib
-import difflib
 import hashlib
 import importlib.metadata
 import inspect
@@ -87,12 +86,12 @@ def run(
     options = {name: value for name, value in locals().items() if name != "output_path"}
     if output_path is not None:
         disk.check_writable(_results_path(output_path))
-    generation = _parsed(gen_kwargs)
+    generation = _parsed("--gen_kwargs", gen_kwargs)
     _check_generation(model, generation)
     loaded = _load_tasks(tasks, include_path, data_dir=data_dir, labels=labels)
     _configure(loaded["tasks"], num_fewshot, generation, seed)
     with _bars_on_terminals_only():
-        lm = _load_model(model, _parsed(model_args), batch_size, device)
+        lm = _load_model(model, _parsed("--model_args", model_args), batch_size, device)
         _check_vocabulary(lm)
         results = evaluator.evaluate(lm, loaded, limit=limit, log_samples=True)
     samples = results.pop("samples")
@@ -112,10 +111,21 @@ def run(
     return results
 
 
-def _parsed(arguments: Mapping[str, Any] | str) -> dict[str, Any]:
-    if isinstance(arguments, str):
-        return utils.simple_parse_args_string(arguments)
-    return dict(arguments)
+def _parsed(flag: str, arguments: Mapping[str, Any] | str) -> dict[str, Any]:
+    if not isinstance(arguments, str):
+        return dict(arguments)
+    keys = set()
+    for part in filter(str.strip, arguments.split(",")):
+        key, equals, _ = part.partition("=")
+        if key in keys:
+            raise errors.InputError(f"{flag}: {key} is given twice; give it once")
+        keys.add(key)
+        if not equals:
+            raise errors.InputError(
+                f"{flag}: {part!r} is no KEY=VALUE, and commas part those; where it belongs to a "
+                "path, link that to a name without a comma"
+            )
+    return utils.simple_parse_args_string(arguments)
 
 
 def _check_generation(model: str, options: Mapping[str, Any]) -> None:
@@ -149,7 +159,7 @@ def _load_tasks(
             raise errors.InputError(f"{include_path}: no such folder; --include_path takes one")
         folders.append(include_path)
     if not names:
-        raise errors.InputError("--tasks: none named; such as ogx_xquad_hi")
+        raise errors.InputError("--tasks: names no task; give one, such as ogx_xquad_hi")
     metadata = {name: place for name, place in places.items() if place is not None}
     options = {"include_path": folders, "metadata": metadata}
     index = task_manager.TaskManager(include_defaults=False, **options)
@@ -161,8 +171,8 @@ def _load_tasks(
             if config := qa_tasks.task_config(name):
                 specs.append(config)
                 continue
-            near = difflib.get_close_matches(name, index.all_tasks) or ["ogx_xquad_hi"]
-            raise errors.InputError(f"task {name!r}: unknown; did you mean {' or '.join(near)}?")
+            near = errors.suggest(name, index.all_tasks) or "; one is ogx_xquad_hi"
+            raise errors.InputError(f"--tasks: {name!r} is unknown{near}")
     try:
         return index.load(specs)
     except (ConnectionError, FileNotFoundError) as error:  # a data set of lm-eval's own tasks
@@ -194,8 +204,8 @@ def _load_model(
         from commit_t5x.evaluation import lm_eval_model as _  # noqa: F401
     known = {"commit_t5x", *models.MODEL_MAPPING, *registry.model_registry.keys()}
     if name not in known:
-        near = difflib.get_close_matches(name, known) or ["commit_t5x", "hf"]
-        raise errors.InputError(f"model {name!r}: unknown; did you mean {' or '.join(near)}?")
+        near = errors.suggest(name, sorted(known)) or "; commit_t5x and hf are known"
+        raise errors.InputError(f"--model: {name!r} is unknown{near}")
     try:
         model_class = registry.get_model(name)
     except ImportError as error:

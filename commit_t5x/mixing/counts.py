@@ -2,6 +2,7 @@
 
 import contextlib
 import contextvars
+import functools
 import logging
 import threading
 from collections.abc import Iterator
@@ -10,14 +11,14 @@ import numpy as np
 import tensorflow as tf
 
 from commit_t5x.errors import InputError
+from commit_t5x.mixing import hit_rate
+from commit_t5x.mixing.mixer import CodeMixer
 
 _LOGGER = logging.getLogger(__name__)
 
 # How many must have been seen before anything is said.
 _WORDS = 1000
 _EXAMPLES = 200
-# A dictionary of the right pair knows more than this of a text: `dicts check` finds 40 to 80 %.
-_LOW_HIT_RATE = 0.1
 
 
 class Counts:
@@ -32,21 +33,31 @@ class Counts:
       examples: that the length policy saw, and of them those `cut` and `dropped`.
 
     Raises:
-      InputError: from within the pipeline, once enough was seen: the dictionary knows no word, or
-        every example is dropped.
+      InputError: from within the pipeline, once enough was seen: a mixer knows no word, or every
+        example is dropped.
     """
 
     def __init__(self, of_words: bool = True):
         self._of_words = of_words
         self.words = self.hits = self.replaced = 0
         self.examples = self.cut = self.dropped = 0
-        self._said: set[str] = set()
+        # A mixture has several mixers, of which one may have the wrong dictionary.
+        self._known: dict[CodeMixer, hit_rate.Known] = {}
+        self._said: set[object] = set()
         self._lock = threading.Lock()  # tf.data works on several threads
 
-    def add_words_tf(self, words: tf.Tensor, hits: tf.Tensor, replaced: tf.Tensor) -> None:
-        """Adds numbers, int64 scalars, whenever the graph runs that this is called in."""
+    def add_words_tf(
+        self, mixer: CodeMixer, words: tf.Tensor, hits: tf.Tensor, replaced: tf.Tensor
+    ) -> None:
+        """Adds numbers, int64 scalars, whenever the graph runs that this is called in.
+
+        Args:
+          mixer: of the texts. What it knows of the sample text is to be expected of them, too.
+          words, hits, replaced: as in `Counts`.
+        """
         if self._of_words:
-            tf.numpy_function(self._add_words, [words, hits, replaced], [])
+            add = functools.partial(self._add_words, mixer)
+            tf.numpy_function(add, [words, hits, replaced], [])
 
     def add_examples_tf(self, fits: tf.Tensor, long: tf.Tensor, lengths: str) -> None:
         """Adds examples likewise.
@@ -68,20 +79,27 @@ class Counts:
         )
         return f"of {self.examples:,} examples read {' and '.join(shares)}, as too long"
 
-    def _add_words(self, words: np.int64, hits: np.int64, replaced: np.int64) -> None:
+    def _add_words(
+        self, mixer: CodeMixer, words: np.int64, hits: np.int64, replaced: np.int64
+    ) -> None:
         with self._lock:
             self.words += int(words)
             self.hits += int(hits)
             self.replaced += int(replaced)
-            if self.words < _WORDS or self.hits >= _LOW_HIT_RATE * self.words:
-                return
-            found = f"of the first {self.words:,} words the dictionary knows {self.hits:,}"
-            if not self.hits:
-                raise InputError(
-                    f"DICT_DIR: {found}; its file is of another language or the wrong way round "
-                    "(source first); `commit-t5x dicts check` shows it"
+            known = self._known.setdefault(mixer, hit_rate.Known(mixer))
+            known.words += int(words)
+            known.hits += int(hits)
+            if known.words >= _WORDS and known.is_low:
+                if not known.hits:
+                    raise InputError(
+                        f"DICT_DIR: {known}; its file, or the text, is of another language, or the "
+                        "file the wrong way round (source first); `commit-t5x dicts check` shows it"
+                    )
+                self._warn_once(
+                    mixer,
+                    f"DICT_DIR: {known}: are the dictionary, the segmenter and the text's "
+                    "language the right ones? `commit-t5x dicts check` and `inspect` show more",
                 )
-            self._warn_once("hits", f"{found} ({self.hits / self.words:.1%}): is it the right one?")
 
     def _add_examples(self, fits: np.ndarray, long: np.ndarray, lengths: str) -> None:
         with self._lock:
@@ -98,7 +116,7 @@ class Counts:
             if self.cut + self.dropped:
                 self._warn_once("lengths", f"{self.summary()} ({lengths})")
 
-    def _warn_once(self, about: str, message: str) -> None:
+    def _warn_once(self, about: object, message: str) -> None:
         if about not in self._said:
             self._said.add(about)
             _LOGGER.warning("%s", message)

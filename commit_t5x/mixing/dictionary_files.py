@@ -115,6 +115,8 @@ def read_pairs(
     path = pathlib.Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such dictionary; check the path or set DICT_DIR")
+    if path.suffix in (".json", ".jsonl"):
+        raise InputError(f"{path}: JSON is no dictionary; write lines of source<TAB>target")
     rows = _csv_rows(path) if path.name.endswith(_CSV_SUFFIXES) else _rows(path)
     for number, columns in rows:
         if len(columns) != 2:

@@ -33,6 +33,7 @@ class GraphMixer:
 
     def __init__(self, mixer: CodeMixer):
         self.ratio = mixer.ratio
+        self._mixer = mixer
         self._segmenter = mixer.segmenter
         self._calibrated = mixer.calibrated
         self._canonical_equivalence = mixer.canonical_equivalence
@@ -102,7 +103,7 @@ class GraphMixer:
         starts, ends, entries = (a[replace] for a in (starts, ends, entries))
         if counter := counts.current():
             words = tf.math.count_nonzero(_are_words(pieces))
-            counter.add_words_tf(words, hits, tf.reduce_sum((ends - starts + 1) // 2))
+            counter.add_words_tf(self._mixer, words, hits, tf.reduce_sum((ends - starts + 1) // 2))
         draws = graph_random.bits(streams[replace], counters[replace] + 1)
         after = tf.searchsorted(self._shares, entries * ALWAYS + draws, "right", tf.int64)
         targets = tf.gather(self._translations, after - 1)

@@ -101,6 +101,7 @@ class CodeMixer:
         replaced as much more often as the text has words that are none.
       canonical_equivalence: a word is found however Unicode lets it be spelt (NFC, NFD, soft
         hyphens), as `characters.lookup_key` says.
+      source_language: of the texts, which are mixed alike in any; see `hit_rate.of_sample`.
 
     Attributes:
       phrase_lengths: first word -> number of words of the longest phrase that begins with it.
@@ -123,6 +124,7 @@ class CodeMixer:
         phrases: bool = False,
         calibrated: bool = False,
         canonical_equivalence: bool = False,
+        source_language: str | None = None,
     ):
         check_ratio("code-mixing ratio", ratio)
         self.lexicon = lexicon.canonical() if canonical_equivalence else lexicon
@@ -130,6 +132,7 @@ class CodeMixer:
         self.segmenter = segmenter or SpaceSegmenter()
         self.calibrated = calibrated
         self.canonical_equivalence = canonical_equivalence
+        self.source_language = source_language
         self.phrase_lengths = self._measure_phrases() if phrases else {}
 
     def mix(self, text: str, seed: tuple[int, int], ratio: float | None = None) -> str:
@@ -249,7 +252,7 @@ def make_mixer(
       calibrated, canonical_equivalence: as in `CodeMixer`.
 
     Raises:
-      InputError: a source of replacements is missing.
+      InputError: a source of replacements is missing, or has none.
     """
     parts = []
     for language, share in (target_languages or {target_language: 1.0}).items():
@@ -266,6 +269,11 @@ def make_mixer(
                 lexicon = lexicon.with_case_variants(source_language, language)
             parts.append((lexicon, share * weight))
     lexicon = Lexicon.merged(parts)
+    if not lexicon:
+        raise InputError(
+            f"DICT_DIR: {source_language}-{target_language} gives each word itself, which "
+            "drop_identity leaves out: nothing would be mixed; use another dictionary"
+        )
     return CodeMixer(
         lexicon,
         ratio,
@@ -273,6 +281,7 @@ def make_mixer(
         phrases=phrases,
         calibrated=calibrated,
         canonical_equivalence=canonical_equivalence,
+        source_language=source_language,
     )
 
 

@@ -8,34 +8,28 @@ import functools
 import math
 import pathlib
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 import seqio
-import tensorflow as tf
 from clu import metric_writers
 from clu import metrics as clu_metrics
 from flax import linen as nn
 from flax import traverse_util
 from jax.sharding import PartitionSpec
+from t5x import decoding, gin_utils, metrics, optimizers, partitioning, trainer, utils
+from t5x import models as t5x_models
 
 from commit_t5x import ranges
-from commit_t5x.engine import checkpoints, data_record, losses, model_files, models
+from commit_t5x.engine import checkpoints, losses, model_files, models
 from commit_t5x.engine.sampling import Sampling
 from commit_t5x.errors import InputError
-from commit_t5x.mixing import counts
 from commit_t5x.model.optim import Optimizer
+from commit_t5x.t5x_adapter import data
 from commit_t5x.vocabularies.seqio_vocabulary import TokenizerVocabulary
-
-try:
-    from t5x import checkpoints as t5x_checkpoints
-    from t5x import decoding, gin_utils, metrics, optimizers, partitioning, trainer, utils
-    from t5x import models as t5x_models
-except ImportError as error:
-    raise ImportError(f"T5X isn't installed ({error}); docs/t5x.md tells how") from error
 
 # What the loss of the whole batch is divided by, [batch, 1]: a feature, so that each microbatch
 # gets it along with its rows.
@@ -237,48 +231,6 @@ def decode_fn(
     return decode
 
 
-def train_batches(
-    cfg: utils.DatasetConfig,
-    shard_id: int,
-    num_shards: int,
-    feature_converter_cls: Callable[..., seqio.FeatureConverter],
-    num_epochs: int | None = None,
-    continue_from_last_checkpoint: bool = False,
-    *,
-    model_dir: ranges.Path,
-    accept_changes: Sequence[ranges.Text] = (),
-) -> tf.data.Dataset:
-    """Returns T5X's batches from where the run in `model_dir` stopped.
-
-    T5X can't save the position in a pipeline with Python in it, and would begin anew. The pipeline
-    is deterministic, so the batches of the steps that are done are left out.
-
-    Raises:
-      InputError: the run was trained on other data; see data_record.
-    """
-
-    def build() -> tf.data.Dataset:
-        with counts.counting(counts.Counts(of_words=not cfg.use_cached)):
-            return utils.get_dataset(
-                cfg,
-                shard_id,
-                num_shards,
-                feature_converter_cls,
-                num_epochs,
-                continue_from_last_checkpoint,
-            )
-
-    batches, record = data_record.describe(cfg, build)
-    step = max(t5x_checkpoints.all_steps(model_dir), default=0)
-    if "://" not in model_dir:
-        folder = pathlib.Path(model_dir)
-        if step:
-            data_record.check(folder, record, accept_changes)
-        if shard_id == 0:
-            data_record.write(folder, step, record)
-    return batches.skip(step)
-
-
 def checkpoint(
     path: ranges.Path | None, module: nn.Module, **options: Any
 ) -> utils.RestoreCheckpointConfig | None:
@@ -342,5 +294,4 @@ def summarize_config(
         with tempfile.TemporaryDirectory() as aside:
             folder = pathlib.Path(aside)
             model_files.write(folder, module.config, getattr(vocabulary, "tokenizer", None))
-            for file in folder.iterdir():
-                tf.io.gfile.copy(str(file), f"{model_dir}/{file.name}", overwrite=True)
+            data.copy_files(folder, model_dir)

@@ -2,15 +2,20 @@
 
 import dataclasses
 import json
+import os
+import pathlib
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import seqio
 import tensorflow as tf
+from t5x import checkpoints, utils
 
 from commit_t5x import ranges
-from commit_t5x.engine import data, generation, providers
+from commit_t5x.engine import data, data_record, generation, providers
 from commit_t5x.errors import InputError
+from commit_t5x.mixing import counts
 from commit_t5x.vocabularies.seqio_vocabulary import TokenizerVocabulary
 
 Config = Any  # t5x.utils.DatasetConfig, which has what engine.utils.DatasetConfig has
@@ -77,6 +82,63 @@ def questions(
     del lengths["row"]  # an answer of any length follows a prompt of any length
     lengths["targets"] = max(lengths["targets"], max_new_tokens)
     return dataclasses.replace(cfg, task_feature_lengths=lengths)
+
+
+def train_batches(
+    cfg: Config,
+    shard_id: int,
+    num_shards: int,
+    feature_converter_cls: Callable[..., seqio.FeatureConverter],
+    num_epochs: int | None = None,
+    continue_from_last_checkpoint: bool = False,
+    *,
+    model_dir: ranges.Path,
+    accept_changes: Sequence[ranges.Text] = (),
+) -> tf.data.Dataset:
+    """Returns T5X's batches from where the run in `model_dir` stopped.
+
+    T5X can't save the position in a pipeline with Python in it, and would begin anew. The pipeline
+    is deterministic, so the batches of the steps that are done are left out.
+
+    Raises:
+      InputError: the run was trained on other data, see data_record; or T5X couldn't save there.
+    """
+    if "://" not in model_dir and not os.path.isabs(model_dir):
+        raise InputError(
+            f"MODEL_DIR: {model_dir!r} is relative, and T5X saves to absolute paths only; write "
+            f"--gin.MODEL_DIR=\"'{os.path.abspath(model_dir)}'\""
+        )
+
+    def build() -> tf.data.Dataset:
+        with counts.counting(counts.Counts(of_words=not cfg.use_cached)):
+            return utils.get_dataset(
+                cfg,
+                shard_id,
+                num_shards,
+                feature_converter_cls,
+                num_epochs,
+                continue_from_last_checkpoint,
+            )
+
+    batches, record = data_record.describe(cfg, build)
+    step = max(checkpoints.all_steps(model_dir), default=0)
+    with tempfile.TemporaryDirectory() as name:
+        folder, saved = pathlib.Path(name), f"{model_dir}/{data_record.FILE}"
+        if tf.io.gfile.exists(saved):
+            tf.io.gfile.copy(saved, str(folder / data_record.FILE))
+        if step:
+            data_record.check(folder, record, accept_changes, model_dir)
+        if shard_id == 0:
+            data_record.write(folder, step, record)
+            copy_files(folder, model_dir)
+    return batches.skip(step)
+
+
+def copy_files(folder: pathlib.Path, model_dir: str) -> None:
+    """Copies files to a model directory, which may lie in the cloud."""
+    tf.io.gfile.makedirs(model_dir)
+    for file in folder.iterdir():
+        tf.io.gfile.copy(str(file), f"{model_dir}/{file.name}", overwrite=True)
 
 
 def eval_batches(

@@ -4,7 +4,6 @@ import re
 import resource
 import shutil
 
-import chat_model
 import jax
 import numpy as np
 import pytest
@@ -249,20 +248,6 @@ def test_round_trips_are_exact(config, data, tmp_path_factory):
     back, back_config = hf.import_hf(folder / "c")
     assert back_config == config
     jax.tree.map(np.testing.assert_array_equal, back, params)
-
-
-def test_added_tokens_and_every_eos_travel(tmp_path):
-    source = chat_model.write(tmp_path)
-    conversion.convert(source, tmp_path / "native", to="native")
-    conversion.convert(tmp_path / "native", tmp_path / "hf", to="hf")
-    first, last = (configured.find(path) for path in (source, tmp_path / "hf"))
-    assert last.tokens() == first.tokens()
-    assert last.tokens()[-2:] == [chat_model.END_OF_TURN, chat_model.ADDED]
-    assert last.eos_ids == first.eos_ids == (first.eos_id, first.vocab_size - 2)
-    for name in ("config.json", "generation_config.json"):
-        fields = json.loads((tmp_path / "hf" / name).read_text())
-        assert fields["eos_token_id"] == list(first.eos_ids)
-        assert fields["bos_token_id"] == first.bos_id
 
 
 def test_a_tokenizer_that_does_not_fit_or_is_none(native, tmp_path):

@@ -110,6 +110,18 @@ def test_errors_in_bindings_name_the_flag(load, binding, message):
     assert "\n" not in str(error.value)
 
 
+def test_settings_that_are_others_than_a_runs(load, tmp_path):
+    load(SCHEDULE)
+    assert gin_utils.other_settings(tmp_path) == []
+    gin_utils.summarize_gin_config(tmp_path, None, 0)
+    assert gin_utils.other_settings(tmp_path) == []
+    load(SCHEDULE, bindings=["PEAK=0.25", "optim.warmup_cosine.end=0.1"])
+    found = ["PEAK = 0.25 (was 0.5)", "optim.warmup_cosine.end = 0.1 (was not set)"]
+    assert gin_utils.other_settings(tmp_path) == found
+    gin_utils.summarize_gin_config(tmp_path, None, 10)  # the run went on with them
+    assert gin_utils.other_settings(tmp_path) == []
+
+
 def test_missing_file_suggests_the_projects_own():
     with pytest.raises(InputError, match="no such gin file: runs/finetun.gin; did you mean "
                        "runs/finetune.gin"):  # fmt: skip

@@ -32,3 +32,22 @@ def test_lock_can_be_taken_again(tmp_path):
     for _ in range(2):
         with lock.held(tmp_path / "new"):
             pass
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_fails_at_once_leaves_nothing(tmp_path, there):
+    folder = tmp_path / "run"
+    if there:
+        folder.mkdir()
+        (folder / "notes").write_text("kept")
+    for wanted in (False, True):
+        with pytest.raises(ZeroDivisionError):
+            with lock.held(folder) as keep:
+                (folder / "train").mkdir()
+                (folder / "train" / "events").write_text("")
+                if wanted:
+                    keep()
+                1 / 0  # noqa: B018
+        assert folder.exists() == (there or wanted)
+        left = {path.name for path in folder.iterdir()} if folder.exists() else set()
+        assert left == {*["notes"] * there, *[".lock", "train"] * wanted}

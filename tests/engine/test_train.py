@@ -235,6 +235,8 @@ def test_chosen_steps_are_profiled(tmp_path):
 def test_steps_to_profile_must_be_in_order(tmp_path):
     with pytest.raises(InputError, match=r"PROFILE_STEPS: \(4, 3\) ends before it begins"):
         _fit(tmp_path / "out", profile_steps=(4, 3))
+    with pytest.raises(InputError, match=r"PROFILE_STEPS: \(13, 14\) begins after TRAIN_STEPS"):
+        _fit(tmp_path / "out", profile_steps=(13, 14))
     assert not (tmp_path / "out").exists()
 
 

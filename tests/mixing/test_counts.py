@@ -3,10 +3,11 @@ import pytest
 import tensorflow as tf
 
 from commit_t5x.errors import InputError
+from commit_t5x.mixing import hit_rate
 from commit_t5x.mixing.counts import Counts, counting
 from commit_t5x.mixing.graph_mixer import GraphMixer
 from commit_t5x.mixing.lexicon import Lexicon
-from commit_t5x.mixing.mixer import CodeMixer
+from commit_t5x.mixing.mixer import CodeMixer, make_mixer
 
 TEXTS = ["I live in new york now", "coffee, and  tea!", "", "nothing here"]
 LEXICON = [("new york", "न्यूयॉर्क"), ("coffee", "कॉफ़ी"), ("tea", "चाय"), ("live", "रहना")]
@@ -43,20 +44,43 @@ def test_pipelines_built_elsewhere_do_not_count():
     assert counts.words == counts.replaced == 0
 
 
+def _mixer(language, known="tea"):
+    return CodeMixer(Lexicon.from_pairs([(known, "चाय")]), source_language=language)
+
+
 def test_words_that_no_dictionary_knows_end_the_run():
-    counts = Counts()
-    counts._add_words(999, 0, 0)
-    with pytest.raises(InputError, match="DICT_DIR: of the first 1,099 words .* knows 0;"):
-        counts._add_words(100, 0, 0)
+    # Another task's mixer of the same mixture knows its words.
+    counts, mixer, other = Counts(), _mixer("en"), _mixer("sw")
+    counts._add_words(mixer, 999, 0, 0)
+    counts._add_words(other, 1000, 1000, 0)
+    with pytest.raises(InputError, match="DICT_DIR: of the first 1,099 words .* knows 0 "):
+        counts._add_words(mixer, 100, 0, 0)
 
 
-@pytest.mark.parametrize("hits, said", [(99, 1), (100, 0)])
-def test_a_low_hit_rate_is_said_once(caplog, hits, said):
-    counts = Counts()
+# "the" is 8.6 % of the words of the English sample; there is none in Swahili.
+@pytest.mark.parametrize(
+    "language, hits, said",
+    [
+        ("sw", 99, "99 (9.9%):"),
+        ("sw", 100, ""),
+        ("en", 99, "99 (9.9%), of the sample text in 'en' "),
+    ],
+)
+def test_a_low_hit_rate_is_said_once(caplog, language, hits, said):
+    counts, mixer = Counts(), _mixer(language, "the")
     for _ in range(3):
-        counts._add_words(1000, hits, hits)
-    assert len(caplog.records) == said
-    assert not said or "of the first 1,000 words the dictionary knows 99 (9.9%)" in caplog.text
+        counts._add_words(mixer, 1000, hits, hits)
+    expected = f"DICT_DIR: of the first 1,000 words the dictionary knows {said}"
+    assert [expected in record.getMessage() for record in caplog.records] == [True] * bool(said)
+
+
+def test_a_low_hit_rate_is_far_below_that_of_the_sample(bind):
+    bind("load_dictionary.directory", "samples")
+    mixer = make_mixer("en", "hi", case_variants=True)
+    share = hit_rate.Known(mixer).expected
+    assert share > 0.6
+    low = [hit_rate.Known(mixer, 1000, round(1000 * part * share)).is_low for part in (0.49, 0.51)]
+    assert low == [True, False]
 
 
 def _examples(counts, *, kept, cut, dropped):

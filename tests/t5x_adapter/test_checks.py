@@ -7,6 +7,7 @@ import gin
 import pytest
 
 from commit_t5x import resources
+from commit_t5x.errors import InputError
 
 pytestmark = pytest.mark.t5x
 pytest.importorskip(
@@ -78,12 +79,10 @@ def test_the_files_pass(parse, run, capsys):
         ("infer", "STOP='x'", "e.g. --gin.STOP=\"('x',)\""),
     ],
 )
-def test_one_line_ends_a_wrong_run(parse, capsys, run, binding, message):
-    with pytest.raises(SystemExit) as stop:
+def test_a_wrong_run_is_refused(parse, run, binding, message):
+    with pytest.raises(InputError) as found:
         parse(run, binding)
-    assert stop.value.code == 2
-    [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("commit-t5x: error: ") and message in line
+    assert message in str(found.value)
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def t5x_run(model_dir, steps=STEPS, weights=None, **train_data):
         train_dataset_cfg=data.dataset(t5x_config(**train_data)),
         train_eval_dataset_cfg=data.dataset(t5x_config(split="validation", shuffle=False)),
         infer_eval_dataset_cfg=data.questions(t5x_config(task=None)),
-        get_dataset_fn=functools.partial(adapter.train_batches, model_dir=str(model_dir)),
+        get_dataset_fn=functools.partial(data.train_batches, model_dir=str(model_dir)),
         train_eval_get_dataset_fn=data.eval_batches,
         checkpoint_cfg=t5x.utils.CheckpointConfig(
             save=t5x.utils.SaveCheckpointConfig(period=4),
@@ -225,6 +225,21 @@ def test_t5x_resumes_at_the_next_batch(run, tmp_path):
     state = t5x_run(tmp_path)
     assert_same(weights_of(state), weights_of(expected))
     assert_same(moments_of(state), moments_of(expected))
+
+
+def test_a_run_in_the_cloud_keeps_its_data(tmp_path):
+    def read(**train_data):
+        cfg = data.dataset(t5x_config(**train_data))
+        converter = tiny.model(NETWORK).FEATURE_CONVERTER_CLS
+        data.train_batches(cfg, 0, 1, converter, model_dir=f"file://{tmp_path}")
+
+    read()
+    (tmp_path / "checkpoint_4").mkdir()
+    read()
+    with pytest.raises(
+        InputError, match=f"file://{tmp_path}: was trained on other data: .*shuffle"
+    ):
+        read(shuffle=False)
 
 
 def test_weights_of_another_network(native, tmp_path):
