@@ -7,24 +7,6 @@ from commit_t5x import errors
 from commit_t5x.evaluation import results
 
 
-def test_bootstrap_interval_is_that_of_the_normal_distribution_for_many_samples():
-    samples = np.random.default_rng(1).normal(50.0, 10.0, 1000)
-    low, high = results.bootstrap_interval(samples)
-    margin = 1.96 * samples.std(ddof=1) / np.sqrt(1000)
-    assert low == pytest.approx(samples.mean() - margin, abs=0.05)
-    assert high == pytest.approx(samples.mean() + margin, abs=0.05)
-    assert results.bootstrap_interval(samples) == (low, high)
-
-
-def test_bootstrap_interval_of_equal_scores_has_no_width():
-    assert results.bootstrap_interval([100.0] * 7) == (100.0, 100.0)
-
-
-def test_bootstrap_interval_stays_within_the_scale():
-    low, high = results.bootstrap_interval([0.0] * 99 + [100.0])
-    assert low == 0.0 < high < 10.0
-
-
 def save(path, tasks, **more):
     """Writes a result file with {task: {metric: value}}."""
     content = {

@@ -1,0 +1,175 @@
+"""`commit-t5x table`: a table of the paper by one command."""
+
+import argparse
+import importlib.util
+import pathlib
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import rich.console
+
+from commit_t5x import arguments, ranges
+from commit_t5x.data import sources
+from commit_t5x.engine import gin_utils, lock
+from commit_t5x.errors import InputError
+from commit_t5x.evaluation import cli as evaluation_cli
+from commit_t5x.tables import record, result, rows, run, stages
+
+_DESCRIPTION = """\
+Makes a table of the paper: trains its rows, scores them, and compares them. The rows are the gin
+files of a folder. The same command goes on with what an earlier one left, and skips what is done.
+The gin flags are those of `commit-t5x train`, those of scoring are `commit-t5x lm-eval`'s."""
+_EXAMPLE = """\
+example:
+  commit-t5x table main_results --language hi --out out --gin_file=models/from_checkpoint.gin \\
+    --gin.INITIAL_CHECKPOINT_PATH="'llama'" --gin.TOKENIZER="'llama'" --gin.DICT_DIR="'muse'" \\
+    --gin.XQUAD_PATH="'xquad'" --seeds 0,1,2 --batch_size 8
+
+OUT/report holds the table, OUT/results each question's answers, OUT/models the checkpoints and
+OUT/logs what the commands printed. On a cluster, run what --dry_run prints, and then this again.
+"""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the command with its arguments.
+
+    Raises:
+      InputError: bad input, another run at work in the same folder, or a stage that failed.
+    """
+    args, scoring = _parse(argv)
+    out = pathlib.Path(args.out)
+    kept = record.Record(out, _recorded(args, scoring))
+    if args.dry_run:
+        stages = _plan(args, scoring, kept)[-1]
+        print("\n".join(stage.shell() for stage in stages if not stage.done()))
+        again = [word for word in argv if word != "--dry_run"]
+        print(shlex.join(["commit-t5x", "table", *again]))
+        return
+    if args.engine == "t5x" and importlib.util.find_spec("t5x") is None:
+        raise InputError("--engine t5x: T5X isn't installed; see docs/t5x.md, or use --dry_run")
+    with lock.held(out, "makes a table here", "--out"):
+        table, chosen, stages = _plan(args, scoring, kept)
+        kept.write()
+        failed = run.run(stages, kept, out / "logs", _console())
+        result.write(table, chosen, stages, out / "report")
+    if failed:
+        name, reason = next(iter(failed.items()))
+        raise InputError(
+            f"{len(failed)} of {len(stages)} stages failed, first {name}: {reason}; "
+            "mend it and run the same command again"
+        )
+
+
+def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
+    """Returns the arguments, and of those of scoring the ones that are given, by name."""
+    own, scoring = (argparse.ArgumentParser(add_help=False) for _ in range(2))
+    add = own.add_argument
+    add("table", metavar="TABLE", help="main_results, table3, table4, miniature, or your folder")
+    add("--language", metavar="CODE", help="as --gin.LANGUAGE, where the gin files name none")
+    add("--seeds", type=_seeds, metavar="N,...", help="of training (default: the gin files' one)")
+    add("--rows", type=_names, metavar="ROW,...", help="some of the rows (default: all)")
+    add("--tasks", type=_names, metavar="TASK,...", help="to score (default: XQuAD, in LANGUAGE "
+        "under its own labels and English ones, and in English)")  # fmt: skip
+    add("--out", required=True, metavar="DIR", help="for all that is made")
+    add("--export", action="store_true", help="also convert each row to Hugging Face's format")
+    add("--engine", choices=("native", "t5x"), default="native", help="of training")
+    add("--dry_run", action="store_true", help="print what is left to do as commands of a shell")
+    evaluation_cli.add_scoring_arguments(scoring)
+    args = gin_utils.parse_flags(
+        argv,
+        prog="commit-t5x table",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLE,
+        parents=[own, scoring],
+    )
+    defaults = vars(scoring.parse_args([]))
+    given = {name: getattr(args, name) for name in defaults}
+    return args, {name: value for name, value in given.items() if value != defaults[name]}
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _seeds(text: str) -> list[int]:
+    return list(dict.fromkeys(map(arguments.of(ranges.Seed), text.split(","))))
+
+
+def _recorded(args: argparse.Namespace, scoring: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what must stay as it is in a table's folder: no more seeds, rows or exports."""
+    names = ("table", "language", "engine", "tasks", *_GIN)
+    return {
+        **{name: getattr(args, name) for name in names},
+        **{name: value for name, value in scoring.items() if name != "batch_size"},
+    }
+
+
+_GIN = ("gin_file", "gin_bindings", "gin_search_paths", "seqio_additional_cache_dirs")
+
+
+def _plan(
+    args: argparse.Namespace, scoring: Mapping[str, Any], kept: record.Record
+) -> tuple[Mapping[str, rows.Row], list[str], list[stages.Stage]]:
+    """Returns all rows, those chosen, and the stages, which it shows and checks."""
+    flags = rows.Flags(**{name: list(getattr(args, name)) for name in _GIN})
+    if args.language:
+        flags.gin_bindings.append(rows.binding("LANGUAGE", args.language))
+    with _console().status("Reading gin files ..."):
+        table = rows.read(args.table, flags)
+    chosen = rows.choose(table, args.rows)
+    options = {"data_dir": _questions(table), "labels": _only(table, "labels"), **scoring}
+    options = {name: value for name, value in options.items() if value is not None}
+    settings = stages.Settings(
+        out=pathlib.Path(args.out),
+        flags=flags,
+        tasks=args.tasks or _tasks(table),
+        model_args=options.pop("model_args", ""),
+        scoring=[f"--{name}={value}" for name, value in options.items()],
+        engine=args.engine,
+        export=args.export,
+    )
+    seeds = args.seeds or [_only(table, "seed")]
+    found = stages.build(table, chosen, seeds, settings)
+    run.show_plan(found, kept, _console())
+    if not all(stage.done() for stage in found):
+        with _console().status("Checking data and weights ..."):
+            _check(table, found, flags, settings.tasks, options)
+    return table, chosen, found
+
+
+def _check(table, found, flags, tasks, options) -> None:
+    """Raises InputError for what would end a stage before it has done anything."""
+    from commit_t5x.evaluation import harness  # here: it takes a while to load
+
+    first = {stage.row: stage for stage in reversed(found) if stage.kind == "train"}
+    for name, stage in first.items():
+        rows.check(table[name], flags, MODEL_DIR=str(stage.output.parent), RANDOM_SEED=stage.seed)
+    places = {name: options.get(name) for name in ("data_dir", "labels")}
+    harness.load_tasks(tasks, options.get("include_path"), **places)
+
+
+def _tasks(table: Mapping[str, rows.Row]) -> list[str]:
+    language = _only(table, "language")
+    if language is None:
+        raise InputError("--language: not given; such as --language hi")
+    return [f"ogx_xquad_{language}", f"ogx_xquad_en{language}", "ogx_xquad_en"]
+
+
+def _questions(table: Mapping[str, rows.Row]) -> str | None:
+    """Returns where the questions lie, for lm-eval; None for the hub."""
+    place = _only(table, "questions")
+    return None if place == sources.Locations.xquad else place
+
+
+def _only(table: Mapping[str, rows.Row], field: str) -> Any:
+    """Returns what the rows that say something say of a field; None if none does."""
+    found = {getattr(row, field) for row in table.values()} - {None}
+    if len(found) > 1:
+        values = " and ".join(sorted(map(str, found)))
+        raise InputError(f"rows differ in their {field}: {values}; give one by its flag")
+    return next(iter(found), None)
+
+
+def _console() -> rich.console.Console:
+    return rich.console.Console(stderr=True)

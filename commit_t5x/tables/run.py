@@ -1,0 +1,183 @@
+"""Shows a table's plan, and runs what is left of it, stage by stage."""
+
+import contextlib
+import datetime
+import pathlib
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import rich.console
+import rich.progress
+import rich.table
+
+from commit_t5x.tables.record import Record
+from commit_t5x.tables.stages import Stage
+
+# Runs a command, hands over each line that it prints, and returns its exit status.
+Runner = Callable[[Sequence[str], Callable[[str], None]], int]
+
+
+def show_plan(stages: Sequence[Stage], record: Record, console: rich.console.Console) -> None:
+    """Prints what is done, what is left, and how long that should take."""
+    table = rich.table.Table("stage", "state", rich.table.Column("left", justify="right"))
+    for stage in stages:
+        left = record.left(stage)
+        table.add_row(stage.name, _state(stage), "?" if left is None else _clock(left))
+    console.print(table)
+    seconds, unknown = record.total(stages)
+    done = sum(stage.done() for stage in stages)
+    more = f", and {unknown} stages whose kind has not run yet" if unknown else ""
+    console.print(f"{done} of {len(stages)} stages are done; left: {_clock(seconds)}{more}")
+
+
+def run(
+    stages: Sequence[Stage],
+    record: Record,
+    logs: pathlib.Path,
+    console: rich.console.Console,
+    runner: Runner | None = None,
+) -> dict[str, str]:
+    """Runs the stages that aren't done, in their order.
+
+    Args:
+      stages: each behind those that it needs.
+      record: takes their times.
+      logs: a folder; gets what each stage prints, in a file of its name.
+      console: where progress is shown, a bar if it is a terminal.
+      runner: runs the commands; by default each is a process.
+
+    Returns:
+      {name of a stage that wasn't done in the end: why}. What needs it is among them, and hasn't
+      been tried.
+    """
+    failed: dict[str, str] = {}
+    with _progress(console, len(stages)) as progress:
+        for stage in stages:
+            progress.begin(stage)
+            if reason := next((f"needs {name}" for name in stage.needs if name in failed), None):
+                failed[stage.name] = reason
+            elif not stage.done():
+                reason = _run_one(stage, record, logs, progress.line, runner or run_process)
+                if reason:
+                    failed[stage.name] = reason
+            progress.end(stage, reason, record.total(stages))
+    return failed
+
+
+def _run_one(
+    stage: Stage,
+    record: Record,
+    logs: pathlib.Path,
+    show: Callable[[str], None],
+    runner: Runner,
+) -> str | None:
+    """Returns why a stage failed; None if it is done."""
+    logs.mkdir(parents=True, exist_ok=True)
+    started, first, last = time.monotonic(), stage.steps_done(), ""
+    log = logs / f"{stage.name}.log"
+    with log.open("a", encoding="utf-8") as file:
+
+        def take(line: str) -> None:
+            nonlocal last
+            file.write(line)
+            file.flush()
+            if line.strip():
+                last = line.strip()
+                show(last)
+
+        file.write(f"$ {stage.shell()}\n")
+        status = runner(stage.process(), take)
+    if status == 0 and stage.done():
+        record.add(stage, time.monotonic() - started, stage.steps - first if stage.steps else 0)
+        return None
+    if status < 0:
+        last = f"ended by {signal.Signals(-status).name}"
+        last += ": out of memory?" if -status == signal.SIGKILL else ""
+    elif status == 0:
+        last = f"ended well, but left no {stage.output}"
+    return f"{last.removeprefix('commit-t5x: error: ') or f'exit status {status}'} ({log})"
+
+
+def run_process(command: Sequence[str], take: Callable[[str], None]) -> int:
+    """Runs a command as a process; ends it where this one is stopped."""
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        try:
+            for line in process.stdout:
+                take(line)
+            return process.wait()
+        finally:
+            process.terminate()  # a training saves before it ends; one that has ended doesn't mind
+
+
+class _Bar:
+    def __init__(self, progress: rich.progress.Progress, total: int):
+        self._progress = progress
+        self._task = progress.add_task("", total=total, stage="", line="", left="")
+
+    def begin(self, stage: Stage) -> None:
+        self._progress.update(self._task, stage=stage.name, line="")
+
+    def line(self, text: str) -> None:
+        self._progress.update(self._task, line=text[:60])
+
+    def end(self, stage: Stage, reason: str | None, left: tuple[float, int]) -> None:
+        if reason:
+            self._progress.console.print(f"{stage.name}: {reason}", markup=False, soft_wrap=True)
+        self._progress.update(self._task, advance=1, left=f"{_clock(left[0])} left", line="")
+
+
+class _Lines:
+    def __init__(self, console: rich.console.Console, total: int):
+        self._console, self._total, self._number = console, total, 0
+
+    def begin(self, stage: Stage) -> None:
+        self._number += 1
+        if not stage.done():
+            self._print(f"[{self._number}/{self._total}] {stage.name}")
+
+    def line(self, text: str) -> None:
+        pass  # the log has it
+
+    def end(self, stage: Stage, reason: str | None, left: tuple[float, int]) -> None:
+        if reason:
+            self._print(f"[{self._number}/{self._total}] {stage.name}: {reason}")
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def _progress(console: rich.console.Console, total: int) -> Iterator[_Bar | _Lines]:
+    if not console.is_terminal:
+        yield _Lines(console, total)
+        return
+    columns = (
+        rich.progress.MofNCompleteColumn(),
+        rich.progress.BarColumn(),
+        rich.progress.TextColumn("{task.fields[stage]}"),
+        rich.progress.TextColumn("[dim]{task.fields[line]}", markup=True),
+        rich.progress.TextColumn("{task.fields[left]}"),
+    )
+    with rich.progress.Progress(*columns, console=console) as progress:
+        yield _Bar(progress, total)
+
+
+def _state(stage: Stage) -> str:
+    if stage.done():
+        return "done"
+    if step := stage.steps_done():
+        return f"goes on at step {step} of {stage.steps}"
+    return f"{stage.steps} steps" if stage.steps else "to do"
+
+
+def _clock(seconds: float) -> str:
+    return str(datetime.timedelta(seconds=round(seconds)))
