@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", default="commit_t5x", help="commit_t5x, or a model of lm-eval's such as hf"
     )
     parser.add_argument(
-        "--tasks", required=True, type=_names, metavar="TASK,...", help="names or patterns"
+        "--tasks", required=True, type=names, metavar="TASK,...", help="names or patterns"
     )
     parser.add_argument("--device", help="of a torch model; JAX_PLATFORMS sets that of commit_t5x")
     parser.add_argument(
@@ -87,7 +87,8 @@ def add_scoring_arguments(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--include_path", metavar="DIR", help="a folder of further YAML tasks")
 
 
-def _names(text: str) -> list[str]:
+def names(text: str) -> list[str]:
+    """Returns names that stand with commas between."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 

@@ -3,7 +3,6 @@
 import argparse
 import importlib.util
 import pathlib
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,6 +28,7 @@ example:
 OUT/report holds the table, OUT/results each question's answers, OUT/models the checkpoints and
 OUT/logs what the commands printed. On a cluster, run what --dry_run prints, and then this again.
 """
+_TASKS = "to score (default: XQuAD under LANGUAGE's labels and English ones, and in English)"
 
 
 def main(argv: Sequence[str]) -> None:
@@ -38,25 +38,26 @@ def main(argv: Sequence[str]) -> None:
       InputError: bad input, another run at work in the same folder, or a stage that failed.
     """
     args, scoring = _parse(argv)
-    out = pathlib.Path(args.out)
+    out = _out(args)
     kept = record.Record(out, _recorded(args, scoring))
     if args.dry_run:
-        stages = _plan(args, scoring, kept)[-1]
-        print("\n".join(stage.shell() for stage in stages if not stage.done()))
+        *_, found = _plan(args, scoring, kept)
+        commands = [stage.command for stage in found if not stage.done()]
         again = [word for word in argv if word != "--dry_run"]
-        print(shlex.join(["commit-t5x", "table", *again]))
+        for command in [*commands, ["commit-t5x", "table", *again]]:
+            print(stages.shell(command))
         return
     if args.engine == "t5x" and importlib.util.find_spec("t5x") is None:
         raise InputError("--engine t5x: T5X isn't installed; see docs/t5x.md, or use --dry_run")
     with lock.held(out, "makes a table here", "--out"):
-        table, chosen, stages = _plan(args, scoring, kept)
+        table, chosen, found = _plan(args, scoring, kept)
         kept.write()
-        failed = run.run(stages, kept, out / "logs", _console())
-        result.write(table, chosen, stages, out / "report")
+        failed = run.run(found, kept, out / "logs", _console())
+        result.write(table, chosen, found, out / "report")
     if failed:
         name, reason = next(iter(failed.items()))
         raise InputError(
-            f"{len(failed)} of {len(stages)} stages failed, first {name}: {reason}; "
+            f"{len(failed)} of {len(found)} stages failed, first {name}: {reason}; "
             "mend it and run the same command again"
         )
 
@@ -64,13 +65,17 @@ def main(argv: Sequence[str]) -> None:
 def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
     """Returns the arguments, and of those of scoring the ones that are given, by name."""
     own, scoring = (argparse.ArgumentParser(add_help=False) for _ in range(2))
-    add = own.add_argument
+    add, names = own.add_argument, evaluation_cli.names
     add("table", metavar="TABLE", help="main_results, table3, table4, miniature, or your folder")
     add("--language", metavar="CODE", help="as --gin.LANGUAGE, where the gin files name none")
     add("--seeds", type=_seeds, metavar="N,...", help="of training (default: the gin files' one)")
-    add("--rows", type=_names, metavar="ROW,...", help="some of the rows (default: all)")
-    add("--tasks", type=_names, metavar="TASK,...", help="to score (default: XQuAD, in LANGUAGE "
-        "under its own labels and English ones, and in English)")  # fmt: skip
+    add(
+        "--rows",
+        type=names,
+        metavar="ROW,...",
+        help="some of the rows (default: all)",
+    )
+    add("--tasks", type=names, metavar="TASK,...", help=_TASKS)
     add("--out", required=True, metavar="DIR", help="for all that is made")
     add("--export", action="store_true", help="also convert each row to Hugging Face's format")
     add("--engine", choices=("native", "t5x"), default="native", help="of training")
@@ -85,11 +90,16 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
     )
     defaults = vars(scoring.parse_args([]))
     given = {name: getattr(args, name) for name in defaults}
+    if "pretrained=" in args.model_args:
+        raise InputError("--model_args: pretrained is each row's own; leave it out")
+    if any(text.partition("=")[0].strip() == "MODEL_DIR" for text in args.gin_bindings):
+        raise InputError("--gin.MODEL_DIR: rows have their own, below --out; leave it out")
     return args, {name: value for name, value in given.items() if value != defaults[name]}
 
 
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+def _out(args: argparse.Namespace) -> pathlib.Path:
+    out = pathlib.Path(args.out)
+    return out.absolute() if args.engine == "t5x" else out  # T5X takes no other MODEL_DIR
 
 
 def _seeds(text: str) -> list[int]:
@@ -118,10 +128,10 @@ def _plan(
     with _console().status("Reading gin files ..."):
         table = rows.read(args.table, flags)
     chosen = rows.choose(table, args.rows)
-    options = {"data_dir": _questions(table), "labels": _only(table, "labels"), **scoring}
+    options = {"data_dir": _questions(table), "labels": rows.common(table, "labels"), **scoring}
     options = {name: value for name, value in options.items() if value is not None}
     settings = stages.Settings(
-        out=pathlib.Path(args.out),
+        out=_out(args),
         flags=flags,
         tasks=args.tasks or _tasks(table),
         model_args=options.pop("model_args", ""),
@@ -129,7 +139,7 @@ def _plan(
         engine=args.engine,
         export=args.export,
     )
-    seeds = args.seeds or [_only(table, "seed")]
+    seeds = args.seeds or [rows.common(table, "seed")]
     found = stages.build(table, chosen, seeds, settings)
     run.show_plan(found, kept, _console())
     if not all(stage.done() for stage in found):
@@ -150,7 +160,7 @@ def _check(table, found, flags, tasks, options) -> None:
 
 
 def _tasks(table: Mapping[str, rows.Row]) -> list[str]:
-    language = _only(table, "language")
+    language = rows.common(table, "language")
     if language is None:
         raise InputError("--language: not given; such as --language hi")
     return [f"ogx_xquad_{language}", f"ogx_xquad_en{language}", "ogx_xquad_en"]
@@ -158,17 +168,8 @@ def _tasks(table: Mapping[str, rows.Row]) -> list[str]:
 
 def _questions(table: Mapping[str, rows.Row]) -> str | None:
     """Returns where the questions lie, for lm-eval; None for the hub."""
-    place = _only(table, "questions")
+    place = rows.common(table, "questions")
     return None if place == sources.Locations.xquad else place
-
-
-def _only(table: Mapping[str, rows.Row], field: str) -> Any:
-    """Returns what the rows that say something say of a field; None if none does."""
-    found = {getattr(row, field) for row in table.values()} - {None}
-    if len(found) > 1:
-        values = " and ".join(sorted(map(str, found)))
-        raise InputError(f"rows differ in their {field}: {values}; give one by its flag")
-    return next(iter(found), None)
 
 
 def _console() -> rich.console.Console:

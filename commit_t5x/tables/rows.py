@@ -8,7 +8,7 @@ from typing import Any
 import gin
 
 from commit_t5x import resources
-from commit_t5x.engine import gin_errors, gin_utils
+from commit_t5x.engine import gin_errors, gin_files, gin_utils
 from commit_t5x.errors import InputError, suggest
 
 BASE = "base"  # the row of the weights that the others start from
@@ -67,15 +67,13 @@ def read(table: str, flags: Flags) -> dict[str, Row]:
     names = sorted(path.stem for path in _folder(table, flags).glob("*.gin"))
     rows = {name: _read(table, name, flags) for name in names}
     for row in rows.values():
-        for macro, other in (
-            ("STARTS_FROM", row.starts_from),
-            ("COMPARED_WITH", row.compared_with),
+        for macro, other, known in (
+            (gin_files.STARTS_FROM, row.starts_from, [*rows]),
+            (gin_files.COMPARED_WITH, row.compared_with, [*rows, BASE]),
         ):
-            known = [*rows, BASE] if macro == "COMPARED_WITH" else [*rows]
             if other is not None and other not in known:
-                raise InputError(
-                    f"{row.gin_file}: {macro}: no row {other!r}{suggest(other, known)}"
-                )
+                near = suggest(other, known) or "; name one of the folder, or None"
+                raise InputError(f"{row.gin_file}: {macro}: no row {other!r}{near}")
         list(_behind(rows, row.name, "starts_from"))
     return {
         name: rows[name]
@@ -101,6 +99,19 @@ def choose(rows: Mapping[str, Row], names: Sequence[str] | None) -> list[str]:
                 f"--rows: no row {name!r}{suggest(name, known)}; there are {', '.join(known)}"
             )
     return [name for name in known if name in names]
+
+
+def common(table: Mapping[str, Row], field: str) -> Any:
+    """Returns what those rows that say something say of a field; None if none does.
+
+    Raises:
+      InputError: they say several things.
+    """
+    found = {getattr(row, field) for row in table.values()} - {None}
+    if len(found) > 1:
+        values = " and ".join(sorted(map(str, found)))
+        raise InputError(f"rows differ in their {field}: {values}; give one by its flag")
+    return next(iter(found), None)
 
 
 def check(row: Row, flags: Flags, **macros: Any) -> None:
@@ -142,8 +153,8 @@ def _read(table: str, name: str, flags: Flags) -> Row:
     return Row(
         name,
         gin_file,
-        starts_from=_macro("STARTS_FROM"),
-        compared_with=_macro("COMPARED_WITH"),
+        starts_from=_macro(gin_files.STARTS_FROM),
+        compared_with=_macro(gin_files.COMPARED_WITH),
         base=_macro("INITIAL_CHECKPOINT_PATH"),
         language=_macro("LANGUAGE"),
         steps=_macro("TRAIN_STEPS"),

@@ -13,7 +13,7 @@ import rich.progress
 import rich.table
 
 from commit_t5x.tables.record import Record
-from commit_t5x.tables.stages import Stage
+from commit_t5x.tables.stages import Stage, shell
 
 # Runs a command, hands over each line that it prints, and returns its exit status.
 Runner = Callable[[Sequence[str], Callable[[str], None]], int]
@@ -87,7 +87,7 @@ def _run_one(
                 last = line.strip()
                 show(last)
 
-        file.write(f"$ {stage.shell()}\n")
+        file.write(f"$ {shell(stage.command)}\n")
         status = runner(stage.process(), take)
     if status == 0 and stage.done():
         record.add(stage, time.monotonic() - started, stage.steps - first if stage.steps else 0)
@@ -104,10 +104,11 @@ def run_process(command: Sequence[str], take: Callable[[str], None]) -> int:
     """Runs a command as a process; ends it where this one is stopped."""
     with subprocess.Popen(
         command,
+        start_new_session=True,  # Ctrl-C is for us, who let a training save before it ends
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
         errors="replace",
     ) as process:
         try:
@@ -115,7 +116,7 @@ def run_process(command: Sequence[str], take: Callable[[str], None]) -> int:
                 take(line)
             return process.wait()
         finally:
-            process.terminate()  # a training saves before it ends; one that has ended doesn't mind
+            process.terminate()  # one that has ended doesn't mind
 
 
 class _Bar:
@@ -131,7 +132,7 @@ class _Bar:
 
     def end(self, stage: Stage, reason: str | None, left: tuple[float, int]) -> None:
         if reason:
-            self._progress.console.print(f"{stage.name}: {reason}", markup=False, soft_wrap=True)
+            _print(self._progress.console, f"{stage.name}: {reason}")
         self._progress.update(self._task, advance=1, left=f"{_clock(left[0])} left", line="")
 
 
@@ -142,17 +143,18 @@ class _Lines:
     def begin(self, stage: Stage) -> None:
         self._number += 1
         if not stage.done():
-            self._print(f"[{self._number}/{self._total}] {stage.name}")
+            _print(self._console, f"[{self._number}/{self._total}] {stage.name}")
 
     def line(self, text: str) -> None:
         pass  # the log has it
 
     def end(self, stage: Stage, reason: str | None, left: tuple[float, int]) -> None:
         if reason:
-            self._print(f"[{self._number}/{self._total}] {stage.name}: {reason}")
+            _print(self._console, f"[{self._number}/{self._total}] {stage.name}: {reason}")
 
-    def _print(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+def _print(console: rich.console.Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -164,7 +166,7 @@ def _progress(console: rich.console.Console, total: int) -> Iterator[_Bar | _Lin
         rich.progress.MofNCompleteColumn(),
         rich.progress.BarColumn(),
         rich.progress.TextColumn("{task.fields[stage]}"),
-        rich.progress.TextColumn("[dim]{task.fields[line]}", markup=True),
+        rich.progress.TextColumn("{task.fields[line]}", style="dim", markup=False),
         rich.progress.TextColumn("{task.fields[left]}"),
     )
     with rich.progress.Progress(*columns, console=console) as progress:

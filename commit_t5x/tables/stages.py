@@ -6,10 +6,8 @@ import pathlib
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from commit_t5x import resources
-from commit_t5x.errors import InputError
 from commit_t5x.tables import rows
 from commit_t5x.tables.rows import BASE, Row
 
@@ -25,7 +23,7 @@ class Stage:
       output: what is there when it is done: checkpoint_N, a result file, an exported model.
       needs: the stages that come before, by name.
       steps: of a training.
-      tasks: that are scored.
+      tasks, model_args: of a score.
     """
 
     kind: str
@@ -36,15 +34,12 @@ class Stage:
     needs: Sequence[str] = ()
     steps: int = 0
     tasks: Sequence[str] = ()
+    model_args: str = ""
 
     @property
     def name(self) -> str:
         """Such as "score-commit-0"; no other stage has it."""
-        return "-".join(map(str, filter(lambda part: part is not None, self._parts)))
-
-    @property
-    def _parts(self) -> tuple[Any, ...]:
-        return self.kind, self.row, self.seed
+        return "-".join([self.kind, self.row, *([] if self.seed is None else [str(self.seed)])])
 
     def done(self) -> bool:
         """Returns whether the output says that nothing is left to do."""
@@ -52,8 +47,8 @@ class Stage:
             return self.output.is_dir()
         try:
             content = json.loads(self.output.read_text(encoding="utf-8"))
-            of = content["config"]["model_args"] == self.command[_PLACE_OF_MODEL]
-            return of and all(task in content["results"] for task in self.tasks)
+            same = content["config"]["model_args"] == self.model_args
+            return same and all(task in content["results"] for task in self.tasks)
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
@@ -63,10 +58,6 @@ class Stage:
         numbers = [path.name.removeprefix("checkpoint_") for path in folders]
         return max((int(number) for number in numbers if number.isdecimal()), default=0)
 
-    def shell(self) -> str:
-        """Returns the command as one line for a shell."""
-        return " ".join(map(_quoted, self.command))
-
     def process(self) -> list[str]:
         """Returns the command as this interpreter runs it."""
         program, *arguments = self.command
@@ -75,13 +66,15 @@ class Stage:
         return [sys.executable, *arguments]
 
 
+def shell(command: Sequence[str]) -> str:
+    """Returns a command as one line for a shell."""
+    return " ".join(map(_quoted, command))
+
+
 def _quoted(word: str) -> str:
     """Quotes for a shell; gin's strings stay as one types them: "--gin.LANGUAGE='hi'"."""
     plain = "'" not in word or set(word) & set('"$`\\!')
     return shlex.quote(word) if plain else f'"{word}"'
-
-
-_PLACE_OF_MODEL = 3  # in the command of a score
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,28 +128,13 @@ def build(
     for seed in seeds:
         for name in chosen:
             if name == BASE:
-                add(_score(BASE, None, base(table), (), settings))
+                add(_score(BASE, None, rows.common(table, "base"), (), settings))
                 continue
             done = trained(table[name], seed)
             add(_score(name, seed, str(done.output), [done.name], settings))
             if settings.export:
                 add(_export(done, settings))
     return list(found.values())
-
-
-def base(table: Mapping[str, Row]) -> str:
-    """Returns the one base of all rows.
-
-    Raises:
-      InputError: they have several.
-    """
-    found = sorted({row.base for row in table.values() if row.base is not None})
-    if len(found) > 1:
-        raise InputError(
-            f"INITIAL_CHECKPOINT_PATH: rows start from {' and '.join(found)}; give one: "
-            f"--gin.INITIAL_CHECKPOINT_PATH=\"'{found[0]}'\""
-        )
-    return found[0]
 
 
 def _train(row: Row, seed: int, start: Stage | None, settings: Settings) -> Stage:
@@ -208,6 +186,7 @@ def _score(
         output,
         needs=needs,
         tasks=settings.tasks,
+        model_args=arguments,
     )
 
 
