@@ -149,6 +149,7 @@ def test_rows_of_the_miniature_differ_by_their_data(name, built):
         "naive_codemix": "alpaca_naive_codemix_qaa",
         "commit": "alpaca_codemix_qaa",
         "align": "wikipedia_codemix_qaa",
+        "align_commit": "alpaca_codemix_qaa",
     }
     cfg = arguments["train_dataset_cfg"]
     assert cfg.mixture_or_task_name == family[row]

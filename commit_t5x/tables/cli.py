@@ -3,13 +3,14 @@
 import argparse
 import importlib.util
 import pathlib
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import rich.console
 
 from commit_t5x import arguments, ranges
-from commit_t5x.data import sources
+from commit_t5x.data import qa_prompts, sources
 from commit_t5x.engine import gin_utils, lock
 from commit_t5x.errors import InputError
 from commit_t5x.evaluation import cli as evaluation_cli
@@ -133,7 +134,7 @@ def _plan(
     settings = stages.Settings(
         out=_out(args),
         flags=flags,
-        tasks=args.tasks or _tasks(table),
+        tasks=args.tasks or _tasks(table, options.get("labels")),
         model_args=options.pop("model_args", ""),
         scoring=[f"--{name}={value}" for name, value in options.items()],
         engine=args.engine,
@@ -148,7 +149,13 @@ def _plan(
     return table, chosen, found
 
 
-def _check(table, found, flags, tasks, options) -> None:
+def _check(
+    table: Mapping[str, rows.Row],
+    found: Sequence[stages.Stage],
+    flags: rows.Flags,
+    tasks: Sequence[str],
+    options: Mapping[str, Any],
+) -> None:
     """Raises InputError for what would end a stage before it has done anything."""
     from commit_t5x.evaluation import harness  # here: it takes a while to load
 
@@ -159,11 +166,18 @@ def _check(table, found, flags, tasks, options) -> None:
     harness.load_tasks(tasks, options.get("include_path"), **places)
 
 
-def _tasks(table: Mapping[str, rows.Row]) -> list[str]:
+def _tasks(table: Mapping[str, rows.Row], labels: str | None) -> list[str]:
     language = rows.common(table, "language")
     if language is None:
         raise InputError("--language: not given; such as --language hi")
-    return [f"ogx_xquad_{language}", f"ogx_xquad_en{language}", "ogx_xquad_en"]
+    own = [f"ogx_xquad_{language}"]
+    if labels is None:
+        try:
+            qa_prompts.get_labels(language)
+        except InputError as error:
+            own = []
+            print(f"Scored under English labels alone: {error}", file=sys.stderr)
+    return [*own, f"ogx_xquad_en{language}", "ogx_xquad_en"]
 
 
 def _questions(table: Mapping[str, rows.Row]) -> str | None:

@@ -117,6 +117,8 @@ def run_process(command: Sequence[str], take: Callable[[str], None]) -> int:
             return process.wait()
         finally:
             process.terminate()  # one that has ended doesn't mind
+            for line in process.stdout:  # a training tells that it saves
+                take(line)
 
 
 class _Bar:

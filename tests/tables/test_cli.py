@@ -19,6 +19,7 @@ from commit_t5x.tables import cli
 def table(tiny_model, tmp_path, monkeypatch):
     """Returns the arguments of a table of the tiny model in the folder `out`."""
     monkeypatch.chdir(tmp_path)
+    pathlib.Path("base").symlink_to(tiny_model.native, target_is_directory=True)
     macros = {
         **dict.fromkeys(("DICT_DIR", "ALPACA_PATH", "XQUAD_PATH", "WIKIPEDIA_PATH"), "samples"),
         **dict.fromkeys(("TOKENIZER", "INITIAL_CHECKPOINT_PATH"), str(tiny_model.native)),
@@ -36,16 +37,20 @@ def table(tiny_model, tmp_path, monkeypatch):
     return table
 
 
+# For what models/debug.gin, which starts from random weights, takes back.
+BASE = "--gin.INITIAL_CHECKPOINT_PATH='base'"
+
+
 @pytest.mark.parametrize(
     "more, message",
     [
         ([], "LANGUAGE: required, but not set"),
         (["--language", "xx"], "xx"),
         (["--language=hi", "--gin.DICT_DIR='gone'"], "gone/en-hi.txt: no dictionary"),
-        (["--language=hi", "--gin.XQUAD_PATH='gone'"], "gone/xquad.hi.json: no such file"),
-        (["--language=hi", "--tasks=ogx_xquad"], "task 'ogx_xquad': unknown"),
+        (["--language=hi", "--gin.XQUAD_PATH='gone'"], "gone/xquad.en.json: no such file"),
+        (["--language=hi", "--tasks=xquat_hi"], "task 'xquat_hi': unknown"),
         (["--language=hi", "--rows=comit"], "--rows: no row 'comit'; did you mean commit"),
-        (["--language=hi", "--gin.NUM_LAYERS=3"], "num_layers"),
+        (["--language=hi", "--gin_file=models/debug.gin", BASE], "in the checkpoint and"),
         (
             ["--language=hi", "--model_args=pretrained=out"],
             "--model_args: pretrained is each row's",

@@ -118,17 +118,22 @@ def test_a_process_is_given_time_to_end_where_this_one_stops(tmp_path):
         "import pathlib, signal, sys, time\n"
         "def save(*_):\n"
         f"    pathlib.Path({str(saved)!r}).touch()\n"
+        "    print('saved', flush=True)\n"
         "    sys.exit(143)\n"
         "signal.signal(signal.SIGTERM, save)\n"
         "print('ready', flush=True)\n"
         "time.sleep(60)\n"
     )
 
+    said = []
+
     def stop(line):
-        raise KeyboardInterrupt
+        said.append(line)
+        if line == "ready\n":
+            raise KeyboardInterrupt
 
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         run.run_process([sys.executable, "-c", code], stop)
-    assert saved.exists() and time.monotonic() - started < 30
+    assert saved.exists() and said[-1] == "saved\n" and time.monotonic() - started < 30
     assert run.run_process([sys.executable, "-c", "raise SystemExit(3)"], print) == 3
