@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> None:
     Raises:
       InputError: bad input, another run at work in the same folder, or a stage that failed.
     """
-    args, scoring = _parse(argv)
+    args, scoring = parse(argv)
     out = _out(args)
     kept = record.Record(out, _recorded(args, scoring))
     if args.dry_run:
@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> None:
         )
 
 
-def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
+def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
     """Returns the arguments, and of those of scoring the ones that are given, by name."""
     own, scoring = (argparse.ArgumentParser(add_help=False) for _ in range(2))
     add, names = own.add_argument, evaluation_cli.names
@@ -123,9 +123,7 @@ def _plan(
     args: argparse.Namespace, scoring: Mapping[str, Any], kept: record.Record
 ) -> tuple[Mapping[str, rows.Row], list[str], list[stages.Stage]]:
     """Returns all rows, those chosen, and the stages, which it shows and checks."""
-    flags = rows.Flags(**{name: list(getattr(args, name)) for name in _GIN})
-    if args.language:
-        flags.gin_bindings.append(rows.binding("LANGUAGE", args.language))
+    flags = training_flags(args)
     with _console().status("Reading gin files ..."):
         table = rows.read(args.table, flags)
     chosen = rows.choose(table, args.rows)
@@ -147,6 +145,14 @@ def _plan(
         with _console().status("Checking data and weights ..."):
             _check(table, found, flags, settings.tasks, options)
     return table, chosen, found
+
+
+def training_flags(args: argparse.Namespace) -> rows.Flags:
+    """Returns what each row is trained with."""
+    flags = rows.Flags(**{name: list(getattr(args, name)) for name in _GIN})
+    if args.language:
+        flags.gin_bindings.append(rows.binding("LANGUAGE", args.language))
+    return flags
 
 
 def _check(
