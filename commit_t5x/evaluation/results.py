@@ -75,7 +75,7 @@ class Report:
         """Says why a run's scores on a task can't be compared with the others'; None if they can.
 
         The others are those under the conditions that most runs share; of equally many, those with
-        the most questions.
+        the most questions, then seeds.
 
         Example:
           >>> report.unlike("commit", "ogx_xquad_hi")
@@ -83,9 +83,11 @@ class Report:
         """
         found = [self.conditions[key] for key in self.conditions if key[1] == task]
         own = self.conditions.get((run, task), {})
-        usual = max(
-            found, key=lambda one: (found.count(one), int(one.get("questions", 0))), default=own
-        )
+
+        def weight(one: Mapping[str, str]) -> tuple[int, int, int]:
+            return found.count(one), int(one.get("questions", 0)), len(one.get("seeds", ""))
+
+        usual = max(found, key=weight, default=own)
         differences = [
             f"{name} {own[name]} instead of {usual[name]}"
             for name in own

@@ -1,12 +1,11 @@
 """Shows a table's plan, and runs what is left of it, stage by stage."""
 
-import contextlib
 import datetime
 import pathlib
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import rich.console
 import rich.progress
@@ -14,6 +13,8 @@ import rich.table
 
 from commit_t5x.tables.record import Record
 from commit_t5x.tables.stages import Stage, shell
+
+_ERROR = "commit-t5x: error: "  # begins the line that says what is wrong
 
 # Runs a command, hands over each line that it prints, and returns its exit status.
 Runner = Callable[[Sequence[str], Callable[[str], None]], int]
@@ -53,16 +54,17 @@ def run(
       been tried.
     """
     failed: dict[str, str] = {}
-    with _progress(console, len(stages)) as progress:
+    with _Display(console, len(stages)) as display:
         for stage in stages:
-            progress.begin(stage)
-            if reason := next((f"needs {name}" for name in stage.needs if name in failed), None):
+            display.begin(stage)
+            reason = next((f"needs {name}" for name in stage.needs if name in failed), None)
+            if stage.done():
+                reason = None
+            elif reason is None:
+                reason = _run_one(stage, record, logs, display.line, runner or run_process)
+            if reason is not None:
                 failed[stage.name] = reason
-            elif not stage.done():
-                reason = _run_one(stage, record, logs, progress.line, runner or run_process)
-                if reason:
-                    failed[stage.name] = reason
-            progress.end(stage, reason, record.total(stages))
+            display.end(stage, reason, record.total(stages)[0])
     return failed
 
 
@@ -75,29 +77,31 @@ def _run_one(
 ) -> str | None:
     """Returns why a stage failed; None if it is done."""
     logs.mkdir(parents=True, exist_ok=True)
-    started, first, last = time.monotonic(), stage.steps_done(), ""
+    started, first, said = time.monotonic(), stage.steps_done(), []
     log = logs / f"{stage.name}.log"
     with log.open("a", encoding="utf-8") as file:
 
         def take(line: str) -> None:
-            nonlocal last
             file.write(line)
             file.flush()
             if line.strip():
-                last = line.strip()
-                show(last)
+                said.append(line.strip())
+                show(said[-1])
 
         file.write(f"$ {shell(stage.command)}\n")
         status = runner(stage.process(), take)
     if status == 0 and stage.done():
         record.add(stage, time.monotonic() - started, stage.steps - first if stage.steps else 0)
         return None
-    if status < 0:
-        last = f"ended by {signal.Signals(-status).name}"
-        last += ": out of memory?" if -status == signal.SIGKILL else ""
-    elif status == 0:
-        last = f"ended well, but left no {stage.output}"
-    return f"{last.removeprefix('commit-t5x: error: ') or f'exit status {status}'} ({log})"
+    if status == 0:
+        reason = f"ended well, but left no {stage.output}"
+    elif status < 0:
+        more = ": out of memory?" if -status == signal.SIGKILL else ""
+        reason = f"ended by {signal.Signals(-status).name}{more}"
+    else:
+        errors = [line.removeprefix(_ERROR) for line in said if line.startswith(_ERROR)]
+        reason = [f"exit code {status}", *said[-1:], *errors][-1]
+    return f"{reason} ({log})"
 
 
 def run_process(command: Sequence[str], take: Callable[[str], None]) -> int:
@@ -121,58 +125,46 @@ def run_process(command: Sequence[str], take: Callable[[str], None]) -> int:
                 take(line)
 
 
-class _Bar:
-    def __init__(self, progress: rich.progress.Progress, total: int):
-        self._progress = progress
-        self._task = progress.add_task("", total=total, stage="", line="", left="")
+class _Display:
+    """A bar over the stages on a terminal, a line for each elsewhere."""
 
-    def begin(self, stage: Stage) -> None:
-        self._progress.update(self._task, stage=stage.name, line="")
-
-    def line(self, text: str) -> None:
-        self._progress.update(self._task, line=text[:60])
-
-    def end(self, stage: Stage, reason: str | None, left: tuple[float, int]) -> None:
-        if reason:
-            _print(self._progress.console, f"{stage.name}: {reason}")
-        self._progress.update(self._task, advance=1, left=f"{_clock(left[0])} left", line="")
-
-
-class _Lines:
     def __init__(self, console: rich.console.Console, total: int):
         self._console, self._total, self._number = console, total, 0
+        self._bar = rich.progress.Progress(
+            rich.progress.MofNCompleteColumn(),
+            rich.progress.BarColumn(),
+            rich.progress.TextColumn("{task.description}"),
+            rich.progress.TextColumn("{task.fields[line]}", style="dim", markup=False),
+            rich.progress.TextColumn("{task.fields[left]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=total, line="", left="")
+
+    def __enter__(self) -> "_Display":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
 
     def begin(self, stage: Stage) -> None:
         self._number += 1
-        if not stage.done():
-            _print(self._console, f"[{self._number}/{self._total}] {stage.name}")
+        self._bar.update(self._task, description=stage.name, line="")
+        if not self._console.is_terminal and not stage.done():
+            self._print(stage.name)
 
     def line(self, text: str) -> None:
-        pass  # the log has it
+        self._bar.update(self._task, line=text[:60])
 
-    def end(self, stage: Stage, reason: str | None, left: tuple[float, int]) -> None:
+    def end(self, stage: Stage, reason: str | None, seconds: float) -> None:
         if reason:
-            _print(self._console, f"[{self._number}/{self._total}] {stage.name}: {reason}")
+            self._print(f"{stage.name}: {reason}")
+        self._bar.update(self._task, advance=1, line="", left=f"{_clock(seconds)} left")
 
-
-def _print(console: rich.console.Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-@contextlib.contextmanager
-def _progress(console: rich.console.Console, total: int) -> Iterator[_Bar | _Lines]:
-    if not console.is_terminal:
-        yield _Lines(console, total)
-        return
-    columns = (
-        rich.progress.MofNCompleteColumn(),
-        rich.progress.BarColumn(),
-        rich.progress.TextColumn("{task.fields[stage]}"),
-        rich.progress.TextColumn("{task.fields[line]}", style="dim", markup=False),
-        rich.progress.TextColumn("{task.fields[left]}"),
-    )
-    with rich.progress.Progress(*columns, console=console) as progress:
-        yield _Bar(progress, total)
+    def _print(self, text: str) -> None:
+        text = f"[{self._number}/{self._total}] {text}"
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _state(stage: Stage) -> str:

@@ -91,13 +91,6 @@ def test_dry_run_for_t5x(table, capsys):
     assert score[1] == "lm-eval"
 
 
-def run(arguments, status=0):
-    command = [sys.executable, "-m", "commit_t5x.cli", "table", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
-    assert done.returncode == status, done.stderr
-    return done.stdout
-
-
 def stopped_in(stage, arguments):
     """Runs the command until a stage prints its steps, and stops it by SIGTERM."""
     command = [sys.executable, "-m", "commit_t5x.cli", "table", *arguments]
@@ -111,35 +104,28 @@ def stopped_in(stage, arguments):
 
 
 @pytest.mark.slow
-def test_a_table_interrupted_and_gone_on_with_by_hand(table):
-    arguments = table("--language=hi", "--rows=base,alpaca,commit", "--tasks=ogx_xquad_enhi")
-    stopped_in("train-alpaca-42", arguments)
-    [step] = checkpoints.all_steps("out/models/alpaca/seed_42")
+def test_a_table_interrupted_and_gone_on_with_by_hand(table, capsys):
+    arguments = table("--language=hi", "--rows=alpaca,commit", "--tasks=ogx_xquad_enhi")
+    stopped_in("train-commit-42", arguments)
+    assert checkpoints.all_steps("out/models/alpaca/seed_42") == [300]
+    [step] = checkpoints.all_steps("out/models/commit/seed_42")
     assert 10 <= step < 300
-    commands = run([*arguments, "--dry_run"]).splitlines()
-    assert [shlex.split(line)[1] for line in commands] == [
-        *("train", "lm-eval", "train", "lm-eval", "table")
-    ]
+    cli.main([*arguments, "--dry_run"])
+    said = capsys.readouterr()
+    assert f"goes on at step {step} of 300" in said.err
+    commands = said.out.splitlines()
+    assert [shlex.split(line)[1] for line in commands] == ["train", "lm-eval", "table"]
     path = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
+    options = {"shell": True, "check": True, "text": True, "env": {**os.environ, "PATH": path}}
     printed = [
-        subprocess.run(
-            line,
-            shell=True,
-            env={**os.environ, "PATH": path},
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-            timeout=900,
-        ).stdout
+        subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options).stdout
         for line in commands
     ]
-    shown = [line.split("|")[1].strip(" *") for line in printed[-1].splitlines() if "|" in line]
-    assert [name for name in shown if ":" not in name] == [
-        *("run", "base", "alpaca", "commit"),
-        *("run", "alpaca", "alpaca", "commit", "commit"),
-    ]
+    assert f"starts from checkpoint_{step} of this run" in printed[0]
+    cells = [line.split("|")[1].strip(" *") for line in printed[-1].splitlines() if "|" in line]
+    names = [name for name in cells if ":" not in name]
+    assert names == ["run", "alpaca", "commit", "run", "commit", "commit"]
     for name in ("report.md", "report.csv", "report.tex", "comparisons.md"):
         assert pathlib.Path("out", "report", name).read_text()
-    assert printed[-1] in run(arguments)  # nothing is left to do
     with pytest.raises(InputError, match="out/table.json: was made with limit 2, not 3"):
         cli.main([*arguments, "--limit=3"])

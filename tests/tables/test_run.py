@@ -84,6 +84,13 @@ def test_a_failed_row_costs_no_other(run_all):
     ]
 
 
+def test_what_is_done_needs_nothing(run_all, found):
+    run_all()
+    found[4].output.rmdir()  # align's checkpoint, from which align_commit has started
+    failed, ran, _ = run_all(failing=["train-align-0"])
+    assert list(failed) == ran == ["train-align-0"]
+
+
 def test_a_command_that_leaves_nothing_has_failed(tmp_path, found):
     kept = record.Record(tmp_path / "out", {})
     console = rich.console.Console(file=io.StringIO())
