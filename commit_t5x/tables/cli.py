@@ -143,7 +143,7 @@ def _plan(
     run.show_plan(found, kept, _console())
     if not all(stage.done() for stage in found):
         with _console().status("Checking data and weights ..."):
-            _check(table, found, flags, settings.tasks, options)
+            _check(table, found, settings, options)
     return table, chosen, found
 
 
@@ -158,8 +158,7 @@ def training_flags(args: argparse.Namespace) -> rows.Flags:
 def _check(
     table: Mapping[str, rows.Row],
     found: Sequence[stages.Stage],
-    flags: rows.Flags,
-    tasks: Sequence[str],
+    settings: stages.Settings,
     options: Mapping[str, Any],
 ) -> None:
     """Raises InputError for what would end a stage before it has done anything."""
@@ -167,9 +166,11 @@ def _check(
 
     first = {stage.row: stage for stage in reversed(found) if stage.kind == "train"}
     for name, stage in first.items():
-        rows.check(table[name], flags, MODEL_DIR=str(stage.output.parent), RANDOM_SEED=stage.seed)
+        # T5X's account of a run's data is its own.
+        folder = stage.output.parent if settings.engine == "native" else "nowhere"
+        rows.check(table[name], settings.flags, MODEL_DIR=str(folder), RANDOM_SEED=stage.seed)
     places = {name: options.get(name) for name in ("data_dir", "labels")}
-    harness.load_tasks(tasks, options.get("include_path"), **places)
+    harness.load_tasks(settings.tasks, options.get("include_path"), **places)
 
 
 def _tasks(table: Mapping[str, rows.Row], labels: str | None) -> list[str]:
