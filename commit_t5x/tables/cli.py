@@ -1,15 +1,16 @@
 """`commit-t5x table`: a table of the paper by one command."""
 
 import argparse
+import contextlib
 import importlib.util
 import pathlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import rich.console
 
-from commit_t5x import arguments, ranges
+from commit_t5x import arguments, disk, ranges
 from commit_t5x.data import qa_prompts, sources
 from commit_t5x.engine import gin_utils, lock
 from commit_t5x.errors import InputError
@@ -50,8 +51,13 @@ def main(argv: Sequence[str]) -> None:
         return
     if args.engine == "t5x" and importlib.util.find_spec("t5x") is None:
         raise InputError("--engine t5x: T5X isn't installed; see docs/t5x.md, or use --dry_run")
-    with lock.held(out, "makes a table here", "--out"):
+    with contextlib.ExitStack() as stack:
+        is_new = not out.exists()  # then it is made when nothing is refused any more
+        if not is_new:
+            stack.enter_context(_held(out))
         table, chosen, found = _plan(args, scoring, kept)
+        if is_new:
+            stack.enter_context(_held(out))
         kept.write()
         failed = run.run(found, kept, out / "logs", _console())
         result.write(table, chosen, found, out / "report")
@@ -61,6 +67,14 @@ def main(argv: Sequence[str]) -> None:
             f"{len(failed)} of {len(found)} stages failed, first {name}: {reason}; "
             "mend it and run the same command again"
         )
+
+
+@contextlib.contextmanager
+def _held(out: pathlib.Path) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        with disk.writing(out):
+            stack.enter_context(lock.held(out, "makes a table here", "--out"))
+        yield
 
 
 def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
