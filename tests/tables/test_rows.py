@@ -2,7 +2,6 @@ import dataclasses
 
 import pytest
 
-from commit_t5x import resources
 from commit_t5x.errors import InputError
 from commit_t5x.tables import rows
 
@@ -93,22 +92,18 @@ def test_rows_that_differ_where_they_must_not(table):
     ],
 )
 def test_a_training_that_could_not_begin(macro, message, tmp_path, flags):
-    [row] = [one for one in rows.read("table4", flags).values() if one.name == "commit"]
-    rows.check(row, flags, MODEL_DIR=str(tmp_path))
+    row = rows.read("table4", flags)["commit"]
+    if macro.startswith("DICT_DIR"):
+        rows.check(row, flags, MODEL_DIR=str(tmp_path))  # but for it, it could
     flags = dataclasses.replace(flags, gin_bindings=[*flags.gin_bindings, macro])
     with pytest.raises(InputError, match=message):
         rows.check(row, flags, MODEL_DIR=str(tmp_path))
 
 
 def test_a_base_of_another_size(tmp_path, flags, tiny_model):
-    [row] = [one for one in rows.read("table4", flags).values() if one.name == "commit"]
+    row = rows.read("table4", flags)["commit"]
     base = f"INITIAL_CHECKPOINT_PATH={str(tiny_model.native)!r}"
     tokenizer = f"TOKENIZER={str(tiny_model.native)!r}"
     flags = dataclasses.replace(flags, gin_bindings=[*flags.gin_bindings, base, tokenizer])
     with pytest.raises(InputError, match="in the checkpoint and .* in the network"):
         rows.check(row, flags, MODEL_DIR=str(tmp_path))
-
-
-def test_every_table_folder_is_there():
-    for name in TABLES:
-        assert (resources.path("gin") / name).is_dir()
