@@ -154,6 +154,8 @@ def _plan(
     )
     seeds = args.seeds or [rows.common(table, "seed")]
     found = stages.build(table, chosen, seeds, settings)
+    trained = {stage.row for stage in found if stage.kind == "train"}
+    kept.set_rows({name: table[name].config for name in sorted(trained)})
     run.show_plan(found, kept, _console())
     if not all(stage.done() for stage in found):
         with _console().status("Checking data and weights ..."):

@@ -34,6 +34,7 @@ class Record:
         self._path = out / _FILE
         self._settings = dict(settings)
         self.seconds: dict[str, list[float]] = {}
+        self._rows: dict[str, str] = {}
         if not out.exists():
             return
         if not self._path.is_file():
@@ -41,7 +42,7 @@ class Record:
                 raise InputError(f"--out: {out} is there, but no table's; choose another folder")
             return
         saved = disk.read_json(self._path, "choose another --out")
-        self.seconds = saved.get("seconds", {})
+        self.seconds, self._rows = saved.get("seconds", {}), saved.get("rows", {})
         before = saved.get("settings", {})
         for name in {**before, **self._settings}:
             was, given = before.get(name), self._settings.get(name)
@@ -51,9 +52,22 @@ class Record:
                     "go back to that, or choose another --out"
                 )
 
+    def set_rows(self, configs: Mapping[str, str]) -> None:
+        """Sets, by row, what its gin files and the flags bind (Row.config).
+
+        Raises:
+          InputError: the folder has a row that was made with something else.
+        """
+        for name, config in configs.items():
+            if self._rows.setdefault(name, config) != config:
+                raise InputError(
+                    f"{self._path}: the gin files of row {name} were others when it was made; go "
+                    "back to those, or choose another --out"
+                )
+
     def write(self) -> None:
         """Writes the record."""
-        content = {"settings": self._settings, "seconds": self.seconds}
+        content = {"settings": self._settings, "rows": self._rows, "seconds": self.seconds}
         disk.write(self._path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
     def add(self, stage: Stage, seconds: float, steps: int) -> None:

@@ -1,6 +1,7 @@
 """The rows of a table: the gin files of a folder, and what they say of each other."""
 
 import dataclasses
+import hashlib
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -38,6 +39,7 @@ class Row:
       language: LANGUAGE.
       steps, seed: TRAIN_STEPS, RANDOM_SEED.
       questions, labels: XQUAD_PATH and QA_LABELS.
+      config: a hash of all that its gin files and the flags bind.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Row:
     seed: int
     questions: str | None
     labels: str | None
+    config: str
 
 
 def read(table: str, flags: Flags) -> dict[str, Row]:
@@ -161,6 +164,7 @@ def _read(table: str, name: str, flags: Flags) -> Row:
         seed=_macro("RANDOM_SEED"),
         questions=_macro("XQUAD_PATH"),
         labels=_macro("QA_LABELS"),
+        config=hashlib.sha256(gin.config_str().encode("utf-8")).hexdigest()[:12],
     )
 
 

@@ -32,7 +32,14 @@ def row():
     """Returns a function that makes a row: row("commit", starts_from="align")."""
 
     def make(name, starts_from=None, compared_with=None, base=None, **fields):
-        defaults = {"language": "hi", "steps": 4, "seed": 0, "questions": None, "labels": None}
+        defaults = {
+            "language": "hi",
+            "steps": 4,
+            "seed": 0,
+            "questions": None,
+            "labels": None,
+            "config": "81c3",
+        }
         fields = {**defaults, **fields}
         return rows.Row(name, f"t/{name}.gin", starts_from, compared_with, base, **fields)
 

@@ -19,6 +19,15 @@ def test_settings_of_a_folder_stay(tmp_path):
             record.Record(tmp_path / "out", other)
 
 
+def test_gin_files_of_a_row_stay(tmp_path):
+    kept = record.Record(tmp_path / "out", {})
+    kept.set_rows({"commit": "81c3"})
+    kept.write()
+    record.Record(tmp_path / "out", {}).set_rows({"commit": "81c3", "alpaca": "92d4"})
+    with pytest.raises(InputError, match="gin files of row commit were others"):
+        record.Record(tmp_path / "out", {}).set_rows({"commit": "92d4"})
+
+
 def test_folders_of_other_things_are_refused(tmp_path):
     (tmp_path / "file").write_text("")
     for place in (tmp_path, tmp_path / "file"):

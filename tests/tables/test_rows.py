@@ -65,6 +65,14 @@ def test_folders_that_say_wrong_things(files, message, tmp_path, flags):
         rows.read(write(tmp_path / "mine", **files), flags)
 
 
+def test_what_a_row_binds_is_known_by_a_hash(tmp_path, flags):
+    folder = write(tmp_path / "mine", a="CODEMIX_RATIO = 0.3")
+    before = rows.read(folder, flags)["a"].config
+    assert rows.read(folder, flags)["a"].config == before
+    write(tmp_path / "mine", a="CODEMIX_RATIO = 0.4")
+    assert rows.read(folder, flags)["a"].config != before
+
+
 def test_unknown_tables_and_rows(flags, table):
     with pytest.raises(InputError, match="main_result: no such folder.*did you mean main_results"):
         rows.read("main_result", flags)
