@@ -5,7 +5,7 @@ import contextlib
 import importlib.util
 import pathlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import rich.console
@@ -52,12 +52,10 @@ def main(argv: Sequence[str]) -> None:
     if args.engine == "t5x" and importlib.util.find_spec("t5x") is None:
         raise InputError("--engine t5x: T5X isn't installed; see docs/t5x.md, or use --dry_run")
     with contextlib.ExitStack() as stack:
-        is_new = not out.exists()  # then it is made when nothing is refused any more
-        if not is_new:
-            stack.enter_context(_held(out))
+        with disk.writing(out):
+            keep = stack.enter_context(lock.held(out, "makes a table here", "--out"))
         table, chosen, found = _plan(args, scoring, kept)
-        if is_new:
-            stack.enter_context(_held(out))
+        keep()
         kept.write()
         failed = run.run(found, kept, out / "logs", _console())
         result.write(table, chosen, found, out / "report")
@@ -69,28 +67,20 @@ def main(argv: Sequence[str]) -> None:
         )
 
 
-@contextlib.contextmanager
-def _held(out: pathlib.Path) -> Iterator[None]:
-    with contextlib.ExitStack() as stack:
-        with disk.writing(out):
-            stack.enter_context(lock.held(out, "makes a table here", "--out"))
-        yield
-
-
 def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
     """Returns the arguments, and of those of scoring the ones that are given, by name."""
     own, scoring = (argparse.ArgumentParser(add_help=False) for _ in range(2))
-    add, names = own.add_argument, evaluation_cli.names
+    add = own.add_argument
     add("table", metavar="TABLE", help="main_results, table3, table4, miniature, or your folder")
     add("--language", metavar="CODE", help="as --gin.LANGUAGE, where the gin files name none")
     add("--seeds", type=_seeds, metavar="N,...", help="of training (default: the gin files' one)")
     add(
         "--rows",
-        type=names,
+        type=_names,
         metavar="ROW,...",
         help="some of the rows (default: all)",
     )
-    add("--tasks", type=names, metavar="TASK,...", help=_TASKS)
+    add("--tasks", type=_names, metavar="TASK,...", help=_TASKS)
     add("--out", required=True, metavar="DIR", help="for all that is made")
     add("--export", action="store_true", help="also convert each row to Hugging Face's format")
     add("--engine", choices=("native", "t5x"), default="native", help="of training")
@@ -115,6 +105,12 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
 def _out(args: argparse.Namespace) -> pathlib.Path:
     out = pathlib.Path(args.out)
     return out.absolute() if args.engine == "t5x" else out  # T5X takes no other MODEL_DIR
+
+
+def _names(text: str) -> list[str]:
+    if found := evaluation_cli.names(text):
+        return found
+    raise argparse.ArgumentTypeError("names nothing; give one, or several with commas between")
 
 
 def _seeds(text: str) -> list[int]:

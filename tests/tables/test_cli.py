@@ -48,7 +48,7 @@ BASE = "--gin.INITIAL_CHECKPOINT_PATH='base'"
         (["--language=xx"], "xx"),
         (["--language=hi", "--gin.DICT_DIR='gone'"], "gone/en-hi.txt: no dictionary"),
         (["--language=hi", "--gin.XQUAD_PATH='gone'"], "gone/xquad.en.json: no such file"),
-        (["--language=hi", "--tasks=ogx_quad_hi"], "task 'ogx_quad_hi': unknown"),
+        (["--language=hi", "--tasks=ogx_quad_hi"], "--tasks: 'ogx_quad_hi' is unknown"),
         (["--language=hi", "--rows=comit"], "--rows: no row 'comit'; did you mean commit"),
         (["--language=hi", "--gin_file=models/debug.gin", BASE], "in the checkpoint and"),
         (
