@@ -12,6 +12,7 @@ import pytest
 
 from commit_t5x import cli, resources
 from commit_t5x.engine import gin_utils
+from commit_t5x.tables import rows
 
 BY_GIN = ("train", "eval", "infer", "inspect", "plan")
 RUN_FILES = {"inspect": "runs/inspect.gin", "plan": "runs/plan.gin"}
@@ -43,7 +44,10 @@ def test_flags_and_macros_exist(words):
             run_file = [RUN_FILES[command]] if command in RUN_FILES else []
             gin_utils.load([*flags.gin_file, *run_file], flags.gin_bindings)
     module = importlib.import_module(cli.COMMANDS[command][0].partition(":")[0])
-    if hasattr(module, "add_arguments"):
+    if command == "table":
+        args, _ = module.parse(arguments)
+        rows.read(args.table, module.training_flags(args))
+    elif hasattr(module, "add_arguments"):
         parser = argparse.ArgumentParser()
         module.add_arguments(parser)
         parser.parse_args(arguments)

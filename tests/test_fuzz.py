@@ -115,6 +115,9 @@ COMMANDS = {
         *("--from", "--to", "--config", "--tokenizer", "--dtype", "--max-shard-size"),
     ],
     ("report", "nowhere"): ["--format", "--output_dir", "--metrics", "--questions"],
+    ("table", "nowhere", "--out=out"): [
+        *("--seeds", "--rows", "--tasks", "--engine", "--out", "--language", "--limit"),
+    ],
     ("dicts", "check", "nowhere.txt"): ["--json"],
     ("dicts", "fetch", "hi", "--url=file:///nowhere"): ["--to", "--direction"],
     ("plan", "--gin_file=recipes/commit.gin", "--shapes", "--topology=v0-1"): [

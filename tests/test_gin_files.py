@@ -82,6 +82,8 @@ TABLE = {
     "main_results/align_commit.gin": ("alpaca_codemix_hi", 1210, 36, 0.9),
     "table3/naive_clm.gin": ("wikipedia_hi", 10000, 300, 0.5),
     "table3/codemixed_clm.gin": ("wikipedia_codemix_hi", 10000, 300, 0.5),
+    "table3/naive_clm_commit.gin": ("alpaca_codemix_hi", 1210, 36, 0.9),
+    "table3/codemixed_clm_commit.gin": ("alpaca_codemix_hi", 1210, 36, 0.9),
     "table4/naive_codemix.gin": ("alpaca_naive_codemix_hi", 1210, 36, 0.9),
     "table4/commit.gin": ("alpaca_codemix_hi", 1210, 36, 0.9),
 }
@@ -147,6 +149,7 @@ def test_rows_of_the_miniature_differ_by_their_data(name, built):
         "naive_codemix": "alpaca_naive_codemix_qaa",
         "commit": "alpaca_codemix_qaa",
         "align": "wikipedia_codemix_qaa",
+        "align_commit": "alpaca_codemix_qaa",
     }
     cfg = arguments["train_dataset_cfg"]
     assert cfg.mixture_or_task_name == family[row]

@@ -173,6 +173,7 @@ def _check_unused(config: Config, texts: Mapping[str, str]) -> None:
     Of the latter one that has another value than the project's files give it is warned of.
     """
     used = {repr(reference)[1:] for _, reference in references(config)} | gin_files.used(texts)
+    used |= {gin_files.STARTS_FROM, gin_files.COMPARED_WITH}
     project = gin_files.project_macros()
     for name in sorted(defined(config) - used):
         place = gin_files.place(texts, name)

@@ -11,6 +11,10 @@ import gin
 from commit_t5x import resources
 from commit_t5x.errors import InputError
 
+# What a row's file says for `commit-t5x table`: the row whose checkpoint it starts from, and the
+# one that it is compared with. No training uses them.
+STARTS_FROM, COMPARED_WITH = "STARTS_FROM", "COMPARED_WITH"
+
 _INCLUDE = re.compile(r"""^include +(["'])(.+?)\1""", re.M)
 _SETS = re.compile(r"^([\w/]+) *= *(.*?)(?: *  #.*)?$", re.M)
 _USES = re.compile(r"%([\w/]+)")

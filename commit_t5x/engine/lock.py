@@ -1,4 +1,4 @@
-"""One training run at a time in a model directory, where one that fails at once leaves nothing."""
+"""One run at a time in a directory, where one that fails at once leaves nothing."""
 
 import contextlib
 import errno
@@ -20,10 +20,17 @@ _UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @contextlib.contextmanager
-def held(model_dir: pathlib.Path) -> Iterator[Callable[[], None]]:
-    """Keeps other training runs out of a directory, which is made if missing.
+def held(
+    directory: pathlib.Path, does: str = "trains here", place: str = "MODEL_DIR"
+) -> Iterator[Callable[[], None]]:
+    """Keeps other runs out of a directory, which is made if missing.
 
     The lock ends with the process, in whatever way that ends; its file stays and means nothing.
+
+    Args:
+      directory: a file in it is locked.
+      does: what the holder is said to do.
+      place: the macro or flag that names the directory.
 
     Yields:
       A function to call once what the run writes is worth something. An error before removes what
@@ -32,22 +39,21 @@ def held(model_dir: pathlib.Path) -> Iterator[Callable[[], None]]:
     Raises:
       InputError: another run holds the lock.
     """
-    before = set(model_dir.iterdir()) if model_dir.is_dir() else None
-    model_dir.mkdir(parents=True, exist_ok=True)
-    with (model_dir / _FILE).open("a+", encoding="utf-8") as file:
+    before = set(directory.iterdir()) if directory.is_dir() else None
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / _FILE).open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
             holder = file.read().strip() or "another process"
             raise InputError(
-                f"{model_dir}: {holder} trains here; wait for it or stop it, or choose another "
-                "MODEL_DIR"
+                f"{directory}: {holder} {does}; wait for it or stop it, or choose another {place}"
             ) from error
         except OSError as error:
             if error.errno not in _UNSUPPORTED:
                 raise
-            logging.warning("%s: not locked, its file system has no locks", model_dir)
+            logging.warning("%s: not locked, its file system has no locks", directory)
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()
@@ -57,7 +63,7 @@ def held(model_dir: pathlib.Path) -> Iterator[Callable[[], None]]:
         except BaseException:
             if not stays.is_set():
                 with contextlib.suppress(OSError):
-                    _restore(model_dir, before)
+                    _restore(directory, before)
             raise
 
 

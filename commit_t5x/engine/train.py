@@ -181,6 +181,28 @@ def train(
         return total_steps, state
 
 
+def check(
+    *,
+    model: models.DecoderOnlyModel,
+    train_dataset_cfg: utils.DatasetConfig,
+    checkpoint_cfg: utils.CheckpointConfig,
+    model_dir: ranges.Path,
+    random_seed: ranges.Seed = 42,
+    accept_changes: Sequence[ranges.Text] = (),
+    **_others: object,
+) -> None:
+    """Raises InputError where `train`, with the same arguments, would refuse data or weights.
+
+    The network is compared with the weights by its configuration; no array is read.
+    """
+    _, record = _train_iterator(model, train_dataset_cfg, random_seed)
+    data_record.check(pathlib.Path(model_dir), record, accept_changes)
+    if checkpoint_cfg.restore.path is not None:
+        folder = checkpoints.find(checkpoint_cfg.restore.path).parent
+        restoring.check_tokenizer(folder, model)
+        model_files.check_config(folder, model.config)
+
+
 def _is_readable(folder: pathlib.Path) -> bool:
     """Whether a finished run needs nothing more; a damaged checkpoint is for resuming to tell."""
     try:

@@ -31,14 +31,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", default="commit_t5x", help="commit_t5x, or a model of lm-eval's such as hf"
     )
     parser.add_argument(
+        "--tasks", required=True, type=names, metavar="TASK,...", help="names or patterns"
+    )
+    parser.add_argument("--device", help="of a torch model; JAX_PLATFORMS sets that of commit_t5x")
+    parser.add_argument(
+        "--output_path", metavar="PATH", help="a .json file, or a folder for results.json"
+    )
+    parser.add_argument(
+        "--log_samples", action="store_true", help="keep prompts and answers beside the results"
+    )
+    parser.add_argument(
+        "--seed",
+        type=arguments.of(ranges.Seed),
+        default=1234,
+        help="of the choice of few-shot examples",
+    )
+    add_scoring_arguments(parser)
+
+
+def add_scoring_arguments(parser: argparse._ActionsContainer) -> None:
+    """Adds the flags that say how a model is scored, whichever model and tasks."""
+    parser.add_argument(
         "--model_args",
         default="",
         metavar="KEY=VALUE,...",
         help="the model's arguments; for commit_t5x: pretrained=DIR, and add_bos, dtype, "
         "max_length, tokenizer, paper_truncation, skip_leading_newlines",
-    )
-    parser.add_argument(
-        "--tasks", required=True, type=_names, metavar="TASK,...", help="names or patterns"
     )
     parser.add_argument(
         "--data-dir",
@@ -63,26 +81,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch_size", type=_batch_size, default=1, metavar="N", help="rows of a forward pass"
     )
-    parser.add_argument("--device", help="of a torch model; JAX_PLATFORMS sets that of commit_t5x")
     parser.add_argument(
         "--gen_kwargs", default="", metavar="KEY=VALUE,...", help="such as max_gen_toks=64"
     )
-    parser.add_argument(
-        "--output_path", metavar="PATH", help="a .json file, or a folder for results.json"
-    )
-    parser.add_argument(
-        "--log_samples", action="store_true", help="keep prompts and answers beside the results"
-    )
     parser.add_argument("--include_path", metavar="DIR", help="a folder of further YAML tasks")
-    parser.add_argument(
-        "--seed",
-        type=arguments.of(ranges.Seed),
-        default=1234,
-        help="of the choice of few-shot examples",
-    )
 
 
-def _names(text: str) -> list[str]:
+def names(text: str) -> list[str]:
+    """Returns names that stand with commas between."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 

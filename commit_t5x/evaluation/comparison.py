@@ -10,7 +10,7 @@ import numpy as np
 import tabulate
 
 from commit_t5x.errors import InputError
-from commit_t5x.evaluation import results
+from commit_t5x.evaluation import bootstrap, results
 
 # Where these differ, the runs didn't answer the same questions.
 _SAME = ("task version", "questions", "shots", "prompts")
@@ -23,9 +23,10 @@ class Difference:
 
     Attributes:
       first, second: the means over the questions.
-      low, high: the 95 % percentile interval of second - first, by the paired bootstrap.
+      low, high: the 95 % percentile interval of second - first, by the paired bootstrap over the
+        questions and, of each run by itself, over its seeds.
       p: of the two-sided test that there is no difference, from the same resamples.
-      changes: second - first for each question.
+      changes: second - first for each question, of several seeds the means.
     """
 
     task: str
@@ -64,11 +65,7 @@ def compare(
     files = list(map(_only_file, (first, second)))
     names = results.run_names([file for file, _ in files])
     ours, theirs = (content for _, content in files)
-    tasks = [
-        task
-        for task, scores in ours.get(results.SAMPLE_SCORES, {}).items()
-        if scores and theirs.get(results.SAMPLE_SCORES, {}).get(task)
-    ]
+    tasks = shared_tasks(ours, theirs)
     if not tasks:
         raise InputError(
             f"{first}, {second}: no task in common with scores of each question; score both by "
@@ -81,6 +78,12 @@ def compare(
         samples = {n: _samples(file, task) for n, (file, _) in zip(names, files, strict=True)}
         parts.append(_most_changed(found, samples, questions))
     return "\n\n".join(parts) + "\n"
+
+
+def shared_tasks(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """Returns the tasks for which both result files hold the scores of each question."""
+    ours, theirs = (one.get(results.SAMPLE_SCORES, {}) for one in (first, second))
+    return [task for task in ours if ours[task] and theirs.get(task)]
 
 
 def differences(
@@ -101,16 +104,17 @@ def differences(
     ]
 
 
-def _difference(
-    task: str, metric: str, first: Sequence[float], second: Sequence[float]
-) -> Difference:
-    changes = np.subtract(second, first)
-    means = results.bootstrap_means(changes)
+def _difference(task: str, metric: str, first: Sequence, second: Sequence) -> Difference:
+    """Compares scores, each [questions] or [seeds, questions]."""
+    ours, theirs = bootstrap.means(first, second)
+    means = np.round(theirs - ours, 9)  # what is equal but for the order of adding up
     low, high = np.percentile(means, (2.5, 97.5))
     beyond = min(np.sum(means <= 0), np.sum(means >= 0))
     p = min(1.0, 2 * (1 + beyond) / (1 + len(means)))
-    value = float(np.mean(first)), float(np.mean(second))
-    return Difference(task, metric, *value, float(low), float(high), float(p), changes.tolist())
+    by_question = [np.atleast_2d(one).mean(axis=0) for one in (first, second)]
+    value = [float(one.mean()) for one in by_question]
+    changes = np.round(by_question[1] - by_question[0], 9).tolist()
+    return Difference(task, metric, *value, float(low), float(high), float(p), changes)
 
 
 def _only_file(path: str | pathlib.Path) -> tuple[pathlib.Path, Mapping[str, Any]]:
@@ -120,21 +124,42 @@ def _only_file(path: str | pathlib.Path) -> tuple[pathlib.Path, Mapping[str, Any
     return next(iter(found.items()))
 
 
-def _table(found: Sequence[Difference], names: Sequence[str]) -> str:
+def summary(pairs: Mapping[tuple[str, str], Sequence[Difference]]) -> str:
+    """Returns a Markdown table of the differences that pairs of runs have.
+
+    Args:
+      pairs: (first run, second run) -> what `differences` found.
+
+    Example:
+      | run    | against   | task     | metric      |   difference | 95 % interval   |      p |
+      |:-------|:----------|:---------|:------------|-------------:|:----------------|-------:|
+      | commit | alpaca    | xquad_hi | exact_match |         +3.0 | +1.1 to +4.9    | 0.0020 |
+    """
     rows = [
-        [
-            one.metric,
-            f"{one.first:.1f}",
-            f"{one.second:.1f}",
-            f"{one.second - one.first:+.1f}",
-            f"{one.low:+.1f} to {one.high:+.1f}",
-            f"{one.p:.4f}",
-        ]
+        [second, first, one.task.removeprefix("ogx_"), one.metric, *_cells(one)]
+        for (first, second), found in pairs.items()
         for one in found
     ]
-    header = [found[0].task.removeprefix("ogx_"), *names, "difference", "95 % interval", "p"]
-    sides = [*["left", *["right"] * 3], "left", "right"]
-    return tabulate.tabulate(rows, header, "pipe", disable_numparse=True, colalign=sides)
+    header = ["run", "against", "task", "metric", *_CELLS]
+    return tabulate.tabulate(rows, header, "pipe", disable_numparse=True, colalign=_sides(4))
+
+
+_CELLS = ("difference", "95 % interval", "p")
+
+
+def _cells(one: Difference) -> list[str]:
+    interval = f"{one.low:+.1f} to {one.high:+.1f}"
+    return [f"{one.second - one.first:+.1f}", interval, f"{one.p:.4f}"]
+
+
+def _sides(texts: int, numbers: int = 0) -> list[str]:
+    return [*["left"] * texts, *["right"] * (numbers + 1), "left", "right"]
+
+
+def _table(found: Sequence[Difference], names: Sequence[str]) -> str:
+    rows = [[one.metric, f"{one.first:.1f}", f"{one.second:.1f}", *_cells(one)] for one in found]
+    header = [found[0].task.removeprefix("ogx_"), *names, *_CELLS]
+    return tabulate.tabulate(rows, header, "pipe", disable_numparse=True, colalign=_sides(1, 2))
 
 
 def _notes(first: Mapping[str, Any], second: Mapping[str, Any], task: str) -> list[str]:
@@ -148,7 +173,12 @@ def _notes(first: Mapping[str, Any], second: Mapping[str, Any], task: str) -> li
 
 
 def _samples(file: pathlib.Path, task: str) -> list[Mapping[str, Any]]:
-    """Returns the logged questions in the order of the scores; none if they weren't kept."""
+    """Returns the logged questions in the order of the scores; none if they weren't kept.
+
+    Of several seeds, those of one.
+    """
+    if file.is_dir():
+        file = min(file.glob("seed_*.json"))
     path = results.samples_path(file, task)
     if not path.is_file():
         return []

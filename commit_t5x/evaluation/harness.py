@@ -88,7 +88,7 @@ def run(
         disk.check_writable(_results_path(output_path))
     generation = _parsed("--gen_kwargs", gen_kwargs)
     _check_generation(model, generation)
-    loaded = _load_tasks(tasks, include_path, data_dir=data_dir, labels=labels)
+    loaded = load_tasks(tasks, include_path, data_dir=data_dir, labels=labels)
     _configure(loaded["tasks"], num_fewshot, generation, seed)
     with _bars_on_terminals_only():
         lm = _load_model(model, _parsed("--model_args", model_args), batch_size, device)
@@ -149,10 +149,19 @@ def _check_generation(model: str, options: Mapping[str, Any]) -> None:
         ) from error
 
 
-def _load_tasks(
+def load_tasks(
     names: Sequence[str], include_path: str | None, **places: str | None
 ) -> dict[str, Any]:
-    """Loads the tasks; lm-eval's own, slow to index, are looked at only where ours don't do."""
+    """Loads the tasks; lm-eval's own, slow to index, are looked at only where ours don't do.
+
+    Args:
+      names: of tasks, or patterns.
+      include_path: a folder with more YAML tasks.
+      **places: data_dir and labels, as `run`'s.
+
+    Raises:
+      InputError: an unknown task; missing or malformed data.
+    """
     folders = [resources.path("tasks") / "lm_eval"]
     if include_path is not None:
         if not os.path.isdir(include_path):

@@ -30,20 +30,30 @@ def report(
       InputError: no results found, a file that isn't one, or png without output_dir.
     """
     made = results.load(paths, metrics)
+    if output_dir is not None:
+        write(made, formats, output_dir, paths)
+        return made
     for name in formats:
         renderer = report_formats.FORMATS[name]
-        if output_dir is None:
-            if renderer.is_binary:
-                raise errors.InputError(
-                    f"format {name}: needs a place for it; add --output_dir DIR"
-                )
-            print(renderer.render(made), end="")
-        else:
-            path = pathlib.Path(output_dir) / f"report{renderer.suffix}"
-            disk.check_apart("--output_dir", path, *paths)
-            disk.write(path, renderer.render(made))
-            print(f"Wrote {path}")
+        if renderer.is_binary:
+            raise errors.InputError(f"format {name}: needs a place for it; add --output_dir DIR")
+        print(renderer.render(made), end="")
     return made
+
+
+def write(
+    made: results.Report,
+    formats: Sequence[str],
+    output_dir: str | pathlib.Path,
+    sources: Sequence[str | pathlib.Path] = (),
+) -> None:
+    """Writes a report's files; see `report`. `sources` are what was read."""
+    for name in formats:
+        renderer = report_formats.FORMATS[name]
+        path = pathlib.Path(output_dir) / f"report{renderer.suffix}"
+        disk.check_apart("--output_dir", path, *sources)
+        disk.write(path, renderer.render(made))
+        print(f"Wrote {path}")
 
 
 _DESCRIPTION = "Make tables of lm-eval's result files: a row for each run, EM and F1 by task."
@@ -53,7 +63,8 @@ _EXAMPLE = """example:
   commit-t5x report runs --metrics all
   commit-t5x report --compare runs/alpaca runs/commit
 
-± is half the width of a score's 95 % bootstrap interval over the questions; the CSV has its bounds.
+± is half the width of a score's 95 % bootstrap interval over the questions, and over the seeds
+where a folder holds seed_0.json, seed_1.json, ... of one run; the CSV has its bounds.
 """
 
 

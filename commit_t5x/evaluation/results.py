@@ -1,4 +1,7 @@
-"""What result files of lm-eval hold: scores by run, task and metric, with their intervals."""
+"""What result files of lm-eval hold: scores by run, task and metric, with their intervals.
+
+Files `seed_N.json` of one folder are one run, trained with several seeds.
+"""
 
 import dataclasses
 import hashlib
@@ -6,6 +9,7 @@ import json
 import math
 import os
 import pathlib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,13 +18,15 @@ import pydantic
 
 from commit_t5x import disk, errors
 from commit_t5x.data import qa_diagnostics
+from commit_t5x.evaluation import bootstrap
 
 # The key of a result file that holds {task: {metric: [score of each question]}}.
 SAMPLE_SCORES = "sample_scores"
 # The key of a result file that holds {task: a hash of each question's prompt, in their order}.
 PROMPTS = "prompts"
+# The key of several files' joined content that holds {task: their names}.
+SEEDS = "seeds"
 
-_RESAMPLES = 10_000
 # Of the normal distribution: what an interval takes that has a standard error to go by only.
 _TWO_SIDED_95 = 1.959963984540054
 
@@ -69,7 +75,7 @@ class Report:
         """Says why a run's scores on a task can't be compared with the others'; None if they can.
 
         The others are those under the conditions that most runs share; of equally many, those with
-        the most questions.
+        the most questions, then seeds.
 
         Example:
           >>> report.unlike("commit", "ogx_xquad_hi")
@@ -77,9 +83,11 @@ class Report:
         """
         found = [self.conditions[key] for key in self.conditions if key[1] == task]
         own = self.conditions.get((run, task), {})
-        usual = max(
-            found, key=lambda one: (found.count(one), int(one.get("questions", 0))), default=own
-        )
+
+        def weight(one: Mapping[str, str]) -> tuple[int, int, int]:
+            return found.count(one), int(one.get("questions", 0)), len(one.get("seeds", ""))
+
+        usual = max(found, key=weight, default=own)
         differences = [
             f"{name} {own[name]} instead of {usual[name]}"
             for name in own
@@ -115,35 +123,9 @@ def load(paths: Sequence[str | pathlib.Path], metrics: Sequence[str] = ()) -> Re
     return Report(runs, columns, scores, frozenset(higher), conditions)
 
 
-def bootstrap_interval(
-    samples: Sequence[float], seed: int = 0, resamples: int = _RESAMPLES
-) -> tuple[float, float]:
-    """Returns the bounds of the 95 % percentile bootstrap interval of the mean (Efron, 1979).
-
-    Example:
-      >>> bootstrap_interval([0.0, 100.0] * 50)
-      (40.0, 60.0)
-    """
-    low, high = np.percentile(bootstrap_means(samples, seed, resamples), (2.5, 97.5))
-    return float(low), float(high)
-
-
-def bootstrap_means(
-    samples: Sequence[float], seed: int = 0, resamples: int = _RESAMPLES
-) -> np.ndarray:
-    """Returns the means of resamples, float64 [resamples], each as large as `samples`."""
-    # scipy.stats.bootstrap gives the same, but importing it takes longer than all of `report`.
-    values = np.asarray(samples, np.float64)
-    random = np.random.default_rng(seed)
-    means = [  # a hundred at a time: the draws of all would take gigabytes
-        random.choice(values, (100, len(values))).mean(axis=1) for _ in range(resamples // 100)
-    ]
-    return np.concatenate(means)
-
-
 def read(paths: Sequence[str | pathlib.Path]) -> dict[pathlib.Path, Mapping[str, Any]]:
-    """Returns {file: what it holds}; see `load`."""
-    files = dict(_result_files(paths))
+    """Returns {file, or folder of seeds: what it holds}; see `load`."""
+    files = _joined(dict(_result_files(paths)))
     if not files:
         raise errors.InputError(
             f"{', '.join(map(str, paths))}: no result files; make one with "
@@ -163,6 +145,54 @@ def chosen(there: Iterable[str], metrics: Sequence[str]) -> set[str]:
             f"{', '.join(sorted(there))}"
         )
     return set(metrics) or there - set(qa_diagnostics.MEASURES)
+
+
+def _joined(
+    files: Mapping[pathlib.Path, Mapping[str, Any]],
+) -> dict[pathlib.Path, Mapping[str, Any]]:
+    """Puts what the seeds of a run hold into one place, under their folder."""
+    groups: dict[pathlib.Path, dict[str, Mapping[str, Any]]] = {}
+    for path, content in files.items():
+        seed = re.fullmatch(r"seed_(\d+)", path.stem)
+        group = groups.setdefault(path.parent if seed else path, {})
+        group[seed[1] if seed else ""] = content
+    return {
+        place: group[""] if "" in group else _join(place, group) for place, group in groups.items()
+    }
+
+
+def _join(folder: pathlib.Path, seeds: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Returns the means of the seeds' scores, and the scores of each question by seed.
+
+    Raises:
+      InputError: they weren't scored under the same conditions.
+    """
+    [first, *_] = seeds.values()
+    joined: dict[str, Any] = {"results": {}, SAMPLE_SCORES: {}, SEEDS: {}}
+    for task in dict.fromkeys(task for one in seeds.values() for task in one["results"]):
+        of_task = {seed: one for seed, one in seeds.items() if task in one["results"]}
+        conditions = {seed: conditions_of(one, task) for seed, one in of_task.items()}
+        usual = next(iter(conditions.values()))
+        for seed, own in conditions.items():
+            if own != usual:
+                raise errors.InputError(
+                    f"{folder}/seed_{seed}.json: {task}: other questions, prompts or options than "
+                    "in the files beside it; score it anew as those were"
+                )
+        scores = [one["results"][task] for one in of_task.values()]
+        joined["results"][task] = {
+            key: float(np.mean([one[key] for one in scores]))
+            for key, value in scores[0].items()
+            if isinstance(value, int | float) and "_stderr" not in key
+        }
+        samples = [one.get(SAMPLE_SCORES, {}).get(task, {}) for one in of_task.values()]
+        joined[SAMPLE_SCORES][task] = {
+            metric: [one[metric] for one in samples]
+            for metric in samples[0]
+            if all(one.get(metric) for one in samples)
+        }
+        joined[SEEDS][task] = ", ".join(sorted(of_task, key=int))
+    return {**first, **joined}
 
 
 def samples_path(results: pathlib.Path, task: str) -> pathlib.Path:
@@ -250,6 +280,7 @@ def conditions_of(results: Mapping[str, Any], task: str) -> dict[str, str]:
         "prompts": results.get(PROMPTS, {}).get(task) or config.get("doc_to_text"),
         "generation options": config.get("generation_kwargs"),
         "tokenizer": results.get("config", {}).get("tokenizer"),
+        "seeds": results.get(SEEDS, {}).get(task),
     }
     return {
         name: _short(json.dumps(value, ensure_ascii=False, sort_keys=True))
@@ -277,7 +308,7 @@ def _scores(results: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Score
             if not math.isfinite(value):
                 low = high = None
             elif samples:
-                low, high = bootstrap_interval(samples)
+                low, high = bootstrap.interval(samples)
             elif isinstance(error, int | float):
                 low, high = value - _TWO_SIDED_95 * error, value + _TWO_SIDED_95 * error
             else:

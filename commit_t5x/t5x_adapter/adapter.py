@@ -29,7 +29,7 @@ from commit_t5x.engine.sampling import Sampling
 from commit_t5x.errors import InputError
 from commit_t5x.model.optim import Optimizer
 from commit_t5x.t5x_adapter import data
-from commit_t5x.vocabularies.seqio_vocabulary import TokenizerVocabulary
+from commit_t5x.vocabularies.tokenizer import Tokenizer
 
 # What the loss of the whole batch is divided by, [batch, 1]: a feature, so that each microbatch
 # gets it along with its rows.
@@ -280,18 +280,19 @@ def summarize_config(
     step: int,
     *,
     module: nn.Module,
-    vocabulary: seqio.Vocabulary,
+    vocabulary: Tokenizer | seqio.Vocabulary,
 ) -> None:
     """Writes config.gin, and beside it the network's configuration and the tokenizer.
 
     Raises:
       InputError: no export could hold the tokenizer.
     """
-    if isinstance(vocabulary, TokenizerVocabulary):
-        vocabulary.tokenizer.check_exportable()
+    tokenizer = getattr(vocabulary, "tokenizer", vocabulary)  # a vocabulary's, or by itself
+    if isinstance(tokenizer, Tokenizer):
+        tokenizer.check_exportable()
     gin_utils.summarize_gin_config(model_dir, summary_writer, step)
     if jax.process_index() == 0:
         with tempfile.TemporaryDirectory() as aside:
             folder = pathlib.Path(aside)
-            model_files.write(folder, module.config, getattr(vocabulary, "tokenizer", None))
+            model_files.write(folder, module.config, tokenizer)
             data.copy_files(folder, model_dir)

@@ -103,3 +103,28 @@ def test_one_result_file_each(tmp_path):
     save(tmp_path / "b", [1.0])
     with pytest.raises(errors.InputError, match="holds 2 result files; name one of them"):
         comparison.compare(tmp_path, tmp_path / "b")
+
+
+def test_runs_with_several_seeds(tmp_path):
+    alpaca = save(tmp_path / "alpaca", [0.0, 100.0, 50.0])
+    for run, scores in (("commit", [100.0, 100.0, 50.0]), ("other", [60.0, 100.0, 50.0])):
+        folder = save(tmp_path / run, scores, ["rain", "rain", "a rain"])
+        for path in folder.iterdir():
+            name = path.name.replace("results", "seed_0" if run == "commit" else "seed_1")
+            path.rename(tmp_path / "commit" / name)
+    text = comparison.compare(alpaca, tmp_path / "commit")
+    assert "| f1         |     50.0 |     76.7 |        +26.7 | +0.0 to +80.0   |" in text
+    assert "- question 1: f1 +80.0" in text
+    assert "seeds" not in text
+
+
+def test_the_spread_of_seeds_widens_the_interval():
+    questions = np.random.default_rng(4).normal(50, 10, 200)
+    [one] = comparison.differences(content(questions), content(questions + 3), "ogx_xquad_hi")
+    assert (one.low, one.high) == (3.0, 3.0)
+    seeds = content(questions)
+    seeds["sample_scores"]["ogx_xquad_hi"] = {"f1": [questions - 7, questions + 13]}
+    [two] = comparison.differences(content(questions), seeds, "ogx_xquad_hi")
+    assert two.second - two.first == pytest.approx(3.0)
+    assert (two.low, two.high) == (-7.0, 13.0)
+    assert two.p == pytest.approx(0.5, abs=0.05)  # a quarter of the draws is twice the worse seed

@@ -7,24 +7,6 @@ from commit_t5x import errors
 from commit_t5x.evaluation import results
 
 
-def test_bootstrap_interval_is_that_of_the_normal_distribution_for_many_samples():
-    samples = np.random.default_rng(1).normal(50.0, 10.0, 1000)
-    low, high = results.bootstrap_interval(samples)
-    margin = 1.96 * samples.std(ddof=1) / np.sqrt(1000)
-    assert low == pytest.approx(samples.mean() - margin, abs=0.05)
-    assert high == pytest.approx(samples.mean() + margin, abs=0.05)
-    assert results.bootstrap_interval(samples) == (low, high)
-
-
-def test_bootstrap_interval_of_equal_scores_has_no_width():
-    assert results.bootstrap_interval([100.0] * 7) == (100.0, 100.0)
-
-
-def test_bootstrap_interval_stays_within_the_scale():
-    low, high = results.bootstrap_interval([0.0] * 99 + [100.0])
-    assert low == 0.0 < high < 10.0
-
-
 def save(path, tasks, **more):
     """Writes a result file with {task: {metric: value}}."""
     content = {
@@ -154,4 +136,33 @@ def test_bad_input(tmp_path):
 def test_files_of_another_shape_are_named(tmp_path, key, value):
     save(tmp_path / "results.json", {"t": {"em": 1.0}}, **{key: value})
     with pytest.raises(errors.InputError, match=f"results.json: {key}.*: .* valid .*; make it"):
+        results.load([tmp_path])
+
+
+def test_seeds_of_a_folder_are_one_run(tmp_path):
+    for seed, scores in (("0", [0.0, 50.0]), ("1", [50.0, 100.0]), ("10", [100.0, 0.0])):
+        more = {"sample_scores": {"t": {"f1": scores}}}
+        save(tmp_path / "commit" / f"seed_{seed}.json", {"t": {"f1": np.mean(scores)}}, **more)
+    save(tmp_path / "base.json", {"t": {"f1": 7.0}})
+    report = results.load([tmp_path])
+    assert report.runs == ["base", "commit"]
+    score = report.scores["commit", "t", "f1"]
+    assert (score.value, score.num_samples) == (50.0, 4)
+    assert score.low < 25.0 and score.high > 75.0  # means of the seeds' are 25, 75 and 50
+    assert report.conditions["commit", "t"]["seeds"] == "0, 1, 10"
+    assert report.unlike("base", "t") is None
+
+
+def test_fewer_seeds_are_marked(tmp_path):
+    for run, seeds in (("a", "01"), ("b", "01"), ("c", "0")):
+        for seed in seeds:
+            save(tmp_path / run / f"seed_{seed}.json", {"t": {"f1": 7.0}})
+    report = results.load([tmp_path])
+    assert [report.unlike(run, "t") for run in "abc"] == [None, None, "seeds 0 instead of 0, 1"]
+
+
+def test_seeds_with_other_questions_are_refused(tmp_path):
+    save(tmp_path / "seed_0.json", {"t": {"f1": 7.0}})
+    save(tmp_path / "seed_1.json", {"t": {"f1": 7.0}}, versions={"t": 2}, prompts={"t": "81c3"})
+    with pytest.raises(errors.InputError, match="seed_1.json: t: other questions, prompts or"):
         results.load([tmp_path])

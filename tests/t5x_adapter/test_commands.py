@@ -61,6 +61,7 @@ def test_t5x_checkpoints_convert(trained, tmp_path):
     folder, _ = trained
     conversion.convert(folder / "t5x", tmp_path / "hf", to="hf", source_format="native")
     assert (tmp_path / "hf" / "config.json").is_file()
+    assert (tmp_path / "hf" / "tokenizer.model").is_file()
 
 
 def test_both_engines_evaluate_alike(trained, tmp_path):

@@ -1,0 +1,1 @@
+"""Tables of the paper, row by row: `commit-t5x table`."""

@@ -1,0 +1,94 @@
+"""What a table's folder was made with, and how long its stages took: OUT/table.json."""
+
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from commit_t5x import disk
+from commit_t5x.errors import InputError
+from commit_t5x.tables.stages import Stage
+
+_FILE = "table.json"
+# What commands run by hand (--dry_run) leave, without the record.
+_OURS = {".lock", "models", "results", "exports", "logs", "report"}
+
+
+class Record:
+    """The record of a folder.
+
+    Attributes:
+      seconds: {kind of stage: [seconds, work]} of those that ran; work is steps, or stages.
+    """
+
+    def __init__(self, out: pathlib.Path, settings: Mapping[str, Any]):
+        """Reads the record, or begins one.
+
+        Args:
+          out: the folder; nothing is written to it yet.
+          settings: of JSON; those of a folder stay as they are.
+
+        Raises:
+          InputError: the folder was made with others, or is no table's.
+        """
+        self._path = out / _FILE
+        self._settings = dict(settings)
+        self.seconds: dict[str, list[float]] = {}
+        self._rows: dict[str, str] = {}
+        if not out.exists():
+            return
+        if not self._path.is_file():
+            if out.is_file() or any(path.name not in _OURS for path in out.iterdir()):
+                raise InputError(f"--out: {out} is there, but no table's; choose another folder")
+            return
+        saved = disk.read_json(self._path, "choose another --out")
+        self.seconds, self._rows = saved.get("seconds", {}), saved.get("rows", {})
+        before = saved.get("settings", {})
+        for name in {**before, **self._settings}:
+            was, given = before.get(name), self._settings.get(name)
+            if was != given:
+                raise InputError(
+                    f"{self._path}: was made with {name} {_shown(was)}, not {_shown(given)}; "
+                    "go back to that, or choose another --out"
+                )
+
+    def set_rows(self, configs: Mapping[str, str]) -> None:
+        """Sets, by row, what its gin files and the flags bind (Row.config).
+
+        Raises:
+          InputError: the folder has a row that was made with something else.
+        """
+        for name, config in configs.items():
+            if self._rows.setdefault(name, config) != config:
+                raise InputError(
+                    f"{self._path}: the gin files of row {name} were others when it was made; go "
+                    "back to those, or choose another --out"
+                )
+
+    def write(self) -> None:
+        """Writes the record."""
+        content = {"settings": self._settings, "rows": self._rows, "seconds": self.seconds}
+        disk.write(self._path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+    def add(self, stage: Stage, seconds: float, steps: int) -> None:
+        """Adds what a finished stage took."""
+        spent, work = self.seconds.get(stage.kind, (0.0, 0))
+        self.seconds[stage.kind] = [round(spent + seconds, 1), work + (steps or 1)]
+        self.write()
+
+    def left(self, stage: Stage) -> float | None:
+        """Returns the seconds that a stage should take from here; None where none like it ran."""
+        if stage.done():
+            return 0.0
+        spent, work = self.seconds.get(stage.kind, (0.0, 0))
+        return spent / work * max(stage.steps - stage.steps_done(), 1) if work else None
+
+    def total(self, stages: Sequence[Stage]) -> tuple[float, int]:
+        """Returns the seconds left of all stages, and how many can't be estimated."""
+        found = [self.left(stage) for stage in stages]
+        known = [seconds for seconds in found if seconds is not None]
+        return sum(known), len(found) - len(known)
+
+
+def _shown(value: Any) -> str:
+    return "none" if value in (None, [], "") else json.dumps(value, ensure_ascii=False)

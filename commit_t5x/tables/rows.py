@@ -1,0 +1,193 @@
+"""The rows of a table: the gin files of a folder, and what they say of each other."""
+
+import dataclasses
+import hashlib
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import gin
+
+from commit_t5x import resources
+from commit_t5x.engine import gin_errors, gin_files, gin_utils
+from commit_t5x.errors import InputError, suggest
+
+BASE = "base"  # the row of the weights that the others start from
+_TRAIN = "commit_t5x.engine.train"
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """What is given to each row's training; see gin_utils.parse_flags."""
+
+    gin_file: Sequence[str] = ()
+    gin_bindings: Sequence[str] = ()
+    gin_search_paths: Sequence[str] = ()
+    seqio_additional_cache_dirs: Sequence[str] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A row, as its gin file and the flags have it.
+
+    Attributes:
+      name: of its file, without the suffix.
+      gin_file: as `commit-t5x train` takes it.
+      starts_from: the row whose checkpoint it starts from (`STARTS_FROM`); None for `base`.
+      compared_with: the row of its paired test (`COMPARED_WITH`); None for none.
+      base: INITIAL_CHECKPOINT_PATH, None for random weights.
+      language: LANGUAGE.
+      steps, seed: TRAIN_STEPS, RANDOM_SEED.
+      questions, labels: XQUAD_PATH and QA_LABELS.
+      config: a hash of all that its gin files and the flags bind.
+    """
+
+    name: str
+    gin_file: str
+    starts_from: str | None
+    compared_with: str | None
+    base: str | None
+    language: str | None
+    steps: int
+    seed: int
+    questions: str | None
+    labels: str | None
+    config: str
+
+
+def read(table: str, flags: Flags) -> dict[str, Row]:
+    """Returns the rows of a table by name, each behind the one that it is compared with.
+
+    Args:
+      table: a folder of gin files, relative to a search path, the current folder or the project's
+        own gin files.
+      flags: what each row is trained with.
+
+    Raises:
+      InputError: no such folder, wrong flags or gin files, or a row that names one that isn't
+        there, or itself.
+    """
+    names = sorted(path.stem for path in _folder(table, flags).glob("*.gin"))
+    rows = {name: _read(table, name, flags) for name in names}
+    for row in rows.values():
+        for macro, other, known in (
+            (gin_files.STARTS_FROM, row.starts_from, [*rows]),
+            (gin_files.COMPARED_WITH, row.compared_with, [*rows, BASE]),
+        ):
+            if other is not None and other not in known:
+                near = suggest(other, known) or "; name one of the folder, or None"
+                raise InputError(f"{row.gin_file}: {macro}: no row {other!r}{near}")
+        list(_behind(rows, row.name, "starts_from"))
+    return {
+        name: rows[name]
+        for name in sorted(rows, key=lambda name: len(list(_behind(rows, name, "compared_with"))))
+    }
+
+
+def choose(rows: Mapping[str, Row], names: Sequence[str] | None) -> list[str]:
+    """Returns the rows to be scored: those named, or all that no other row starts from, and base.
+
+    Raises:
+      InputError: an unknown name.
+    """
+    has_base = any(row.base is not None for row in rows.values())
+    known = [*([BASE] if has_base else []), *rows]
+    if names is None:
+        return [name for name in known if all(row.starts_from != name for row in rows.values())]
+    for name in names:
+        if name == BASE and not has_base:
+            raise InputError("--rows: no base; give it: --gin.INITIAL_CHECKPOINT_PATH=\"'DIR'\"")
+        if name not in known:
+            raise InputError(
+                f"--rows: no row {name!r}{suggest(name, known)}; there are {', '.join(known)}"
+            )
+    return [name for name in known if name in names]
+
+
+def common(table: Mapping[str, Row], field: str) -> Any:
+    """Returns what those rows that say something say of a field; None if none does.
+
+    Raises:
+      InputError: they say several things.
+    """
+    found = {getattr(row, field) for row in table.values()} - {None}
+    if len(found) > 1:
+        values = " and ".join(sorted(map(str, found)))
+        raise InputError(f"rows differ in their {field}: {values}; give one by its flag")
+    return next(iter(found), None)
+
+
+def check(row: Row, flags: Flags, **macros: Any) -> None:
+    """Raises InputError where the row's training would end before its first step.
+
+    Args:
+      row: whose data, dictionary and tokenizer are looked at, and whether the base is of its size.
+      flags: what it is trained with.
+      **macros: MODEL_DIR and what else is set for it.
+    """
+    _load(row.gin_file, flags, macros)
+    with gin_errors.plain_errors():
+        arguments = gin.get_bindings(f"{_TRAIN}.train", resolve_references=True)
+        from commit_t5x.engine import train  # here: the gin files have loaded it
+
+        train.check(**arguments)
+
+
+def binding(macro: str, value: Any) -> str:
+    """Returns a macro's value as `gin_bindings` has it: LANGUAGE='hi'."""
+    return f"{macro}={value!r}"
+
+
+def _folder(table: str, flags: Flags) -> pathlib.Path:
+    project = resources.path("gin")
+    for prefix in (*flags.gin_search_paths, "", project):
+        folder = pathlib.Path(prefix, table).expanduser()
+        if folder.is_dir() and any(folder.glob("*.gin")):
+            return folder
+    known = [path.name for path in project.iterdir() if path.is_dir()]
+    raise InputError(f"{table}: no such folder of gin files{suggest(table, known)}")
+
+
+def _read(table: str, name: str, flags: Flags) -> Row:
+    if name == BASE:
+        raise InputError(f"{table}/{name}.gin: {BASE} is what rows start from; rename the file")
+    gin_file = f"{table}/{name}.gin"
+    _load(gin_file, flags, {"MODEL_DIR": "nowhere"})
+    return Row(
+        name,
+        gin_file,
+        starts_from=_macro(gin_files.STARTS_FROM),
+        compared_with=_macro(gin_files.COMPARED_WITH),
+        base=_macro("INITIAL_CHECKPOINT_PATH"),
+        language=_macro("LANGUAGE"),
+        steps=_macro("TRAIN_STEPS"),
+        seed=_macro("RANDOM_SEED"),
+        questions=_macro("XQUAD_PATH"),
+        labels=_macro("QA_LABELS"),
+        config=hashlib.sha256(gin.config_str().encode("utf-8")).hexdigest()[:12],
+    )
+
+
+def _load(gin_file: str, flags: Flags, macros: Mapping[str, Any]) -> None:
+    own = [binding(name, value) for name, value in macros.items()]
+    files, bindings = [gin_file, *flags.gin_file], [*flags.gin_bindings, *own]
+    gin_utils.load(files, bindings, flags.gin_search_paths)
+
+
+def _macro(name: str) -> Any:
+    try:
+        return gin.query_parameter(f"%{name}")
+    except ValueError:  # no file sets it
+        return None
+
+
+def _behind(rows: Mapping[str, Row], name: str, link: str) -> Iterator[str]:
+    """Yields the rows that a link leads to, one after the other."""
+    seen = [name]
+    while (other := getattr(rows[seen[-1]], link)) is not None:
+        yield other
+        if other in seen:
+            raise InputError(f"{rows[other].gin_file}: {link.upper()} leads back to {other}")
+        if other == BASE:
+            return
+        seen.append(other)

@@ -1,0 +1,196 @@
+"""What is to be done for a table: trainings, scores and exports, each an ordinary command."""
+
+import dataclasses
+import json
+import pathlib
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+
+from commit_t5x import resources
+from commit_t5x.tables import rows
+from commit_t5x.tables.rows import BASE, Row
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A command, and what it leaves.
+
+    Attributes:
+      kind: train, score or export.
+      row, seed: what for; the base has no seed.
+      command: as a shell takes it, its program first.
+      output: what is there when it is done: checkpoint_N, a result file, an exported model.
+      needs: the stages that come before, by name.
+      steps: of a training.
+      tasks, model_args: of a score.
+    """
+
+    kind: str
+    row: str
+    seed: int | None
+    command: Sequence[str]
+    output: pathlib.Path
+    needs: Sequence[str] = ()
+    steps: int = 0
+    tasks: Sequence[str] = ()
+    model_args: str = ""
+
+    @property
+    def name(self) -> str:
+        """Such as "score-commit-0"; no other stage has it."""
+        return "-".join([self.kind, self.row, *([] if self.seed is None else [str(self.seed)])])
+
+    def done(self) -> bool:
+        """Returns whether the output says that nothing is left to do."""
+        if self.kind != "score":
+            return self.output.is_dir()
+        try:
+            content = json.loads(self.output.read_text(encoding="utf-8"))
+            same = content["config"]["model_args"] == self.model_args
+            return same and all(task in content["results"] for task in self.tasks)
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    def steps_done(self) -> int:
+        """Returns the step that a training goes on from."""
+        folders = self.output.parent.glob("checkpoint_*") if self.kind == "train" else ()
+        numbers = [path.name.removeprefix("checkpoint_") for path in folders]
+        return max((int(number) for number in numbers if number.isdecimal()), default=0)
+
+    def process(self) -> list[str]:
+        """Returns the command as this interpreter runs it."""
+        program, *arguments = self.command
+        if program == "commit-t5x":
+            return [sys.executable, "-m", "commit_t5x.cli", *arguments]
+        return [sys.executable, *arguments]
+
+
+def shell(command: Sequence[str]) -> str:
+    """Returns a command as one line for a shell."""
+    return " ".join(map(_quoted, command))
+
+
+def _quoted(word: str) -> str:
+    """Quotes for a shell; gin's strings stay as one types them: "--gin.LANGUAGE='hi'"."""
+    plain = "'" not in word or set(word) & set('"$`\\!')
+    return shlex.quote(word) if plain else f'"{word}"'
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What all stages have in common.
+
+    Attributes:
+      out: the table's folder.
+      flags: of training.
+      tasks: to score.
+      scoring: flags of `lm-eval` besides the model, the tasks and the output.
+      model_args: arguments of lm-eval's model besides `pretrained`, such as "dtype=bfloat16".
+      engine: native or t5x.
+      export: whether rows are exported to Hugging Face's format.
+    """
+
+    out: pathlib.Path
+    flags: rows.Flags
+    tasks: Sequence[str]
+    scoring: Sequence[str] = ()
+    model_args: str = ""
+    engine: str = "native"
+    export: bool = False
+
+
+def build(
+    table: Mapping[str, Row], chosen: Sequence[str], seeds: Sequence[int], settings: Settings
+) -> list[Stage]:
+    """Returns the stages in an order in which each comes after those that it needs.
+
+    Args:
+      table: all rows.
+      chosen: those to be scored, BASE among them or not.
+      seeds: one after the other; a stage that several rows need comes but once.
+      settings: see there.
+
+    Example:
+      >>> [stage.name for stage in build(table, ["commit", "align_commit"], [0], settings)]
+      ['train-commit-0', 'score-commit-0', 'train-align-0', 'train-align_commit-0',
+       'score-align_commit-0']
+    """
+    found: dict[str, Stage] = {}
+
+    def add(stage: Stage) -> Stage:
+        return found.setdefault(stage.name, stage)
+
+    def trained(row: Row, seed: int) -> Stage:
+        start = None if row.starts_from is None else trained(table[row.starts_from], seed)
+        return add(_train(row, seed, start, settings))
+
+    for seed in seeds:
+        for name in chosen:
+            if name == BASE:
+                add(_score(BASE, None, rows.common(table, "base"), (), settings))
+                continue
+            done = trained(table[name], seed)
+            add(_score(name, seed, str(done.output), [done.name], settings))
+            if settings.export:
+                add(_export(done, settings))
+    return list(found.values())
+
+
+def _train(row: Row, seed: int, start: Stage | None, settings: Settings) -> Stage:
+    folder = settings.out / "models" / row.name / f"seed_{seed}"
+    macros = {"MODEL_DIR": str(folder), "RANDOM_SEED": seed}
+    if start is not None:
+        macros["INITIAL_CHECKPOINT_PATH"] = str(start.output)
+    flags = settings.flags
+    search_paths, caches = [*flags.gin_search_paths], flags.seqio_additional_cache_dirs
+    if settings.engine == "t5x":
+        project = resources.path("gin")
+        search_paths += [str(project / "engines" / "t5x"), str(project)]
+        program = ["python", "-m", "t5x.train"]
+    else:
+        program = ["commit-t5x", "train"]
+    return Stage(
+        "train",
+        row.name,
+        seed,
+        [
+            *program,
+            *([f"--gin_search_paths={','.join(search_paths)}"] if search_paths else []),
+            *([f"--seqio_additional_cache_dirs={','.join(caches)}"] if caches else []),
+            *(f"--gin_file={name}" for name in (row.gin_file, *flags.gin_file)),
+            *(f"--gin.{text}" for text in flags.gin_bindings),
+            *(f"--gin.{rows.binding(name, value)}" for name, value in macros.items()),
+        ],
+        folder / f"checkpoint_{row.steps}",
+        needs=[start.name] if start else [],
+        steps=row.steps,
+    )
+
+
+def _score(
+    row: str, seed: int | None, model: str, needs: Sequence[str], settings: Settings
+) -> Stage:
+    folder = settings.out / "results"
+    output = folder / f"{BASE}.json" if seed is None else folder / row / f"seed_{seed}.json"
+    arguments = ",".join(filter(None, [f"pretrained={model}", settings.model_args]))
+    return Stage(
+        "score",
+        row,
+        seed,
+        [
+            *("commit-t5x", "lm-eval", "--model_args", arguments),
+            *("--tasks", ",".join(settings.tasks), "--output_path", str(output)),
+            *("--log_samples", *settings.scoring),
+        ],
+        output,
+        needs=needs,
+        tasks=settings.tasks,
+        model_args=arguments,
+    )
+
+
+def _export(trained: Stage, settings: Settings) -> Stage:
+    output = settings.out / "exports" / trained.row / f"seed_{trained.seed}"
+    command = ["commit-t5x", "convert", "--to", "hf", str(trained.output), str(output)]
+    return Stage("export", trained.row, trained.seed, command, output, needs=[trained.name])

@@ -1,0 +1,57 @@
+import dataclasses
+import json
+
+import pytest
+
+from commit_t5x.errors import InputError
+from commit_t5x.tables import record, stages
+
+
+def test_settings_of_a_folder_stay(tmp_path):
+    record.Record(tmp_path / "out", {"table": "table4", "limit": 20}).write()
+    record.Record(tmp_path / "out", {"table": "table4", "limit": 20})
+    for other, message in (
+        ({"table": "table3", "limit": 20}, 'table "table4", not "table3"'),
+        ({"table": "table4"}, "limit 20, not none"),
+        ({"table": "table4", "limit": 20, "labels": "l.toml"}, 'labels none, not "l.toml"'),
+    ):
+        with pytest.raises(InputError, match=f"out/table.json: was made with {message}; go back"):
+            record.Record(tmp_path / "out", other)
+
+
+def test_gin_files_of_a_row_stay(tmp_path):
+    kept = record.Record(tmp_path / "out", {})
+    kept.set_rows({"commit": "81c3"})
+    kept.write()
+    record.Record(tmp_path / "out", {}).set_rows({"commit": "81c3", "alpaca": "92d4"})
+    with pytest.raises(InputError, match="gin files of row commit were others"):
+        record.Record(tmp_path / "out", {}).set_rows({"commit": "92d4"})
+
+
+def test_folders_of_other_things_are_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path, tmp_path / "file"):
+        with pytest.raises(InputError, match="no table's"):
+            record.Record(place, {})
+    (tmp_path / "file").unlink()
+    (tmp_path / "models").mkdir()  # what commands by hand have begun
+    record.Record(tmp_path, {})
+    (tmp_path / "table.json").write_text("{")
+    with pytest.raises(InputError, match="not valid JSON"):
+        record.Record(tmp_path, {})
+
+
+def test_what_is_left_is_estimated_from_what_ran(tmp_path, table, settings):
+    train, score = stages.build(table, ["commit"], [0], settings)
+    kept = record.Record(tmp_path / "out", {})
+    assert kept.total([train, score]) == (0, 2)
+    kept.add(dataclasses.replace(train, steps=10), 30.0, 10)
+    kept = record.Record(tmp_path / "out", {})
+    assert kept.left(train) == pytest.approx(12.0)  # 4 steps at 3 s
+    assert kept.total([train, score]) == (pytest.approx(12.0), 1)
+    (train.output.parent / "checkpoint_3").mkdir(parents=True)
+    assert kept.left(train) == pytest.approx(3.0)
+    train.output.mkdir()
+    kept.add(score, 5.0, 0)
+    assert kept.total([train, score]) == (pytest.approx(5.0), 0)
+    assert json.loads((tmp_path / "out" / "table.json").read_text())["seconds"]["score"] == [5.0, 1]

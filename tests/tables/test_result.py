@@ -1,0 +1,58 @@
+import json
+
+import pytest
+
+from commit_t5x.tables import result, stages
+
+
+@pytest.fixture
+def score(table, settings):
+    """Returns a function that fills result files: score({"commit": 50.0}, seeds=[0])."""
+
+    def score(f1, seeds):
+        found = stages.build(table, ["base", "alpaca", "commit"], [0, 1], settings)
+        for stage in found:
+            if stage.kind == "score" and stage.row in f1 and stage.seed in (None, *seeds):
+                content = {
+                    "results": {"ogx_xquad_hi": {"f1,none": f1[stage.row]}},
+                    "sample_scores": {"ogx_xquad_hi": {"f1": [f1[stage.row]] * 4}},
+                    "config": {"model_args": stage.model_args},
+                }
+                stage.output.parent.mkdir(parents=True, exist_ok=True)
+                stage.output.write_text(json.dumps(content))
+        return found
+
+    return score
+
+
+def test_rows_and_tests(score, table, tmp_path, capsys):
+    found = score({"base": 1.0, "alpaca": 2.0, "commit": 30.0}, seeds=[0, 1])
+    result.write(table, ["base", "alpaca", "commit"], found, tmp_path / "report")
+    printed = capsys.readouterr().out
+    assert "| commit |     30.0 ±0.0 |" in printed
+    tests = (tmp_path / "report" / "comparisons.md").read_text()
+    assert tests in printed + "\n"
+    assert "| commit | alpaca    | xquad_hi | f1       |        +28.0 |" in tests
+    assert "| alpaca | base      | xquad_hi | f1       |         +1.0 |" in tests
+    names = {path.suffix for path in (tmp_path / "report").iterdir()}
+    assert {".md", ".csv", ".tex", ".png"} == names
+
+
+def test_rows_without_scores_are_gaps(score, table, tmp_path, capsys):
+    found = score({"base": 1.0, "commit": 30.0}, seeds=[0, 1])
+    result.write(table, ["base", "alpaca", "commit"], found, tmp_path / "report")
+    printed = capsys.readouterr().out
+    assert "| alpaca |             – |" in printed
+    assert not (tmp_path / "report" / "comparisons.md").exists()  # each lacks what it goes against
+
+
+def test_rows_that_lack_a_seed_are_marked(score, table, tmp_path, capsys):
+    score({"base": 1.0, "alpaca": 2.0}, seeds=[0, 1])
+    found = score({"commit": 30.0}, seeds=[1])
+    result.write(table, ["base", "alpaca", "commit"], found, tmp_path / "report")
+    assert "not compared: seeds 1 instead of 0, 1" in capsys.readouterr().out
+
+
+def test_nothing_to_show(score, table, tmp_path, capsys):
+    result.write(table, ["base"], score({}, seeds=[]), tmp_path / "report")
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,117 @@
+import dataclasses
+
+import pytest
+
+from commit_t5x.errors import InputError
+from commit_t5x.tables import rows
+
+TABLES = {
+    "main_results": ["base", "alpaca", "commit", "align_commit"],
+    "table3": ["base", "naive_clm_commit", "codemixed_clm_commit"],
+    "table4": ["base", "naive_codemix", "commit"],
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_rows_of_the_paper(name, flags):
+    bindings = [*flags.gin_bindings, "INITIAL_CHECKPOINT_PATH='llama'"]
+    flags = dataclasses.replace(flags, gin_bindings=bindings)
+    table = rows.read(name, flags)
+    assert rows.choose(table, None) == TABLES[name]
+    assert all((row.base, row.language, row.steps) == ("llama", "hi", 4) for row in table.values())
+    compared = [table[row].compared_with for row in TABLES[name][1:]]
+    assert compared == TABLES[name][:-1]  # each with the one before
+
+
+def test_what_a_row_starts_from(flags):
+    table = rows.read("main_results", flags)
+    assert {name: row.starts_from for name, row in table.items() if row.starts_from} == {
+        "align_commit": "align"
+    }
+    assert rows.choose(table, ["align", "commit"]) == ["align", "commit"]
+    assert "base" not in rows.choose(table, None)  # models/debug.gin has none
+
+
+def write(folder, **files):
+    folder.mkdir(exist_ok=True)
+    for name, text in files.items():
+        compared = "" if "COMPARED_WITH" in text else "COMPARED_WITH = None\n"
+        text = f'include "main_results/commit.gin"\n{compared}{text}\n'
+        (folder / f"{name}.gin").write_text(text)
+    return str(folder)
+
+
+def test_a_folder_of_ones_own(tmp_path, flags, capsys):
+    mine = write(tmp_path / "mine", low="CODEMIX_RATIO = 0.3", high='COMPARED_WITH = "low"')
+    flags = dataclasses.replace(flags, gin_search_paths=[str(tmp_path)])
+    assert [*rows.read("mine", flags)] == ["low", "high"]
+    assert not capsys.readouterr().err  # no training uses what only the table reads
+    assert [*rows.read(mine, flags)] == ["low", "high"]
+
+
+@pytest.mark.parametrize(
+    "files, message",
+    [
+        ({"a": 'STARTS_FROM = "alihn"', "align": ""}, "a.gin: STARTS_FROM: .* did you mean align"),
+        ({"a": 'COMPARED_WITH = "c"'}, "a.gin: COMPARED_WITH: no row 'c'"),
+        ({"a": 'STARTS_FROM = "b"', "b": 'STARTS_FROM = "a"'}, "STARTS_FROM leads back to a"),
+        ({"a": 'COMPARED_WITH = "a"'}, "COMPARED_WITH leads back to a"),
+        ({"base": ""}, "rename the file"),
+        ({"a": "TRAIN_STEP = 3"}, "did you mean TRAIN_STEPS"),
+    ],
+)
+def test_folders_that_say_wrong_things(files, message, tmp_path, flags):
+    with pytest.raises(InputError, match=message):
+        rows.read(write(tmp_path / "mine", **files), flags)
+
+
+def test_what_a_row_binds_is_known_by_a_hash(tmp_path, flags):
+    folder = write(tmp_path / "mine", a="CODEMIX_RATIO = 0.3")
+    before = rows.read(folder, flags)["a"].config
+    assert rows.read(folder, flags)["a"].config == before
+    write(tmp_path / "mine", a="CODEMIX_RATIO = 0.4")
+    assert rows.read(folder, flags)["a"].config != before
+
+
+def test_unknown_tables_and_rows(flags, table):
+    with pytest.raises(InputError, match="main_result: no such folder.*did you mean main_results"):
+        rows.read("main_result", flags)
+    with pytest.raises(InputError, match="--rows: no row 'comit'; did you mean commit"):
+        rows.choose(table, ["comit"])
+    without = {name: dataclasses.replace(one, base=None) for name, one in table.items()}
+    with pytest.raises(InputError, match="--rows: no base; give it"):
+        rows.choose(without, ["base"])
+
+
+def test_rows_that_differ_where_they_must_not(table):
+    assert rows.common(table, "base") == "llama"
+    assert rows.common(table, "labels") is None
+    table["alpaca"] = dataclasses.replace(table["alpaca"], base="other")
+    with pytest.raises(InputError, match="rows differ in their base: llama and other"):
+        rows.common(table, "base")
+
+
+@pytest.mark.parametrize(
+    "macro, message",
+    [
+        ("DICT_DIR='nowhere'", "nowhere/en-hi.txt: no dictionary"),
+        ("ALPACA_PATH='nowhere.jsonl'", "nowhere.jsonl"),
+        ("INITIAL_CHECKPOINT_PATH='nowhere'", "nowhere: no such checkpoint"),
+    ],
+)
+def test_a_training_that_could_not_begin(macro, message, tmp_path, flags):
+    row = rows.read("table4", flags)["commit"]
+    if macro.startswith("DICT_DIR"):
+        rows.check(row, flags, MODEL_DIR=str(tmp_path))  # but for it, it could
+    flags = dataclasses.replace(flags, gin_bindings=[*flags.gin_bindings, macro])
+    with pytest.raises(InputError, match=message):
+        rows.check(row, flags, MODEL_DIR=str(tmp_path))
+
+
+def test_a_base_of_another_size(tmp_path, flags, tiny_model):
+    row = rows.read("table4", flags)["commit"]
+    base = f"INITIAL_CHECKPOINT_PATH={str(tiny_model.native)!r}"
+    tokenizer = f"TOKENIZER={str(tiny_model.native)!r}"
+    flags = dataclasses.replace(flags, gin_bindings=[*flags.gin_bindings, base, tokenizer])
+    with pytest.raises(InputError, match="in the checkpoint and .* in the network"):
+        rows.check(row, flags, MODEL_DIR=str(tmp_path))
