@@ -23,7 +23,7 @@ COMMANDS = {
     "plan": ("commit_t5x.planning.cli", "find out whether a run fits a TPU, without one"),
     "lm-eval": ("commit_t5x.evaluation.cli", "run EleutherAI's lm-eval with the paper's tasks"),
     "report": ("commit_t5x.evaluation.report", "turn result files into tables and a plot"),
-    "dicts": ("commit_t5x.dictionaries.cli", "fetch MUSE dictionaries, and check any dictionary"),
+    "dicts": ("commit_t5x.dictionaries.cli", "fetch, import, join and check dictionaries"),
 }
 
 _EXAMPLE = """\

@@ -66,7 +66,7 @@ def summarise(path: str | pathlib.Path, text: str | None = None) -> Summary:
     Raises:
       InputError: a file can't be read or holds nothing; lines that aren't pairs are only counted.
     """
-    entries, report = dictionary_files.load(path, skip_malformed=True)
+    entries, report, _ = dictionary_files.load(path, skip_malformed=True)
     edges = frozenset(characters.edge_characters())
     source, _, target = pathlib.Path(path).name.partition(".")[0].partition("-")
     texts = hit_rate.sample(source) if text is None else _texts(text)

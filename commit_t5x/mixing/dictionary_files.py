@@ -1,20 +1,54 @@
-"""Dictionary files: word pairs read line by line, and a report on what a file holds."""
+"""Dictionary files: records read and written line by line, and a report on what a file holds."""
 
 import codecs
 import collections
 import csv
 import dataclasses
 import gzip
+import itertools
+import math
+import operator
 import pathlib
+import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
+from commit_t5x import disk
 from commit_t5x.errors import InputError
 
 _CSV_SUFFIXES = (".csv", ".csv.gz")
 _MAX_ODD_LINES = 100  # as many as a report lists; the rest it counts
 
+_BREAKS = re.compile(r"[\t\r\n]+")
+
 Entries = dict[str, tuple[str, ...]]
+Weights = dict[str, tuple[float, ...]]
+
+
+class Record(NamedTuple):
+    """A word or phrase and one translation of it.
+
+    Attributes:
+      source: the word.
+      target: its translation.
+      weight: how likely the translation is beside the word's others; None counts as 1.
+      part_of_speech: as the file it comes from names it.
+      sense: which of the word's meanings is translated.
+      file: where the record comes from.
+      licence: of that.
+    """
+
+    source: str
+    target: str
+    weight: float | None = None
+    part_of_speech: str = ""
+    sense: str = ""
+    file: str = ""
+    licence: str = ""
+
+
+COLUMNS = Record._fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +63,8 @@ class LoadReport:
       multi_translation: source words with more than one translation, repeats not counted.
       multi_word: source words that hold a space.
       duplicates: pairs that stand in the file once more.
+      weighted: source words some of whose translations are likelier than others.
+      licences: of the records, each once; empty where one has none.
       odd: lines left out because they aren't pairs.
       odd_lines: (line number from 1, reason) of each of those, up to a hundred.
     """
@@ -40,28 +76,36 @@ class LoadReport:
     multi_translation: int
     multi_word: int
     duplicates: int
+    weighted: int
+    licences: tuple[str, ...]
     odd: int
     odd_lines: tuple[tuple[int, str], ...]
 
 
-def load(path: str | pathlib.Path, *, skip_malformed: bool = False) -> tuple[Entries, LoadReport]:
+def load(
+    path: str | pathlib.Path, *, skip_malformed: bool = False
+) -> tuple[Entries, LoadReport, Weights]:
     """Reads a dictionary: source word -> its translations, in file order, repeats kept.
 
     Args:
-      path: the file; `read_pairs` says what it may look like.
+      path: the file; `read_records` says what it may look like.
       skip_malformed: leave lines that aren't pairs out, and report them, rather than fail.
 
+    Returns:
+      The entries, the report, and the weights of the translations of those words whose
+      translations aren't all as likely as each other.
+
     Raises:
-      InputError: as `read_pairs`, or the file holds no pair.
+      InputError: as `read_records`, or the file holds no pair.
 
     Example, of a file with the lines `tea<TAB>चाय`, `water<TAB>पानी`, `water<TAB>जल`:
-      >>> entries, report = load("en-hi.txt")
+      >>> entries, report, _ = load("en-hi.txt")
       >>> entries
       {'tea': ('चाय',), 'water': ('पानी', 'जल')}
       >>> report.entries, report.pairs, report.multi_translation
       (2, 3, 1)
     """
-    odd_lines, odd = [], 0
+    odd_lines, odd, licences, weighted = [], 0, {}, False
 
     def note(number: int, reason: str) -> None:
         nonlocal odd
@@ -69,11 +113,36 @@ def load(path: str | pathlib.Path, *, skip_malformed: bool = False) -> tuple[Ent
         if odd <= _MAX_ODD_LINES:
             odd_lines.append((number, reason))
 
-    entries = group(read_pairs(path, on_odd_line=note if skip_malformed else None))
+    def pairs() -> Iterator[tuple[str, str]]:
+        nonlocal weighted
+        for record in read_records(path, on_odd_line=note if skip_malformed else None):
+            weighted |= record.weight is not None
+            licences[record.licence] = None
+            yield record[:2]
+
+    entries = group(pairs())
     if not entries:
         raise InputError(f"{path}: no word pairs found; expected lines of source<TAB>target")
-    counts = _count(entries)
-    return entries, LoadReport(str(path), **counts, odd=odd, odd_lines=tuple(odd_lines))
+    weights = _read_weights(path) if weighted else {}
+    return (
+        entries,
+        LoadReport(
+            str(path),
+            **_count(entries),
+            weighted=len(weights),
+            licences=tuple(licences),
+            odd=odd,
+            odd_lines=tuple(odd_lines),
+        ),
+        weights,
+    )
+
+
+def _read_weights(path: str | pathlib.Path) -> Weights:
+    """Reads a file that has weights once more, rather than hold a number for each pair of any."""
+    records = read_records(path, on_odd_line=lambda *_: None)
+    rows = group((r.source, 1.0 if r.weight is None else r.weight) for r in records)
+    return {word: row for word, row in rows.items() if len(set(row)) > 1}
 
 
 def group(pairs: Iterable[tuple[str, str]]) -> Entries:
@@ -98,11 +167,19 @@ def group(pairs: Iterable[tuple[str, str]]) -> Entries:
 def read_pairs(
     path: str | pathlib.Path, on_odd_line: Callable[[int, str], None] | None = None
 ) -> Iterator[tuple[str, str]]:
-    """Yields the (source, target) pairs of a dictionary, holding one line in memory at a time.
+    """Yields the (source, target) pairs of a dictionary; see `read_records`."""
+    return (record[:2] for record in read_records(path, on_odd_line))
+
+
+def read_records(
+    path: str | pathlib.Path, on_odd_line: Callable[[int, str], None] | None = None
+) -> Iterator[Record]:
+    """Yields the records of a dictionary, holding one line in memory at a time.
 
     A line is `source<TAB>target`, else `source target` (MUSE, TSV); where tabs separate the
-    columns, these may hold spaces. Blank lines don't count. A name that ends in .csv or .csv.gz is
-    read as CSV, one that ends in .gz is unpacked.
+    columns, these may hold spaces. Where the first line is `source<TAB>target` and more of the
+    columns that a `Record` has, it names the columns of the others. Blank lines don't count. A name
+    that ends in .csv or .csv.gz is read as CSV, one that ends in .gz is unpacked.
 
     Args:
       path: the file, in UTF-8, with or without BOM.
@@ -110,7 +187,8 @@ def read_pairs(
         left out; by default such a line is an error.
 
     Raises:
-      InputError: the file is missing or can't be unpacked, or a line isn't UTF-8 or isn't a pair.
+      InputError: the file is missing or can't be unpacked, a line isn't UTF-8 or isn't a pair, or
+        the first names an unknown column.
     """
     path = pathlib.Path(path)
     if not path.exists():
@@ -118,19 +196,85 @@ def read_pairs(
     if path.suffix in (".json", ".jsonl"):
         raise InputError(f"{path}: JSON is no dictionary; write lines of source<TAB>target")
     rows = _csv_rows(path) if path.name.endswith(_CSV_SUFFIXES) else _rows(path)
+    width, pick = 2, None
+    for number, columns in itertools.islice(rows, 1):
+        if columns[:2] == ["source", "target"] and len(columns) > 2:
+            width, pick = len(columns), _picker(path, number, columns)
+        else:
+            rows = itertools.chain([(number, columns)], rows)
     for number, columns in rows:
-        if len(columns) != 2:
-            reason = f"expected 2 columns, found {len(columns)}"
+        record = None
+        if len(columns) != width:
+            reason = f"expected {width} columns, found {len(columns)}"
         elif not (columns[0] and columns[1]):
             reason = "an empty column"
         elif "\n" in columns[0] or "\n" in columns[1]:
             reason = "a line break in a column, perhaps from a quote left open"
+        elif pick is None:
+            record = Record(*columns)
         else:
-            yield columns[0], columns[1]
-            continue
-        if on_odd_line is None:
+            columns.append("")
+            record = Record._make(pick(columns))
+            weight = _weight(record[2])
+            if weight == 0:
+                reason, record = f"weight {record[2]!r}: expected a positive number", None
+            else:
+                record = record._replace(weight=weight)
+        if record is not None:
+            yield record
+        elif on_odd_line is None:
             raise InputError(f"{path}:{number}: {reason}; mend the line or remove it")
-        on_odd_line(number, reason)
+        else:
+            on_odd_line(number, reason)
+
+
+def _picker(path: pathlib.Path, number: int, header: Sequence[str]) -> Callable:
+    """Returns what picks a record's values from a row with one empty column more."""
+    unknown = [name for name in header if name not in COLUMNS]
+    if unknown or len(set(header)) < len(header):
+        raise InputError(
+            f"{path}:{number}: columns {', '.join(header)}: expected, once each, some of "
+            f"{', '.join(COLUMNS)}"
+        )
+    return operator.itemgetter(*(header.index(c) if c in header else -1 for c in COLUMNS))
+
+
+def _weight(text: str) -> float | None:
+    """Returns a weight; None where there is none, 0 where it is no positive number."""
+    try:
+        weight = float(text) if text else None
+    except ValueError:
+        return 0.0
+    return weight if weight is None or 0 < weight < math.inf else 0.0
+
+
+def write_records(path: str | pathlib.Path, records: Iterable[Record]) -> int:
+    """Writes records to a file with a column for each of their values; returns how many.
+
+    Args:
+      path: of the file, .tsv or .txt, each also .gz; it is there once all records are.
+      records: may be read as they are written; tabs and line breaks in them become spaces.
+
+    Raises:
+      InputError: the file can't be written, or there is no record.
+    """
+    count = 0
+    with disk.finished(path) as aside:
+        opened = gzip.open if aside.suffix == ".gz" else open
+        # JSON can hold halves of surrogate pairs, which UTF-8 has no bytes for.
+        with opened(aside, "wt", encoding="utf-8", errors="replace", newline="\n") as file:
+            file.write("\t".join(COLUMNS) + "\n")
+            for record in records:
+                source, target, weight, *rest = record
+                values = source, target, "" if weight is None else repr(weight), *rest
+                line = "\t".join(values)
+                if line.count("\t") >= len(COLUMNS) or "\n" in line or "\r" in line:
+                    line = "\t".join(_BREAKS.sub(" ", value).strip(" ") for value in values)
+                file.write(line + "\n")
+                count += 1
+        if not count:
+            raise InputError(f"{path}: no word pairs to write")
+    return count
 
 
 def read_lines(path: pathlib.Path) -> Iterator[tuple[int, str]]:

@@ -47,6 +47,8 @@ def test_check_as_json(dicts, folder):
             "multi_translation": 1,
             "multi_word": 1,
             "duplicates": 1,
+            "weighted": 0,
+            "licences": [""],
             "upper_case": 1,
             "never_found": 1,
             "hit_rate": None,
