@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Callable, Iterator
 
@@ -10,7 +11,15 @@ import rich.progress
 
 from commit_t5x import disk
 from commit_t5x.dictionaries import muse
-from commit_t5x.dictionaries.formats import jobs, localisation, tables, wiktionary
+from commit_t5x.dictionaries.formats import (
+    jobs,
+    localisation,
+    markup,
+    panlex,
+    stardict,
+    tables,
+    wiktionary,
+)
 from commit_t5x.errors import InputError, suggest
 from commit_t5x.mixing import dictionary_files
 from commit_t5x.mixing.dictionary_files import Record
@@ -39,6 +48,12 @@ FORMATS = {
     "csv": Format(tables.read, "the same with commas; its name ends in .csv"),
     "gatitos": Format(tables.read, "a file of GATITOS, such as en_bm.tsv", "CC BY 4.0"),
     "kaikki": Format(wiktionary.read, "Wiktionary as kaikki.org's JSONL", wiktionary.LICENCE),
+    "panlex": Format(
+        panlex.read, "PanLex Lite's SQLite file, or its folder of CSV", panlex.LICENCE
+    ),
+    "freedict": Format(markup.read_freedict, "a .tei file of FreeDict"),
+    "stardict": Format(stardict.read, "an .ifo file, with .idx and .dict (or .dict.dz) beside it"),
+    "apertium": Format(markup.read_apertium, "a bilingual .dix file"),
     "gettext": Format(
         localisation.read_gettext,
         "a .po or .mo file, or a folder that holds some as CODE/LC_MESSAGES/*.po",
@@ -99,9 +114,10 @@ def import_dictionary(
     with rich.progress.Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         path = pathlib.Path(place).expanduser()
         bar = bars.add_task(path.name, total=path.stat().st_size if path.is_file() else None)
-        job = jobs.Job(
-            place, source_language, target_language, lambda file: bars.wrap_file(file, task_id=bar)
-        )
+        job = jobs.Job(place, source_language, target_language)
+        if path.is_file():
+            watch = functools.partial(bars.wrap_file, task_id=bar)
+            job = dataclasses.replace(job, watch=watch)
 
         def records() -> Iterator[Record]:
             count = 0

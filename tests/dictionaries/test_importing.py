@@ -71,6 +71,17 @@ def test_what_is_left_out_is_said(imported, folder):
     assert records[0].source == "a b c d e f"
 
 
+def test_places_that_are_no_file(imported, folder):
+    (folder / "sw/LC_MESSAGES").mkdir(parents=True)
+    message = 'msgid "Tea"\nmsgstr "Chai"\n'
+    (folder / "sw/LC_MESSAGES/app.po").write_text(message, encoding="utf-8")
+    swahili = "--source-language", "en", "--target-language", "sw"
+    *_, records = imported("gettext", ".", "--lower-case", languages=swahili)
+    assert [record[:2] for record in records] == [("tea", "chai")]
+    *_, records = imported("cldr", "months", "--overwrite", languages=swahili)
+    assert {record.licence for record in records} == {"Unicode-3.0"}
+
+
 REFUSED = {
     "unknown format": ("kaiki", b"", "format 'kaiki': expected one of muse, "),
     "nothing in it": ("tsv", b"", "x: no pairs from en to hi"),

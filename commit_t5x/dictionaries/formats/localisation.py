@@ -48,7 +48,7 @@ def read_gettext(job: Job) -> Iterator[Record]:
 
 
 def _label(text: str) -> str:
-    return _ACCELERATOR.sub("", text).rstrip(" :.…")
+    return _ACCELERATOR.sub("", text).rstrip(" :：.…。।")
 
 
 def _catalogues(job: Job) -> list[pathlib.Path]:
