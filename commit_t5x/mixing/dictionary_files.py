@@ -105,7 +105,7 @@ def load(
       >>> report.entries, report.pairs, report.multi_translation
       (2, 3, 1)
     """
-    odd_lines, odd, licences, weighted = [], 0, {}, False
+    odd_lines, odd, licences, weighted = [], 0, {}, collections.defaultdict(list)
 
     def note(number: int, reason: str) -> None:
         nonlocal odd
@@ -114,16 +114,19 @@ def load(
             odd_lines.append((number, reason))
 
     def pairs() -> Iterator[tuple[str, str]]:
-        nonlocal weighted
-        for record in read_records(path, on_odd_line=note if skip_malformed else None):
-            weighted |= record.weight is not None
-            licences[record.licence] = None
-            yield record[:2]
+        for row in _values(path, on_odd_line=note if skip_malformed else None):
+            source, weight = row[0], row[2]
+            if weight is not None or source in weighted:
+                weighted[source].append(1.0 if weight is None else weight)
+            licences[row[6]] = None
+            yield row[:2]
 
     entries = group(pairs())
     if not entries:
         raise InputError(f"{path}: no word pairs found; expected lines of source<TAB>target")
-    weights = _read_weights(path) if weighted else {}
+    # Those before the first weight of a word have none.
+    rows = ((w, (1.0,) * (len(entries[w]) - len(row)) + (*row,)) for w, row in weighted.items())
+    weights = {word: row for word, row in rows if len(set(row)) > 1}
     return (
         entries,
         LoadReport(
@@ -136,13 +139,6 @@ def load(
         ),
         weights,
     )
-
-
-def _read_weights(path: str | pathlib.Path) -> Weights:
-    """Reads a file that has weights once more, rather than hold a number for each pair of any."""
-    records = read_records(path, on_odd_line=lambda *_: None)
-    rows = group((r.source, 1.0 if r.weight is None else r.weight) for r in records)
-    return {word: row for word, row in rows.items() if len(set(row)) > 1}
 
 
 def group(pairs: Iterable[tuple[str, str]]) -> Entries:
@@ -168,7 +164,7 @@ def read_pairs(
     path: str | pathlib.Path, on_odd_line: Callable[[int, str], None] | None = None
 ) -> Iterator[tuple[str, str]]:
     """Yields the (source, target) pairs of a dictionary; see `read_records`."""
-    return (record[:2] for record in read_records(path, on_odd_line))
+    return (values[:2] for values in _values(path, on_odd_line))
 
 
 def read_records(
@@ -190,20 +186,26 @@ def read_records(
       InputError: the file is missing or can't be unpacked, a line isn't UTF-8 or isn't a pair, or
         the first names an unknown column.
     """
+    return map(Record._make, _values(path, on_odd_line))
+
+
+def _values(
+    path: str | pathlib.Path, on_odd_line: Callable[[int, str], None] | None
+) -> Iterator[tuple]:
+    """Does what `read_records` says, but for the type, which takes a while to make."""
     path = pathlib.Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such dictionary; check the path or set DICT_DIR")
     if path.suffix in (".json", ".jsonl"):
         raise InputError(f"{path}: JSON is no dictionary; write lines of source<TAB>target")
     rows = _csv_rows(path) if path.name.endswith(_CSV_SUFFIXES) else _rows(path)
-    width, pick = 2, None
+    width, pick, rest = 2, None, Record("", "")[2:]
     for number, columns in itertools.islice(rows, 1):
         if columns[:2] == ["source", "target"] and len(columns) > 2:
             width, pick = len(columns), _picker(path, number, columns)
         else:
             rows = itertools.chain([(number, columns)], rows)
     for number, columns in rows:
-        record = None
         if len(columns) != width:
             reason = f"expected {width} columns, found {len(columns)}"
         elif not (columns[0] and columns[1]):
@@ -211,21 +213,21 @@ def read_records(
         elif "\n" in columns[0] or "\n" in columns[1]:
             reason = "a line break in a column, perhaps from a quote left open"
         elif pick is None:
-            record = Record(*columns)
+            yield columns[0], columns[1], *rest
+            continue
         else:
             columns.append("")
-            record = Record._make(pick(columns))
-            weight = _weight(record[2])
-            if weight == 0:
-                reason, record = f"weight {record[2]!r}: expected a positive number", None
-            else:
-                record = record._replace(weight=weight)
-        if record is not None:
-            yield record
-        elif on_odd_line is None:
+            source, target, weight, *others = pick(columns)
+            if not weight:
+                yield source, target, None, *others
+                continue
+            if (parsed := _weight(weight)) is not None:
+                yield source, target, parsed, *others
+                continue
+            reason = f"weight {weight!r}: expected a positive number"
+        if on_odd_line is None:
             raise InputError(f"{path}:{number}: {reason}; mend the line or remove it")
-        else:
-            on_odd_line(number, reason)
+        on_odd_line(number, reason)
 
 
 def _picker(path: pathlib.Path, number: int, header: Sequence[str]) -> Callable:
@@ -240,12 +242,12 @@ def _picker(path: pathlib.Path, number: int, header: Sequence[str]) -> Callable:
 
 
 def _weight(text: str) -> float | None:
-    """Returns a weight; None where there is none, 0 where it is no positive number."""
+    """Returns a weight, or None if the text is no positive number."""
     try:
-        weight = float(text) if text else None
+        weight = float(text)
     except ValueError:
-        return 0.0
-    return weight if weight is None or 0 < weight < math.inf else 0.0
+        return None
+    return weight if 0 < weight < math.inf else None
 
 
 def write_records(path: str | pathlib.Path, records: Iterable[Record]) -> int:
