@@ -1,8 +1,6 @@
 """Dictionary files: records read and written line by line, and a report on what a file holds."""
 
-import codecs
 import collections
-import csv
 import dataclasses
 import gzip
 import itertools
@@ -10,14 +8,13 @@ import math
 import operator
 import pathlib
 import re
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from commit_t5x import disk
 from commit_t5x.errors import InputError
+from commit_t5x.mixing import text_rows
 
-_CSV_SUFFIXES = (".csv", ".csv.gz")
 _MAX_ODD_LINES = 100  # as many as a report lists; the rest it counts
 
 _BREAKS = re.compile(r"[\t\r\n]+")
@@ -105,7 +102,8 @@ def load(
       >>> report.entries, report.pairs, report.multi_translation
       (2, 3, 1)
     """
-    odd_lines, odd, licences, weighted = [], 0, {}, collections.defaultdict(list)
+    odd_lines, odd, licences = [], 0, {}
+    first_weights, more_weights = {}, collections.defaultdict(list)
 
     def note(number: int, reason: str) -> None:
         nonlocal odd
@@ -116,17 +114,25 @@ def load(
     def pairs() -> Iterator[tuple[str, str]]:
         for row in _values(path, on_odd_line=note if skip_malformed else None):
             source, weight = row[0], row[2]
-            if weight is not None or source in weighted:
-                weighted[source].append(1.0 if weight is None else weight)
+            if weight is not None or first_weights:
+                weight = 1.0 if weight is None else weight
+                if source in first_weights:
+                    more_weights[source].append(weight)
+                else:
+                    first_weights[source] = weight
             licences[row[6]] = None
             yield row[:2]
 
     entries = group(pairs())
     if not entries:
         raise InputError(f"{path}: no word pairs found; expected lines of source<TAB>target")
-    # Those before the first weight of a word have none.
-    rows = ((w, (1.0,) * (len(entries[w]) - len(row)) + (*row,)) for w, row in weighted.items())
-    weights = {word: row for word, row in rows if len(set(row)) > 1}
+    weights = {}
+    for word, weight in first_weights.items():
+        if len(entries[word]) > 1:
+            row = weight, *more_weights.get(word, ())
+            row = (1.0,) * (len(entries[word]) - len(row)) + row  # before the file's first weight
+            if len(set(row)) > 1:
+                weights[word] = row
     return (
         entries,
         LoadReport(
@@ -198,7 +204,7 @@ def _values(
         raise InputError(f"{path}: no such dictionary; check the path or set DICT_DIR")
     if path.suffix in (".json", ".jsonl"):
         raise InputError(f"{path}: JSON is no dictionary; write lines of source<TAB>target")
-    rows = _csv_rows(path) if path.name.endswith(_CSV_SUFFIXES) else _rows(path)
+    rows = text_rows.read_rows(path)
     width, pick, rest = 2, None, Record("", "")[2:]
     for number, columns in itertools.islice(rows, 1):
         if columns[:2] == ["source", "target"] and len(columns) > 2:
@@ -216,13 +222,16 @@ def _values(
             yield columns[0], columns[1], *rest
             continue
         else:
-            columns.append("")
             source, target, weight, *others = pick(columns)
             if not weight:
                 yield source, target, None, *others
                 continue
-            if (parsed := _weight(weight)) is not None:
-                yield source, target, parsed, *others
+            try:
+                likely = float(weight)
+            except ValueError:
+                likely = 0.0
+            if 0 < likely < math.inf:
+                yield source, target, likely, *others
                 continue
             reason = f"weight {weight!r}: expected a positive number"
         if on_odd_line is None:
@@ -231,23 +240,17 @@ def _values(
 
 
 def _picker(path: pathlib.Path, number: int, header: Sequence[str]) -> Callable:
-    """Returns what picks a record's values from a row with one empty column more."""
+    """Returns what picks a record's values from a row's columns."""
     unknown = [name for name in header if name not in COLUMNS]
     if unknown or len(set(header)) < len(header):
         raise InputError(
             f"{path}:{number}: columns {', '.join(header)}: expected, once each, some of "
             f"{', '.join(COLUMNS)}"
         )
-    return operator.itemgetter(*(header.index(c) if c in header else -1 for c in COLUMNS))
-
-
-def _weight(text: str) -> float | None:
-    """Returns a weight, or None if the text is no positive number."""
-    try:
-        weight = float(text)
-    except ValueError:
-        return None
-    return weight if 0 < weight < math.inf else None
+    if tuple(header) == COLUMNS:
+        return tuple
+    pick = operator.itemgetter(*(header.index(c) if c in header else -1 for c in COLUMNS))
+    return lambda columns: pick([*columns, ""])
 
 
 def write_records(path: str | pathlib.Path, records: Iterable[Record]) -> int:
@@ -277,56 +280,6 @@ def write_records(path: str | pathlib.Path, records: Iterable[Record]) -> int:
         if not count:
             raise InputError(f"{path}: no word pairs to write")
     return count
-
-
-def read_lines(path: pathlib.Path) -> Iterator[tuple[int, str]]:
-    """Yields (line number from 1, line with its end) of a UTF-8 text, plain or .gz; drops a BOM.
-
-    Only line feeds end lines: `str.splitlines` would also cut at characters that a word may hold.
-
-    Raises:
-      InputError: the file is missing or can't be unpacked, or a line isn't UTF-8.
-    """
-    number = 0
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                if number == 1:
-                    line = line.removeprefix(codecs.BOM_UTF8)
-                yield number, line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}:{number}: not UTF-8; convert the file to UTF-8") from error
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; check the path") from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read ({error}); expected text or .gz") from error
-
-
-def _rows(path: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
-    """Yields (line number, columns) of each line that isn't blank."""
-    for number, line in read_lines(path):
-        line = line.strip(" \r\n")
-        columns = line.split("\t") if "\t" in line else line.split(" ")
-        if " " in line:
-            columns = [column.strip(" ") for column in columns]
-        if any(columns):
-            yield number, columns
-
-
-def _csv_rows(path: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
-    """The same for CSV; a row that spans lines has the number of its first."""
-    reader = csv.reader(line for _, line in read_lines(path))
-    number = 1
-    try:
-        for row in reader:
-            columns = [column.strip() for column in row]
-            if columns not in ([], [""]):
-                yield number, columns
-            number = reader.line_num + 1
-    except csv.Error as error:
-        reason = str(error).partition(" - ")[0]
-        message = f"{path}:{reader.line_num}: not CSV ({reason}); mend the quotes before it"
-        raise InputError(message) from error
 
 
 def _count(entries: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
