@@ -116,6 +116,10 @@ COMMANDS = {
     ],
     ("report", "nowhere"): ["--format", "--output_dir", "--metrics", "--questions"],
     ("dicts", "check", "nowhere.txt"): ["--json"],
+    (*"dicts import cldr days --source-language=en --target-language=hi nowhere/x.tsv".split(),): [
+        *("--source-language", "--target-language", "--max-words", "--licence"),
+    ],
+    ("dicts", "merge", "--prefer=all", "nowhere.txt", "x.tsv"): ["--prefer"],
     ("dicts", "fetch", "hi", "--url=file:///nowhere"): ["--to", "--direction"],
     ("plan", "--gin_file=recipes/commit.gin", "--shapes", "--topology=v0-1"): [
         *("--topology", "--sweep"),

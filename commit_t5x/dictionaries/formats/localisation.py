@@ -1,5 +1,6 @@
 """What programs are translated by: gettext's catalogues, and CLDR's names."""
 
+import dataclasses
 import pathlib
 import re
 import struct
@@ -123,7 +124,7 @@ def _locale(job: Job, code: str) -> Any:
         return babel.Locale.parse(code, sep="-" if "-" in code else "_")
     except (babel.UnknownLocaleError, ValueError):
         known = (name for name in babel.localedata.locale_identifiers() if "_" not in name)
-        raise job.missing(code, sorted(known)) from None
+        raise dataclasses.replace(job, place="CLDR").missing(code, sorted(known)) from None
 
 
 def _calendar(names: Mapping[str, Any]) -> dict[Any, str]:

@@ -1,6 +1,7 @@
 """Wiktionary, as https://kaikki.org publishes it: an entry a line, in JSON."""
 
 import collections
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -27,19 +28,37 @@ def read(job: Job) -> Iterator[Record]:
       ('tea', 'चाय', None, 'noun', 'beverage')
     """
     found = False
-    for entry in _entries(job, job.source_language, job.target_language):
-        if entry.get("lang_code") == job.source_language:
-            for translation, sense in _translations(entry):
-                word = translation.get("word")
-                if word and _code(translation) == job.target_language:
-                    found = True
-                    yield Record(entry.get("word", ""), word, None, entry.get("pos", ""), sense)
+    for number, entry in _entries(job, job.source_language, job.target_language):
+        with _known_shape(job, number):
+            records = list(_records(job, entry))
+        found |= bool(records)
+        yield from records
     if not found:
         raise _missing(job)
 
 
-def _entries(job: Job, *codes: str) -> Iterator[Mapping[str, Any]]:
-    """Yields the entries of lines that hold the codes of all these languages."""
+def _records(job: Job, entry: Mapping[str, Any]) -> Iterator[Record]:
+    if entry.get("lang_code") != job.source_language:
+        return
+    for translation, sense in _translations(entry):
+        if translation.get("word") and _code(translation) == job.target_language:
+            texts = entry.get("word", ""), translation["word"], entry.get("pos", ""), sense
+            if not all(isinstance(text, str) for text in texts):
+                raise TypeError(f"{texts}: expected texts")
+            source, target, part_of_speech, sense = texts
+            yield Record(source, target, None, part_of_speech, sense)
+
+
+@contextlib.contextmanager
+def _known_shape(job: Job, number: int) -> Iterator[None]:
+    try:
+        yield
+    except (AttributeError, TypeError) as error:
+        raise InputError(f"{job.path}:{number}: not as kaikki.org's entries ({error})") from error
+
+
+def _entries(job: Job, *codes: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yields number and entry of each line that holds the codes of all these languages."""
     marks = [json.dumps(code).encode() for code in codes]
     with job.opened() as lines:
         for number, line in enumerate(lines, start=1):
@@ -57,7 +76,7 @@ def _entries(job: Job, *codes: str) -> Iterator[Mapping[str, Any]]:
                         f"{job.path}:{number}: not a JSON object; expected an entry of "
                         "kaikki.org's JSONL, whole"
                     )
-                yield entry
+                yield number, entry
 
 
 def _translations(entry: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str]]:
@@ -76,11 +95,12 @@ def _code(translation: Mapping[str, Any]) -> str:
 def _missing(job: Job) -> InputError:
     """Reads the file once more, for the languages it has."""
     sources, targets = collections.Counter(), collections.Counter()
-    for entry in _entries(job):
-        language = entry.get("lang_code", "")
-        sources[language] += 1
-        if language == job.source_language:
-            targets.update(_code(translation) for translation, _ in _translations(entry))
+    for number, entry in _entries(job):
+        with _known_shape(job, number):
+            language = entry.get("lang_code", "")
+            sources[language] += 1
+            if language == job.source_language:
+                targets.update(_code(translation) for translation, _ in _translations(entry))
     wanted, known = job.target_language, targets
     if job.source_language not in sources:
         wanted, known = job.source_language, sources

@@ -109,5 +109,7 @@ def test_kinds_and_languages_of_cldr():
     assert {r.sense for r in days} == {"days", "months"}
     with pytest.raises(InputError, match="^moths: CLDR has no such names; expected all, or terr"):
         list(localisation.read_cldr(Job("days,moths", "en", "ur")))
-    with pytest.raises(InputError, match=r"nothing in language 'xx'; it has .* and \d+ more"):
+    with pytest.raises(
+        InputError, match=r"^CLDR: nothing in language 'xx'; it has .* and \d+ more"
+    ):
         list(localisation.read_cldr(Job("days", "en", "xx")))

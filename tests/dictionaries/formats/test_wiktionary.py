@@ -63,3 +63,10 @@ def test_a_line_cut_off(tmp_path):
     (tmp_path / "x.jsonl").write_bytes(LINES[:-3])
     with pytest.raises(InputError, match=r"x\.jsonl:4: not a JSON object; expected .* whole"):
         list(wiktionary.read(Job(str(tmp_path / "x.jsonl"), "en", "hi")))
+
+
+@pytest.mark.parametrize("wrong", [{"translations": ["hi"]}, {"pos": None}, {"word": 3}])
+def test_an_entry_of_another_shape(tmp_path, wrong):
+    (tmp_path / "x.jsonl").write_text(json.dumps(ENTRIES[0] | wrong) + "\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"x\.jsonl:1: not as kaikki\.org's entries \("):
+        list(wiktionary.read(Job(str(tmp_path / "x.jsonl"), "en", "hi")))
