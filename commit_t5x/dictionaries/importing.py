@@ -2,9 +2,10 @@
 
 import collections
 import dataclasses
-import functools
+import os
 import pathlib
 from collections.abc import Callable, Iterator
+from typing import BinaryIO
 
 import rich.console
 import rich.progress
@@ -113,11 +114,13 @@ def import_dictionary(
     )
     with rich.progress.Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         path = pathlib.Path(place).expanduser()
-        bar = bars.add_task(path.name, total=path.stat().st_size if path.is_file() else None)
-        job = jobs.Job(place, source_language, target_language)
-        if path.is_file():
-            watch = functools.partial(bars.wrap_file, task_id=bar)
-            job = dataclasses.replace(job, watch=watch)
+        bar = bars.add_task(path.name, total=None)
+
+        def watch(file: BinaryIO) -> BinaryIO:
+            total = int(bars.tasks[bar].completed) + os.fstat(file.fileno()).st_size
+            return bars.wrap_file(file, total, task_id=bar)
+
+        job = jobs.Job(place, source_language, target_language, watch)
 
         def records() -> Iterator[Record]:
             count = 0

@@ -41,8 +41,12 @@ class Job:
         return pathlib.Path(self.place).expanduser()
 
     @contextlib.contextmanager
-    def opened(self, path: pathlib.Path | None = None) -> Iterator[BinaryIO]:
+    def opened(self, path: pathlib.Path | None = None, watched: bool = True) -> Iterator[BinaryIO]:
         """Opens the place, or another file of it; one that is packed by gzip is unpacked.
+
+        Args:
+          path: of the other file.
+          watched: whether all of it will be read, which the progress bar then shows.
 
         Raises:
           InputError: it isn't there, can't be read, is cut off or is a web page; inside the block,
@@ -51,7 +55,7 @@ class Job:
         path = path or self.path
         with reading(path), contextlib.ExitStack() as stack:
             raw = stack.enter_context(path.open("rb", buffering=0))
-            file = io.BufferedReader(self.watch(raw), _BUFFER_BYTES)
+            file = io.BufferedReader(self.watch(raw) if watched else raw, _BUFFER_BYTES)
             if file.peek(2)[:2] == b"\x1f\x8b":
                 file = stack.enter_context(gzip.open(file))
             if file.peek(100)[:100].lstrip().lower().startswith(_PAGE):

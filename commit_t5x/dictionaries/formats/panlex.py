@@ -83,7 +83,7 @@ def read(job: Job) -> Iterator[Record]:
 
 @contextlib.contextmanager
 def _from_sqlite(job: Job) -> Iterator[sqlite3.Connection]:
-    with job.opened() as file:
+    with job.opened(watched=False) as file:
         header = file.read(32)
     page_bytes, pages = struct.unpack_from(">H10xI", header, 16) if len(header) == 32 else (0, 0)
     # SQLite reads what is missing of the last page as zeros.

@@ -14,7 +14,7 @@ def read(job: Job) -> Iterator[Record]:
     Raises:
       InputError: most lines are none, or the table can't be read.
     """
-    with job.opened():
+    with job.opened(watched=False):
         pass  # a web page is told from a table
     odd_lines, pairs = [], 0
     for record in dictionary_files.read_records(job.path, lambda *line: odd_lines.append(line)):
