@@ -63,6 +63,7 @@ setuptools.setup(
     extras_require={
         "cache": ["apache-beam>=2.77", "google-crc32c>=1.5"],  # seqio_cache_tasks
         "convert": ["torch>=2.13"],  # reads PyTorch's and Meta's weight files
+        "dicts": ["babel>=2.14"],  # CLDR's names and gettext's catalogues, for `dicts import`
         "gguf": ["gguf>=0.19"],  # reads llama.cpp's weight files
         "plan": ["jax[tpu]"],  # the TPU compiler that this jax wants (700 MB)
         "plot": ["matplotlib>=3.9"],  # the report's plot
@@ -74,7 +75,7 @@ setuptools.setup(
         "torch": ["torch>=2.13", "accelerate>=1.0"],
         "test": [
             *("hypothesis>=6.100", "pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.9", "mypy>=1.15"),
-            "commit-t5x[cache,gguf,plot,thai,torch]",
+            "commit-t5x[cache,dicts,gguf,plot,thai,torch]",
         ],
     },
 )

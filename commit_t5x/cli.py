@@ -24,7 +24,7 @@ COMMANDS = {
     "lm-eval": ("commit_t5x.evaluation.cli", "run EleutherAI's lm-eval with the paper's tasks"),
     "report": ("commit_t5x.evaluation.report", "turn result files into tables and a plot"),
     "table": ("commit_t5x.tables.cli", "make a table of the paper: train its rows, score, compare"),
-    "dicts": ("commit_t5x.dictionaries.cli", "fetch MUSE dictionaries, and check any dictionary"),
+    "dicts": ("commit_t5x.dictionaries.cli", "fetch, import, join and check dictionaries"),
 }
 
 _EXAMPLE = """\

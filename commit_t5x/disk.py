@@ -53,17 +53,24 @@ def finished(target: str | pathlib.Path, overwrite: bool = True) -> Iterator[pat
 def _aside(target: pathlib.Path) -> Iterator[pathlib.Path]:
     """Yields a folder beside the target, which is locked as long as its process lives."""
     prefix = f".{target.name}.unfinished-"
+    made = [folder for folder in target.parents if not folder.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
     for left_over in target.parent.glob(f"{glob.escape(prefix)}*"):
         with contextlib.suppress(OSError), _locked(left_over):
             _put_back(left_over / f"{target.name}.old", target)
             shutil.rmtree(left_over)
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=target.parent) as name:
-        folder = pathlib.Path(name)
-        with contextlib.ExitStack() as stack:
-            with contextlib.suppress(OSError):  # a file system without locks
-                stack.enter_context(_locked(folder))
-            yield folder
+    try:
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=target.parent) as name:
+            folder = pathlib.Path(name)
+            with contextlib.ExitStack() as stack:
+                with contextlib.suppress(OSError):  # a file system without locks
+                    stack.enter_context(_locked(folder))
+                yield folder
+    except BaseException:
+        for folder in made:
+            with contextlib.suppress(OSError):  # something else has been put there
+                folder.rmdir()
+        raise
 
 
 def _put_back(old: pathlib.Path, target: pathlib.Path) -> None:

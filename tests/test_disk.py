@@ -39,6 +39,13 @@ def test_appears_when_finished(old, new, tmp_path):
     assert [path.name for path in target.parent.iterdir()] == ["out"]
 
 
+def test_folders_made_for_what_fails_go_again(tmp_path):
+    (tmp_path / "old").mkdir()
+    with pytest.raises(RuntimeError), disk.finished(tmp_path / "old" / "a" / "b" / "out"):
+        raise RuntimeError
+    assert [path.name for path in tmp_path.rglob("*")] == ["old"]
+
+
 def test_what_is_there_stays_unless_told(tmp_path):
     (tmp_path / "out").mkdir()
     with pytest.raises(InputError, match="out: exists already"):

@@ -119,6 +119,10 @@ COMMANDS = {
         *("--seeds", "--rows", "--tasks", "--engine", "--out", "--language", "--limit"),
     ],
     ("dicts", "check", "nowhere.txt"): ["--json"],
+    (*"dicts import cldr days --source-language=en --target-language=hi nowhere/x.tsv".split(),): [
+        *("--source-language", "--target-language", "--max-words", "--licence"),
+    ],
+    ("dicts", "merge", "--prefer=all", "nowhere.txt", "x.tsv"): ["--prefer"],
     ("dicts", "fetch", "hi", "--url=file:///nowhere"): ["--to", "--direction"],
     ("plan", "--gin_file=recipes/commit.gin", "--shapes", "--topology=v0-1"): [
         *("--topology", "--sweep"),

@@ -1,8 +1,11 @@
 """What a dictionary file holds, as a table."""
 
+import collections
 import dataclasses
+import functools
 import pathlib
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
 
 import tabulate
 
@@ -10,6 +13,9 @@ from commit_t5x.errors import InputError
 from commit_t5x.mixing import characters, dictionary_files, hit_rate
 
 _LISTED_ODD_LINES = 5  # of each file
+_LISTED_FUNCTION_WORDS = 15
+# Of all letters of the translations: a script with fewer isn't the language's own.
+_OWN_SCRIPT_SHARE = 0.1
 _LABEL_WIDTH, _COLUMN_WIDTH = 32, 13
 _NEVER_FOUND = (
     "* They begin or end with white space or punctuation, which words lose before lookup."
@@ -24,15 +30,23 @@ class Summary(dictionary_files.LoadReport):
       upper_case: source words with upper-case letters.
       never_found: source words that begin or end with white space or punctuation, both of which a
         text's words lose before they are looked up.
+      single_letter: source words of one letter, among which many are abbreviations.
+      other_script: pairs whose target has letters, but none of a script that the targets are mostly
+        written in.
       hit_rate: share of the words of a text that are source words; None without a text.
       reverse_hit_rate: share that are among the translations.
+      missing_function_words: stop words (stopwordsiso's) of the text that aren't source words, the
+        most frequent first; None without a text.
       warning: what the two say of the dictionary, if anything.
     """
 
     upper_case: int
     never_found: int
+    single_letter: int
+    other_script: int
     hit_rate: float | None
     reverse_hit_rate: float | None
+    missing_function_words: tuple[str, ...] | None
     warning: str | None
 
 
@@ -45,12 +59,17 @@ _ROWS: tuple[tuple[str, Callable[[Summary], str]], ...] = (
         lambda summary: f"{100 * summary.identity / summary.pairs:.1f} %",
     ),
     ("words with several translations", lambda summary: f"{summary.multi_translation:,}"),
+    ("translations a word", lambda summary: f"{summary.pairs / summary.entries:.2f}"),
+    ("words with weights", lambda summary: f"{summary.weighted:,}"),
+    ("targets in another script", lambda summary: f"{summary.other_script:,}"),
+    ("single-letter sources", lambda summary: f"{summary.single_letter:,}"),
     ("multi-word sources", lambda summary: f"{summary.multi_word:,}"),
     ("repeated pairs", lambda summary: f"{summary.duplicates:,}"),
     ("sources with capital letters", lambda summary: f"{summary.upper_case:,}"),
     ("sources that are never found*", lambda summary: f"{summary.never_found:,}"),
     ("words of the text it knows", lambda summary: _percent(summary.hit_rate)),
     ("words among its translations", lambda summary: _percent(summary.reverse_hit_rate)),
+    ("function words it lacks", lambda summary: _length(summary.missing_function_words)),
     ("odd lines", lambda summary: f"{summary.odd:,}"),
 )
 
@@ -66,7 +85,7 @@ def summarise(path: str | pathlib.Path, text: str | None = None) -> Summary:
     Raises:
       InputError: a file can't be read or holds nothing; lines that aren't pairs are only counted.
     """
-    entries, report = dictionary_files.load(path, skip_malformed=True)
+    entries, report, _ = dictionary_files.load(path, skip_malformed=True)
     edges = frozenset(characters.edge_characters())
     source, _, target = pathlib.Path(path).name.partition(".")[0].partition("-")
     texts = hit_rate.sample(source) if text is None else _texts(text)
@@ -82,10 +101,47 @@ def summarise(path: str | pathlib.Path, text: str | None = None) -> Summary:
         **vars(report),
         upper_case=sum(source != source.lower() for source in entries),
         never_found=sum(source[0] in edges or source[-1] in edges for source in entries),
+        single_letter=sum(len(source) == 1 and source.isalpha() for source in entries),
+        other_script=_in_other_scripts(entries),
         hit_rate=rates and round(rates.sources, 4),
         reverse_hit_rate=rates and round(rates.targets, 4),
+        missing_function_words=rates and _missing_function_words(entries, source, texts),
         warning=warning,
     )
+
+
+def _missing_function_words(
+    entries: dictionary_files.Entries, language: str, texts: Iterable[str]
+) -> tuple[str, ...]:
+    import stopwordsiso  # here: it takes a while to load
+
+    known = frozenset(map(characters.lookup_key, entries))
+    counts = collections.Counter(map(str.lower, hit_rate.keys_of(texts, language, known)))
+    missing = stopwordsiso.stopwords(language) - known
+    return tuple(word for word, _ in counts.most_common() if word in missing)
+
+
+def _in_other_scripts(entries: dictionary_files.Entries) -> int:
+    letters = collections.Counter(
+        letter for targets in entries.values() for target in targets for letter in target
+    )
+    scripts = collections.Counter()
+    for letter, count in letters.items():
+        scripts[_script(letter)] += count
+    del scripts[""]
+    own = {name for name, n in scripts.items() if n >= _OWN_SCRIPT_SHARE * scripts.total()}
+    own_letters = {letter for letter in letters if _script(letter) in own}
+    return sum(
+        own_letters.isdisjoint(target) and any(map(_script, target))
+        for targets in entries.values()
+        for target in targets
+    )
+
+
+@functools.cache
+def _script(character: str) -> str:
+    """Returns the script of a letter, by the first word of its name; empty for anything else."""
+    return unicodedata.name(character, "").partition(" ")[0] if character.isalpha() else ""
 
 
 def _texts(path: str) -> list[str]:
@@ -100,6 +156,10 @@ def _texts(path: str) -> list[str]:
 
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def _length(words: tuple[str, ...] | None) -> str:
+    return "-" if words is None else f"{len(words):,}"
 
 
 def show(summaries: Sequence[Summary], width: int | None) -> None:
@@ -122,6 +182,11 @@ def show(summaries: Sequence[Summary], width: int | None) -> None:
     if any(summary.never_found for summary in summaries):
         print(_NEVER_FOUND)
     for summary in summaries:
+        if missing := summary.missing_function_words:
+            more = ", ..." if len(missing) > _LISTED_FUNCTION_WORDS else ""
+            print(f"{summary.path}: lacks {', '.join(missing[:_LISTED_FUNCTION_WORDS])}{more}")
+        licences = sorted(licence or "not stated" for licence in summary.licences)
+        print(f"{summary.path}: licence {', '.join(licences)}")
         for number, reason in summary.odd_lines[:_LISTED_ODD_LINES]:
             print(f"{summary.path}:{number}: {reason}")
         more = summary.odd - _LISTED_ODD_LINES

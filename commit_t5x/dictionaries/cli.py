@@ -1,4 +1,4 @@
-"""`commit-t5x dicts`: fetch MUSE's dictionaries, and check any."""
+"""`commit-t5x dicts`: fetch MUSE's dictionaries, import others, join, turn round and check any."""
 
 import argparse
 import dataclasses
@@ -7,15 +7,16 @@ import pathlib
 import shutil
 import sys
 
+from commit_t5x import arguments, ranges
 from commit_t5x.errors import InputError
 from commit_t5x.mixing import dictionary_files
 
-_DESCRIPTION = "Fetch MUSE's bilingual dictionaries, and check what a dictionary file holds."
+_DESCRIPTION = "Get bilingual dictionaries, make one of several, and check what one holds."
 _EXAMPLE = """example:
   commit-t5x dicts fetch hi el --to muse
   commit-t5x dicts check muse/en-hi.txt muse/hi-en.txt
 
-`commit-t5x dicts fetch --help` and `commit-t5x dicts check --help` show the flags."""
+`commit-t5x dicts ACTION --help` shows an action's flags."""
 
 _FETCH = "Download MUSE dictionaries (CC BY-NC 4.0) between English and other languages."
 _FETCH_EXAMPLE = """example:
@@ -23,6 +24,22 @@ _FETCH_EXAMPLE = """example:
   commit-t5x train --gin_file=... --gin.DICT_DIR="'muse'"
 
 Files that are there and can be read stay."""
+
+_IMPORT = "Write a dictionary of another format as one of the project's own."
+_IMPORT_EXAMPLE = """example:
+  commit-t5x dicts import kaikki kaikki.jsonl.gz --source-language en --target-language hi en-hi.tsv
+  commit-t5x dicts import cldr all --source-language en --target-language sw en-sw.tsv
+
+formats:
+{formats}"""
+
+_MERGE = "Join dictionaries, the preferred one first."
+_MERGE_EXAMPLE = """example:
+  commit-t5x dicts merge --prefer first mine/en-hi.tsv muse/en-hi.txt en-hi.tsv"""
+
+_INVERT = "Turn a dictionary round."
+_INVERT_EXAMPLE = """example:
+  commit-t5x dicts invert en-hi.tsv hi-en.tsv"""
 
 _CHECK = "Say what dictionary files hold: MUSE's format, TSV or CSV, plain or .gz."
 _CHECK_EXAMPLE = """example:
@@ -38,11 +55,11 @@ The exit code is 2 if a file can't be used: it can't be read, or has lines that 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags."""
-    from commit_t5x.dictionaries import muse
+    from commit_t5x.dictionaries import importing, joining, muse
 
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLE
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    actions = parser.add_subparsers(dest="action", required=True, metavar="{fetch,check}")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
     def add(name: str, description: str, example: str) -> argparse.ArgumentParser:
         return actions.add_parser(
@@ -72,6 +89,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where the files lie on the web (default: %(default)s)",
     )
 
+    formats = "\n".join(f"  {name:9} {what.help}" for name, what in importing.FORMATS.items())
+    imported = add("import", _IMPORT, _IMPORT_EXAMPLE.format(formats=formats))
+    imported.add_argument("format", metavar="FORMAT", help="one of those below")
+    imported.add_argument("src", metavar="SRC", help="what is read: a file, or as FORMAT says")
+    imported.add_argument("out", metavar="OUT", help="what is written: a .tsv or .tsv.gz file")
+    for side in ("source", "target"):
+        imported.add_argument(
+            f"--{side}-language",
+            required=True,
+            metavar="CODE",
+            help=f"the {side} language, as SRC spells its code",
+        )
+    imported.add_argument(
+        "--licence", metavar="NAME", help="of the records (default: what SRC or the format says)"
+    )
+    imported.add_argument(
+        "--max-words",
+        type=arguments.of(ranges.Positive),
+        default=5,
+        metavar="N",
+        help="leave out pairs with more words on a side (default: %(default)s)",
+    )
+    imported.add_argument(
+        "--lower-case", action="store_true", help="write both sides in lower case, as MUSE has them"
+    )
+
+    merge = add("merge", _MERGE, _MERGE_EXAMPLE)
+    merge.add_argument("files", nargs="+", metavar="FILE", help="dictionaries")
+    merge.add_argument("out", metavar="OUT", help="what is written: a .tsv or .tsv.gz file")
+    merge.add_argument(
+        "--prefer",
+        required=True,
+        choices=tuple(joining.PREFERENCES),
+        help="first: of each word, the translations of the first dictionary that knows it; all: "
+        "those of all, each once",
+    )
+
+    invert = add("invert", _INVERT, _INVERT_EXAMPLE)
+    invert.add_argument("file", metavar="FILE", help="a dictionary")
+    invert.add_argument("out", metavar="OUT", help="what is written: a .tsv or .tsv.gz file")
+    for action in (imported, merge, invert):
+        action.add_argument("--overwrite", action="store_true", help="replace OUT")
+
     check = add("check", _CHECK, _CHECK_EXAMPLE)
     check.add_argument("files", nargs="+", metavar="FILE", help="dictionaries")
     check.add_argument(
@@ -85,10 +145,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Runs the command; raises InputError on bad input."""
-    if args.action == "fetch":
-        _fetch(args)
-    else:
-        _check(args)
+    {"fetch": _fetch, "import": _import, "merge": _join, "invert": _join, "check": _check}[
+        args.action
+    ](args)
+
+
+def _import(args: argparse.Namespace) -> None:
+    from commit_t5x.dictionaries import importing
+
+    count, skipped = importing.import_dictionary(
+        args.format,
+        args.src,
+        args.out,
+        args.source_language,
+        args.target_language,
+        licence=args.licence,
+        max_words=args.max_words,
+        lower_case=args.lower_case,
+        overwrite=args.overwrite,
+    )
+    left_out = importing.describe(skipped)
+    print(f"Wrote {args.out}: {_count(count, 'pair')}" + f"; left out: {left_out}" * bool(left_out))
+
+
+def _join(args: argparse.Namespace) -> None:
+    from commit_t5x.dictionaries import importing, joining
+
+    files = args.files if args.action == "merge" else [args.file]
+    importing.check_out(args.out, *files, overwrite=args.overwrite)
+    records = (
+        joining.merged(files, args.prefer) if args.action == "merge" else joining.inverted(*files)
+    )
+    print(f"Wrote {args.out}: {_count(dictionary_files.write_records(args.out, records), 'pair')}")
 
 
 def _fetch(args: argparse.Namespace) -> None:

@@ -12,7 +12,8 @@ from commit_t5x.errors import InputError
 from commit_t5x.mixing import dictionary_files
 
 BASE_URL = "https://dl.fbaipublicfiles.com/arrival/dictionaries"
-LICENCE = "MUSE dictionaries (Meta), CC BY-NC 4.0: https://github.com/facebookresearch/MUSE"
+TERMS = "CC BY-NC 4.0"
+LICENCE = f"MUSE dictionaries (Meta), {TERMS}: https://github.com/facebookresearch/MUSE"
 
 # What a web page or a storage server's error starts with.
 _MARKUP = (b"<!doctype", b"<html", b"<?xml")
@@ -68,7 +69,7 @@ def read(path: pathlib.Path) -> dictionary_files.LoadReport:
         with path.open("rb") as file:
             if file.read(100).lstrip().lower().startswith(_MARKUP):
                 raise InputError(f"{path}: a web page instead of a dictionary; check the URL")
-    _, report = dictionary_files.load(path, skip_malformed=True)
+    _, report, _ = dictionary_files.load(path, skip_malformed=True)
     if report.odd > report.pairs:
         number, reason = report.odd_lines[0]
         raise InputError(f"{path}:{number}: {reason}; most lines are not word pairs")

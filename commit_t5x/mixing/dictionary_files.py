@@ -1,20 +1,51 @@
-"""Dictionary files: word pairs read line by line, and a report on what a file holds."""
+"""Dictionary files: records read and written line by line, and a report on what a file holds."""
 
-import codecs
 import collections
-import csv
 import dataclasses
 import gzip
+import itertools
+import math
+import operator
 import pathlib
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
+from commit_t5x import disk
 from commit_t5x.errors import InputError
+from commit_t5x.mixing import text_rows
 
-_CSV_SUFFIXES = (".csv", ".csv.gz")
 _MAX_ODD_LINES = 100  # as many as a report lists; the rest it counts
 
+_BREAKS = re.compile(r"[\t\r\n]+")
+
 Entries = dict[str, tuple[str, ...]]
+Weights = dict[str, tuple[float, ...]]
+
+
+class Record(NamedTuple):
+    """A word or phrase and one translation of it.
+
+    Attributes:
+      source: the word.
+      target: its translation.
+      weight: how likely the translation is beside the word's others; None counts as 1.
+      part_of_speech: as the file it comes from names it.
+      sense: which of the word's meanings is translated.
+      file: where the record comes from.
+      licence: of that.
+    """
+
+    source: str
+    target: str
+    weight: float | None = None
+    part_of_speech: str = ""
+    sense: str = ""
+    file: str = ""
+    licence: str = ""
+
+
+COLUMNS = Record._fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +60,8 @@ class LoadReport:
       multi_translation: source words with more than one translation, repeats not counted.
       multi_word: source words that hold a space.
       duplicates: pairs that stand in the file once more.
+      weighted: source words some of whose translations are likelier than others.
+      licences: of the records, each once; empty where one has none.
       odd: lines left out because they aren't pairs.
       odd_lines: (line number from 1, reason) of each of those, up to a hundred.
     """
@@ -40,28 +73,37 @@ class LoadReport:
     multi_translation: int
     multi_word: int
     duplicates: int
+    weighted: int
+    licences: tuple[str, ...]
     odd: int
     odd_lines: tuple[tuple[int, str], ...]
 
 
-def load(path: str | pathlib.Path, *, skip_malformed: bool = False) -> tuple[Entries, LoadReport]:
+def load(
+    path: str | pathlib.Path, *, skip_malformed: bool = False
+) -> tuple[Entries, LoadReport, Weights]:
     """Reads a dictionary: source word -> its translations, in file order, repeats kept.
 
     Args:
-      path: the file; `read_pairs` says what it may look like.
+      path: the file; `read_records` says what it may look like.
       skip_malformed: leave lines that aren't pairs out, and report them, rather than fail.
 
+    Returns:
+      The entries, the report, and the weights of the translations of those words whose
+      translations aren't all as likely as each other.
+
     Raises:
-      InputError: as `read_pairs`, or the file holds no pair.
+      InputError: as `read_records`, or the file holds no pair.
 
     Example, of a file with the lines `tea<TAB>चाय`, `water<TAB>पानी`, `water<TAB>जल`:
-      >>> entries, report = load("en-hi.txt")
+      >>> entries, report, _ = load("en-hi.txt")
       >>> entries
       {'tea': ('चाय',), 'water': ('पानी', 'जल')}
       >>> report.entries, report.pairs, report.multi_translation
       (2, 3, 1)
     """
-    odd_lines, odd = [], 0
+    odd_lines, odd, licences = [], 0, {}
+    first_weights, more_weights = {}, collections.defaultdict(list)
 
     def note(number: int, reason: str) -> None:
         nonlocal odd
@@ -69,11 +111,40 @@ def load(path: str | pathlib.Path, *, skip_malformed: bool = False) -> tuple[Ent
         if odd <= _MAX_ODD_LINES:
             odd_lines.append((number, reason))
 
-    entries = group(read_pairs(path, on_odd_line=note if skip_malformed else None))
+    def pairs() -> Iterator[tuple[str, str]]:
+        for row in _values(path, on_odd_line=note if skip_malformed else None):
+            source, weight = row[0], row[2]
+            if weight is not None or first_weights:
+                weight = 1.0 if weight is None else weight
+                if source in first_weights:
+                    more_weights[source].append(weight)
+                else:
+                    first_weights[source] = weight
+            licences[row[6]] = None
+            yield row[:2]
+
+    entries = group(pairs())
     if not entries:
         raise InputError(f"{path}: no word pairs found; expected lines of source<TAB>target")
-    counts = _count(entries)
-    return entries, LoadReport(str(path), **counts, odd=odd, odd_lines=tuple(odd_lines))
+    weights = {}
+    for word, weight in first_weights.items():
+        if len(entries[word]) > 1:
+            row = weight, *more_weights.get(word, ())
+            row = (1.0,) * (len(entries[word]) - len(row)) + row  # before the file's first weight
+            if len(set(row)) > 1:
+                weights[word] = row
+    return (
+        entries,
+        LoadReport(
+            str(path),
+            **_count(entries),
+            weighted=len(weights),
+            licences=tuple(licences),
+            odd=odd,
+            odd_lines=tuple(odd_lines),
+        ),
+        weights,
+    )
 
 
 def group(pairs: Iterable[tuple[str, str]]) -> Entries:
@@ -98,11 +169,19 @@ def group(pairs: Iterable[tuple[str, str]]) -> Entries:
 def read_pairs(
     path: str | pathlib.Path, on_odd_line: Callable[[int, str], None] | None = None
 ) -> Iterator[tuple[str, str]]:
-    """Yields the (source, target) pairs of a dictionary, holding one line in memory at a time.
+    """Yields the (source, target) pairs of a dictionary; see `read_records`."""
+    return (values[:2] for values in _values(path, on_odd_line))
+
+
+def read_records(
+    path: str | pathlib.Path, on_odd_line: Callable[[int, str], None] | None = None
+) -> Iterator[Record]:
+    """Yields the records of a dictionary, holding one line in memory at a time.
 
     A line is `source<TAB>target`, else `source target` (MUSE, TSV); where tabs separate the
-    columns, these may hold spaces. Blank lines don't count. A name that ends in .csv or .csv.gz is
-    read as CSV, one that ends in .gz is unpacked.
+    columns, these may hold spaces. Where the first line is `source<TAB>target` and more of the
+    columns that a `Record` has, it names the columns of the others. Blank lines don't count. A name
+    that ends in .csv or .csv.gz is read as CSV, one that ends in .gz is unpacked.
 
     Args:
       path: the file, in UTF-8, with or without BOM.
@@ -110,77 +189,97 @@ def read_pairs(
         left out; by default such a line is an error.
 
     Raises:
-      InputError: the file is missing or can't be unpacked, or a line isn't UTF-8 or isn't a pair.
+      InputError: the file is missing or can't be unpacked, a line isn't UTF-8 or isn't a pair, or
+        the first names an unknown column.
     """
+    return map(Record._make, _values(path, on_odd_line))
+
+
+def _values(
+    path: str | pathlib.Path, on_odd_line: Callable[[int, str], None] | None
+) -> Iterator[tuple]:
+    """Does what `read_records` says, but for the type, which takes a while to make."""
     path = pathlib.Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such dictionary; check the path or set DICT_DIR")
     if path.suffix in (".json", ".jsonl"):
         raise InputError(f"{path}: JSON is no dictionary; write lines of source<TAB>target")
-    rows = _csv_rows(path) if path.name.endswith(_CSV_SUFFIXES) else _rows(path)
+    rows = text_rows.read_rows(path)
+    width, pick, rest = 2, None, Record("", "")[2:]
+    for number, columns in itertools.islice(rows, 1):
+        if columns[:2] == ["source", "target"] and len(columns) > 2:
+            width, pick = len(columns), _picker(path, number, columns)
+        else:
+            rows = itertools.chain([(number, columns)], rows)
     for number, columns in rows:
-        if len(columns) != 2:
-            reason = f"expected 2 columns, found {len(columns)}"
+        if len(columns) != width:
+            reason = f"expected {width} columns, found {len(columns)}"
         elif not (columns[0] and columns[1]):
             reason = "an empty column"
         elif "\n" in columns[0] or "\n" in columns[1]:
             reason = "a line break in a column, perhaps from a quote left open"
-        else:
-            yield columns[0], columns[1]
+        elif pick is None:
+            yield columns[0], columns[1], *rest
             continue
+        else:
+            source, target, weight, *others = pick(columns)
+            if not weight:
+                yield source, target, None, *others
+                continue
+            try:
+                likely = float(weight)
+            except ValueError:
+                likely = 0.0
+            if 0 < likely < math.inf:
+                yield source, target, likely, *others
+                continue
+            reason = f"weight {weight!r}: expected a positive number"
         if on_odd_line is None:
             raise InputError(f"{path}:{number}: {reason}; mend the line or remove it")
         on_odd_line(number, reason)
 
 
-def read_lines(path: pathlib.Path) -> Iterator[tuple[int, str]]:
-    """Yields (line number from 1, line with its end) of a UTF-8 text, plain or .gz; drops a BOM.
+def _picker(path: pathlib.Path, number: int, header: Sequence[str]) -> Callable:
+    """Returns what picks a record's values from a row's columns."""
+    unknown = [name for name in header if name not in COLUMNS]
+    if unknown or len(set(header)) < len(header):
+        raise InputError(
+            f"{path}:{number}: columns {', '.join(header)}: expected, once each, some of "
+            f"{', '.join(COLUMNS)}"
+        )
+    if tuple(header) == COLUMNS:
+        return tuple
+    pick = operator.itemgetter(*(header.index(c) if c in header else -1 for c in COLUMNS))
+    return lambda columns: pick([*columns, ""])
 
-    Only line feeds end lines: `str.splitlines` would also cut at characters that a word may hold.
+
+def write_records(path: str | pathlib.Path, records: Iterable[Record]) -> int:
+    """Writes records to a file with a column for each of their values; returns how many.
+
+    Args:
+      path: of the file, .tsv or .txt, each also .gz; it is there once all records are.
+      records: may be read as they are written; tabs and line breaks in them become spaces.
 
     Raises:
-      InputError: the file is missing or can't be unpacked, or a line isn't UTF-8.
+      InputError: the file can't be written, or there is no record.
     """
-    number = 0
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                if number == 1:
-                    line = line.removeprefix(codecs.BOM_UTF8)
-                yield number, line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}:{number}: not UTF-8; convert the file to UTF-8") from error
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; check the path") from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read ({error}); expected text or .gz") from error
-
-
-def _rows(path: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
-    """Yields (line number, columns) of each line that isn't blank."""
-    for number, line in read_lines(path):
-        line = line.strip(" \r\n")
-        columns = line.split("\t") if "\t" in line else line.split(" ")
-        if " " in line:
-            columns = [column.strip(" ") for column in columns]
-        if any(columns):
-            yield number, columns
-
-
-def _csv_rows(path: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
-    """The same for CSV; a row that spans lines has the number of its first."""
-    reader = csv.reader(line for _, line in read_lines(path))
-    number = 1
-    try:
-        for row in reader:
-            columns = [column.strip() for column in row]
-            if columns not in ([], [""]):
-                yield number, columns
-            number = reader.line_num + 1
-    except csv.Error as error:
-        reason = str(error).partition(" - ")[0]
-        message = f"{path}:{reader.line_num}: not CSV ({reason}); mend the quotes before it"
-        raise InputError(message) from error
+    count = 0
+    with disk.finished(path) as aside:
+        opened = gzip.open if aside.suffix == ".gz" else open
+        # JSON can hold halves of surrogate pairs, which UTF-8 has no bytes for.
+        with opened(aside, "wt", encoding="utf-8", errors="replace", newline="\n") as file:
+            file.write("\t".join(COLUMNS) + "\n")
+            for record in records:
+                source, target, weight, *rest = record
+                values = source, target, "" if weight is None else repr(weight), *rest
+                line = "\t".join(values)
+                if line.count("\t") >= len(COLUMNS) or "\n" in line or "\r" in line:
+                    line = "\t".join(_BREAKS.sub(" ", value).strip(" ") for value in values)
+                file.write(line + "\n")
+                count += 1
+        if not count:
+            raise InputError(f"{path}: no word pairs to write")
+    return count
 
 
 def _count(entries: Mapping[str, tuple[str, ...]]) -> dict[str, int]:

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from commit_t5x import resources
@@ -107,6 +107,17 @@ class Known:
 
 def _share(words: Iterable[str], language: str, texts: Iterable[str]) -> float:
     known = frozenset(map(lookup_key, words))
-    segmenter = get_segmenter("language", language, lambda: known)
-    keys = [lookup_key(word) for text in texts for word in segmenter.segment(text)[::2] if word]
+    keys = list(keys_of(texts, language, known))
     return sum(key in known or key.lower() in known for key in keys) / max(len(keys), 1)
+
+
+def keys_of(texts: Iterable[str], language: str, known: frozenset[str]) -> Iterator[str]:
+    """Yields what the words of texts are looked up by.
+
+    Args:
+      texts: the texts.
+      language: theirs.
+      known: words of it, to cut a script without spaces by.
+    """
+    segmenter = get_segmenter("language", language, lambda: known)
+    return (lookup_key(word) for text in texts for word in segmenter.segment(text)[::2] if word)

@@ -51,7 +51,7 @@ class Lexicon:
 
     @classmethod
     def load(cls, path: str | pathlib.Path, *, skip_malformed: bool = False) -> "Lexicon":
-        """Reads a dictionary file, of a kind that `dictionaries.files.read_pairs` knows.
+        """Reads a dictionary file, of a kind that `dictionary_files.read_records` knows.
 
         Args:
           path: the file.
@@ -70,7 +70,7 @@ class Lexicon:
         """Joins lexicons; a word is translated by those that know it, drawn by weight.
 
         Args:
-          parts: (lexicon, weight), whose translations are as likely as each other.
+          parts: (lexicon, weight); those of its own share it out among a word's translations.
 
         Raises:
           InputError: a weight isn't positive.
@@ -89,6 +89,8 @@ class Lexicon:
         for lexicon, weight in parts:
             for word, translations in lexicon.items():
                 share = (weight / len(translations),) * len(translations)
+                if own := lexicon._weights.get(word):
+                    share = tuple(weight * w / math.fsum(own) for w in own)
                 entries[word] = entries.get(word, ()) + translations
                 weights[word] = weights.get(word, ()) + share
         return cls(entries, weights=weights)

@@ -15,7 +15,7 @@ import gin
 
 from commit_t5x import fingerprints, ranges
 from commit_t5x.errors import InputError
-from commit_t5x.mixing import dictionary_files
+from commit_t5x.mixing import text_rows
 
 _LINK = re.compile("([0-9]{1,9})-([0-9]{1,9})")
 
@@ -199,7 +199,7 @@ def load_alignment_pairs(
 
 def _parallel(*paths: str | pathlib.Path) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Yields (line number, that line of each file)."""
-    readers = [dictionary_files.read_lines(pathlib.Path(path)) for path in paths]
+    readers = [text_rows.read_lines(pathlib.Path(path)) for path in paths]
     for number, rows in enumerate(itertools.zip_longest(*readers), start=1):
         if None in rows:
             ended = paths[rows.index(None)]

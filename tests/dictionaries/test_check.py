@@ -22,14 +22,21 @@ def test_check_prints_a_summary_side_by_side(dicts, folder):
         "identity pairs (source = target)            1           0",
         "share of identity pairs                16.7 %       0.0 %",
         "words with several translations             1           0",
+        "translations a word                      1.50        1.00",
+        "words with weights                          0           0",
+        "targets in another script                   0           0",
+        "single-letter sources                       0           0",
         "multi-word sources                          1           0",
         "repeated pairs                              1           0",
         "sources with capital letters                1           0",
         "sources that are never found*               1           0",
         "words of the text it knows                  -           -",
         "words among its translations                -           -",
+        "function words it lacks                     -           -",
         "odd lines                                   0           0",
         "* They begin or end with white space or punctuation, which words lose before lookup.",
+        "small.txt: licence not stated",
+        "back.csv: licence not stated",
     ]
 
 
@@ -47,10 +54,15 @@ def test_check_as_json(dicts, folder):
             "multi_translation": 1,
             "multi_word": 1,
             "duplicates": 1,
+            "weighted": 0,
+            "licences": [""],
             "upper_case": 1,
             "never_found": 1,
+            "single_letter": 0,
+            "other_script": 0,
             "hit_rate": None,
             "reverse_hit_rate": None,
+            "missing_function_words": None,
             "warning": None,
             "odd": 1,
             "odd_lines": [[7, "expected 2 columns, found 1"]],
@@ -112,3 +124,24 @@ def test_check_counts_the_words_of_a_text_of_ones_own(dicts, folder):
     (folder / "mine.jsonl").write_text('{"b": 3}\n', encoding="utf-8")
     code, _, err = dicts("check", "en-xx.txt", "--text", "mine.jsonl")
     assert code == 2 and err.startswith("mine.jsonl: no text in it")
+
+
+def test_check_finds_what_an_import_may_bring(dicts, folder):
+    lines = [
+        "source\ttarget\tweight\tlicence",
+        *("tea\tचाय\t2\tMIT", "tea\tटी\t1\t", "t\tr\t\tCC0"),
+        *("cup\t" + "प्याला" * 9 + "\t\tMIT", "cup\tt प्याला\t\tMIT", "ten\t१०\t\tMIT"),
+    ]
+    (folder / "en-xx.tsv").write_text("\n".join(lines), encoding="utf-8")
+    (folder / "text.jsonl").write_text('{"a": "The tea of the other cup"}\n', encoding="utf-8")
+    _, out, _ = dicts("check", "en-xx.tsv", "--text", "text.jsonl")
+    rows = dict(line.rsplit(maxsplit=1) for line in out.splitlines()[1:-2])
+    assert rows["words with weights"] == "1"
+    assert rows["targets in another script"] == "1"
+    assert rows["single-letter sources"] == "1"
+    assert rows["translations a word"] == "1.50"
+    assert rows["function words it lacks"] == "3"
+    assert out.splitlines()[-2:] == [
+        "en-xx.tsv: lacks the, of, other",
+        "en-xx.tsv: licence CC0, MIT, not stated",
+    ]

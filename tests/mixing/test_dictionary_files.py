@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from commit_t5x.errors import InputError
 from commit_t5x.mixing import dictionary_files
+from commit_t5x.mixing.dictionary_files import Record
 
 PAIRS = [("water", "पानी"), ("tea", "चाय"), ("water", "जल"), ("water", "पानी"), ("I", "मैं")]
 
@@ -142,7 +143,7 @@ def test_any_bytes_give_pairs_or_an_input_error(tmp_path_factory, content, name,
     write(path, content)
     for skip_malformed in (False, True):
         try:
-            entries, report = dictionary_files.load(path, skip_malformed=skip_malformed)
+            entries, report, _ = dictionary_files.load(path, skip_malformed=skip_malformed)
         except InputError as error:
             assert str(error).startswith(f"{path}:")
             assert "\n" not in str(error)
@@ -241,7 +242,7 @@ def test_missing_file_and_folder(tmp_path):
 
 
 def test_load_keeps_order_and_repeats(tmp_path):
-    entries, _ = dictionary_files.load(write(tmp_path / "x.txt", lines("\t")))
+    entries, *_ = dictionary_files.load(write(tmp_path / "x.txt", lines("\t")))
     assert list(entries.items()) == [
         ("water", ("पानी", "जल", "पानी")),
         ("tea", ("चाय",)),
@@ -260,6 +261,8 @@ def test_the_report_counts(tmp_path):
         multi_translation=2,
         multi_word=1,
         duplicates=3,
+        weighted=0,
+        licences=("",),
         odd=0,
         odd_lines=(),
     )
@@ -267,7 +270,7 @@ def test_the_report_counts(tmp_path):
 
 def test_skip_malformed_reports_what_it_left_out(tmp_path):
     path = write(tmp_path / "x.txt", "a b\nc\n\nd e f\ng\t\nh h\na z\n")
-    entries, report = dictionary_files.load(path, skip_malformed=True)
+    entries, report, _ = dictionary_files.load(path, skip_malformed=True)
     assert entries == {"a": ("b", "z"), "h": ("h",)}
     assert (report.pairs, report.odd) == (3, 3)
     assert report.odd_lines == (
@@ -279,7 +282,7 @@ def test_skip_malformed_reports_what_it_left_out(tmp_path):
 
 def test_a_report_lists_the_first_hundred_odd_lines(tmp_path):
     path = write(tmp_path / "x.txt", "a b\n" + "c\n" * 1000)
-    _, report = dictionary_files.load(path, skip_malformed=True)
+    _, report, _ = dictionary_files.load(path, skip_malformed=True)
     assert report.odd == 1000
     assert [number for number, _ in report.odd_lines] == list(range(2, 102))
 
@@ -293,6 +296,51 @@ def test_a_bad_gzip_file_is_no_odd_line(tmp_path):
     path = write(tmp_path / "x.txt.gz", gzip.compress(b"a b\n" * 1000)[:-12])
     with pytest.raises(InputError, match="cannot be read"):
         dictionary_files.load(path, skip_malformed=True)
+
+
+def test_a_header_names_more_columns(tmp_path):
+    path = write(
+        tmp_path / "x.csv", 'source,target,sense,weight\ntea,ti,"drink\n, hot",2\ntea,c,,\n'
+    )
+    first, second = dictionary_files.read_records(path)
+    assert first == Record("tea", "ti", 2.0, sense="drink\n, hot")
+    assert second == Record("tea", "c")
+    dictionary_files.write_records(tmp_path / "y.tsv", [first])
+    assert list(dictionary_files.read_records(tmp_path / "y.tsv")) == [
+        first._replace(sense="drink , hot")
+    ]
+
+
+def test_a_pair_of_these_words_is_no_header(tmp_path):
+    path = write(tmp_path / "x.tsv", "source\ttarget\ntea\tti\n")
+    assert list(dictionary_files.read_pairs(path)) == [("source", "target"), ("tea", "ti")]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("source\ttarget\twieght\n", ":1: columns source, target, wieght: expected"),
+        ("source\ttarget\tsense\tsense\n", ":1: columns source, target, sense, sense: expected"),
+        ("source\ttarget\tsense\na\tb\n", ":2: expected 3 columns, found 2"),
+        *(
+            (f"source\ttarget\tweight\na\tb\t{weight}\n", f":2: weight '{weight}': expected a pos")
+            for weight in ("0", "-1", "nan", "inf", "x")
+        ),
+    ],
+)
+def test_headers_and_weights_are_checked(tmp_path, content, message):
+    path = write(tmp_path / "x.tsv", content)
+    with pytest.raises(InputError) as caught:
+        list(dictionary_files.read_records(path))
+    assert str(caught.value).startswith(f"{path}{message}")
+
+
+def test_weights_of_words_whose_translations_differ_in_them(tmp_path):
+    lines = ["source\ttarget\tweight", "a\tx\t3", "b\tx\t2", "c\tx\t", "b\ty\t2", "a\ta\t"]
+    entries, report, weights = dictionary_files.load(write(tmp_path / "x.tsv", "\n".join(lines)))
+    assert entries == {"a": ("x", "a"), "b": ("x", "y"), "c": ("x",)}
+    assert weights == {"a": (3.0, 1.0)}
+    assert report.weighted == 1
 
 
 @given(st.lists(st.tuples(word, word)))

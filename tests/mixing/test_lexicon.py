@@ -75,6 +75,12 @@ def test_variants_keep_the_weights():
         assert lexicon.shares(word) == (0, 2**30)
 
 
+def test_merged_keeps_the_weights():
+    weighted = Lexicon({"tea": ("a", "b"), "ice": ("c",)}, weights={"tea": (3.0, 1.0)})
+    merged = Lexicon.merged([(weighted, 1), (Lexicon({"tea": ("d",)}), 1)])
+    assert merged.shares("tea") == (0, 3 * 2**29, 2**31)
+
+
 def test_canonical_joins_the_spellings_of_a_word():
     spellings = {"e\u0301": ("x",), "\xe9": ("y", "z"), "\xe9\xad": ("v",), "a": ("w",)}
     lexicon = Lexicon(spellings).canonical()

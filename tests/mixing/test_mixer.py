@@ -150,6 +150,21 @@ def test_tensorflow_agrees_to_the_byte(lexicon, batch, ratio, segmenter, phrases
     assert mix_tf(mixer, batch[:1], seeds[:1]) == expected[:1]  # alone as in a batch
 
 
+def test_weights_of_a_file_reach_both_faces(tmp_path):
+    path = tmp_path / "en-xx.tsv"
+    header = "source\ttarget\tweight\n"
+    path.write_text(header + "tea\tti\t6\ntea\tcha\t\ntea\tte\t1e-9\n", encoding="utf-8")
+    mixer, seeds = CodeMixer(Lexicon.load(path), 1.0), [(3, n) for n in range(700)]
+    mixed = [mixer.mix("tea", seed) for seed in seeds]
+    assert mix_tf(mixer, ["tea"] * 700, seeds) == mixed
+    assert 570 < mixed.count("ti") < 630 and mixed.count("te") == 0
+    # Weights that don't differ are none.
+    path.write_text(header + "tea\tti\t3\ntea\tcha\t3\ntea\tte\t3\n", encoding="utf-8")
+    plain = CodeMixer(Lexicon.from_pairs([("tea", "ti"), ("tea", "cha"), ("tea", "te")]), 1.0)
+    same = CodeMixer(Lexicon.load(path), 1.0)
+    assert [same.mix("tea", seed) for seed in seeds] == [plain.mix("tea", seed) for seed in seeds]
+
+
 @pytest.mark.parametrize("segmenter", SEGMENTERS)
 def test_tensorflow_agrees_on_long_texts_inside_a_pipeline(segmenter):
     rng = np.random.default_rng(0)
