@@ -82,8 +82,8 @@ class Llama(nn.Module):
         Otherwise layer i is named `layers_i`.
       remat_policy: what the backward pass recomputes: "none", "minimal" (all but linear layers) or
         "full" (all but the layers' inputs).
-      init_stddev: of the layers' new kernels. 0.02 fits widths in the thousands; for narrow ones
-        about 1 / sqrt(width) is better, or they learn slowly at first.
+      init_stddev: of the layers' new kernels. 0.02 is about 1 / sqrt(width) for widths in
+        the thousands; a narrow network may want more.
 
     Example:
       >>> module = Llama(preset("debug"))
