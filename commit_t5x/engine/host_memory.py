@@ -13,7 +13,7 @@ def keep_freed() -> None:
     """Makes this process keep up to 1 GiB of what it frees, where the C library is glibc.
 
     XLA takes and frees a CPU step's temporaries in each step. By default glibc gives blocks that
-    large back to the system, which hands out the same pages anew, zeroed, one fault each: a third
+    large back to the system, which hands out the same pages anew, zeroed, one fault each: 30 %
     of the CPU time of a small network's step. One arena, since those of threads hold no such
     blocks; call it before there are threads with arenas of their own. Results stay as they are.
     """
