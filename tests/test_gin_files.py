@@ -153,8 +153,8 @@ def test_rows_of_the_miniature_differ_by_their_data(name, built):
     }
     cfg = arguments["train_dataset_cfg"]
     assert cfg.mixture_or_task_name == family[row]
-    assert (cfg.batch_size, set(cfg.task_feature_lengths.values())) == (8, {256})
-    assert arguments["total_steps"] == (300 if row == "align" else 600)
+    assert (cfg.batch_size, set(cfg.task_feature_lengths.values())) == (3, {384})
+    assert arguments["total_steps"] == (600 if row == "align" else 1200)
     assert arguments["model"].FEATURE_CONVERTER_CLS()._packing == (
         "filled" if row == "align" else "segments"
     )

@@ -15,6 +15,7 @@ from commit_t5x.data import sources
 from commit_t5x.engine import data, gin_utils
 from commit_t5x.mixing.lexicon import Lexicon
 from commit_t5x.mixing.mixer import CodeMixer
+from commit_t5x.model.llama_config import LlamaConfig
 from commit_t5x.tasks import families
 
 SIZES = {"pretraining_documents": 200, "examples": 200, "documents": 20, "questions": 40}
@@ -167,3 +168,10 @@ def test_the_base_is_what_its_page_says_and_weighs_answers_fivefold(folder, tmp_
     assert len(spans) > 100
     for span in spans:
         assert span in text
+
+
+def test_the_shipped_base_is_the_documented_one():
+    base = pathlib.Path(pretrain.__file__).with_name("base")
+    assert sum(path.stat().st_size for path in base.iterdir()) < 3_000_000
+    config = LlamaConfig.from_hf(json.loads((base / "config.json").read_text()))
+    assert config.num_parameters == 438_048

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from commit_t5x.engine import gin_utils
+from commit_t5x.engine import gin_utils, host_memory
 
 _TRAIN_EXAMPLE = """\
 example:
@@ -31,6 +31,7 @@ _INTERACTIVE = "--interactive"
 
 def train(argv: Sequence[str]) -> None:
     """Trains; raises InputError on bad input."""
+    host_memory.keep_freed()
     gin_utils.run(
         argv,
         "commit_t5x.engine.train.train",

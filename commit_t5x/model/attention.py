@@ -107,6 +107,7 @@ class Attention(nn.Module):
     use_bias: bool = False
     dropout_rate: float = 0.0
     dtype: Any = jnp.float32
+    init_stddev: float = layers.INIT_STDDEV
 
     @nn.compact
     def __call__(self, x: jax.Array, context: AttentionContext) -> jax.Array:
@@ -145,7 +146,14 @@ class Attention(nn.Module):
         return self._linear(width, ("joined_kv", "embed"), "out")(y)
 
     def _linear(self, features: int, axes: tuple[str, str], name: str) -> layers.Linear:
-        return layers.Linear(features, axes, use_bias=self.use_bias, dtype=self.dtype, name=name)
+        return layers.Linear(
+            features,
+            axes,
+            use_bias=self.use_bias,
+            dtype=self.dtype,
+            init_stddev=self.init_stddev,
+            name=name,
+        )
 
     def _cache(self, shape: tuple[int, ...], max_length: int | None, kv_heads: str) -> "_Cache":
         """Returns the cache for keys of a shape [batch, length, kv_heads, head_dim]."""

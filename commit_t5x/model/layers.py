@@ -19,7 +19,7 @@ with_sharding_constraint = nn_partitioning.with_sharding_constraint
 LINEAR = "linear"
 
 # Hugging Face's and the original code's initial scale.
-_INIT = nn.initializers.normal(stddev=0.02)
+INIT_STDDEV = 0.02
 
 
 class RMSNorm(nn.Module):
@@ -45,6 +45,7 @@ class Linear(nn.Module):
       features: width of the result.
       axes: logical axes of the kernel, (input, output).
       out_dtype: dtype of the result where it is not `dtype`, the one of the operands.
+      init_stddev: of a new kernel.
     """
 
     features: int
@@ -52,12 +53,12 @@ class Linear(nn.Module):
     use_bias: bool = False
     dtype: Any = jnp.float32
     out_dtype: Any = None
+    init_stddev: float = INIT_STDDEV
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:  # [..., in] -> [..., features]
-        kernel = nn_partitioning.param_with_axes(
-            "kernel", _INIT, (x.shape[-1], self.features), jnp.float32, axes=self.axes
-        )
+        init, shape = nn.initializers.normal(self.init_stddev), (x.shape[-1], self.features)
+        kernel = nn_partitioning.param_with_axes("kernel", init, shape, jnp.float32, axes=self.axes)
         y = _product(x.astype(self.dtype), kernel.astype(self.dtype), self.out_dtype)
         y = checkpoint_name(y, LINEAR)
         if self.use_bias:
@@ -130,7 +131,7 @@ class Embed(nn.Module):
     def setup(self):
         self.embedding = nn_partitioning.param_with_axes(
             "embedding",
-            _INIT,
+            nn.initializers.normal(INIT_STDDEV),
             (self.vocab_size, self.features),
             jnp.float32,
             axes=("vocab", "embed"),
@@ -151,11 +152,19 @@ class MLP(nn.Module):
     mlp_dim: int
     use_bias: bool = False
     dtype: Any = jnp.float32
+    init_stddev: float = INIT_STDDEV
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:  # [batch, length, embed]
         def linear(features: int, axes: tuple[str, str], name: str) -> Linear:
-            return Linear(features, axes, use_bias=self.use_bias, dtype=self.dtype, name=name)
+            return Linear(
+                features,
+                axes,
+                use_bias=self.use_bias,
+                dtype=self.dtype,
+                init_stddev=self.init_stddev,
+                name=name,
+            )
 
         gate = linear(self.mlp_dim, ("embed", "mlp"), "wi_0")(x)
         up = linear(self.mlp_dim, ("embed", "mlp"), "wi_1")(x)

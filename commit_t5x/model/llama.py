@@ -41,6 +41,7 @@ class DecoderLayer(nn.Module):
     dtype: Any = jnp.float32
     residual_dropout_rate: float = 0.0
     attention_dropout_rate: float = 0.0
+    init_stddev: float = layers.INIT_STDDEV
 
     @nn.compact
     def __call__(self, x: jax.Array, context: attention.AttentionContext) -> tuple[jax.Array, None]:
@@ -56,12 +57,13 @@ class DecoderLayer(nn.Module):
             use_bias=cfg.attention_bias,
             dropout_rate=self.attention_dropout_rate,
             dtype=self.dtype,
+            init_stddev=self.init_stddev,
             name="self_attention",
         )(y, context)
         y = layers.with_sharding_constraint(y, _RESIDUAL_AXES)
         x = layers.with_sharding_constraint(x + dropout(y), _RESIDUAL_AXES)
         y = layers.RMSNorm(cfg.norm_eps, self.dtype, name="pre_mlp_layer_norm")(x)
-        y = layers.MLP(cfg.mlp_dim, cfg.mlp_bias, self.dtype, name="mlp")(y)
+        y = layers.MLP(cfg.mlp_dim, cfg.mlp_bias, self.dtype, self.init_stddev, name="mlp")(y)
         y = layers.with_sharding_constraint(y, _RESIDUAL_AXES)
         return layers.with_sharding_constraint(x + dropout(y), _RESIDUAL_AXES), None
 
@@ -80,6 +82,8 @@ class Llama(nn.Module):
         Otherwise layer i is named `layers_i`.
       remat_policy: what the backward pass recomputes: "none", "minimal" (all but linear layers) or
         "full" (all but the layers' inputs).
+      init_stddev: of the layers' new kernels. 0.02 is about 1 / sqrt(width) for widths in
+        the thousands; a narrow network may want more.
 
     Example:
       >>> module = Llama(preset("debug"))
@@ -97,6 +101,7 @@ class Llama(nn.Module):
     forgetful_mask_max_ratio: ranges.Share = 0.0
     scan_layers: bool = True
     remat_policy: Literal["none", "minimal", "full"] = "none"
+    init_stddev: ranges.PositiveNumber = layers.INIT_STDDEV
 
     def setup(self):
         cfg, dtype = self.config, jnp.dtype(self.dtype)
@@ -108,6 +113,7 @@ class Llama(nn.Module):
             dtype=dtype,
             residual_dropout_rate=self.residual_dropout_rate,
             attention_dropout_rate=self.attention_dropout_rate,
+            init_stddev=self.init_stddev,
         )
         if self.scan_layers:
             scanned = nn_partitioning.scan_with_axes(

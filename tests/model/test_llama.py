@@ -26,17 +26,24 @@ def test_num_parameters(changes):
     assert sum(leaf.size for leaf in leaves) == config.num_parameters
 
 
-def test_initial_weights():
+@pytest.mark.parametrize(
+    "module, stddev",
+    [(MODULE, 0.02), (dataclasses.replace(MODULE, init_stddev=0.1), 0.1)],
+    ids=["default", "wider"],
+)
+def test_initial_weights(module, stddev):
     tokens = jnp.ones((1, 2), jnp.int32)
-    params = jax.jit(functools.partial(MODULE.init, enable_dropout=False))(
+    params = jax.jit(functools.partial(module.init, enable_dropout=False))(
         jax.random.key(0), tokens, tokens
     )["params"]
     for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
         if path[-1].key == "scale":
             assert (leaf == 1).all()
         else:
-            assert np.std(leaf) == pytest.approx(0.02, rel=0.1)
-            assert np.mean(leaf) == pytest.approx(0.0, abs=0.002)
+            # Kernels of the layers are under the option; embedding and head stay.
+            expected = stddev if path[0].key == "layers" else 0.02
+            assert np.std(leaf) == pytest.approx(expected, rel=0.1)
+            assert np.mean(leaf) == pytest.approx(0.0, abs=0.1 * expected)
     first, second, _ = params["layers"]["mlp"]["wo"]["kernel"]
     assert not np.array_equal(first, second)
 
