@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import dataclasses
 import pathlib
 from collections.abc import Iterator, Mapping
 
@@ -10,6 +11,7 @@ import numpy as np
 from commit_t5x.conversion import arrays, native_names, rules
 from commit_t5x.conversion.formats import Header, Put, Source
 from commit_t5x.engine import adapters, checkpoints, model_files
+from commit_t5x.errors import InputError
 from commit_t5x.model.llama_config import LlamaConfig
 
 RULES = native_names.RULES
@@ -21,24 +23,45 @@ def recognises(path: pathlib.Path) -> bool:
     return (path / "state").is_dir() or bool(checkpoints.all_steps(path))
 
 
-def read(path: pathlib.Path, config: LlamaConfig | None = None) -> Source:
+def read(
+    path: pathlib.Path, config: LlamaConfig | None = None, quantized_base: bool = False
+) -> Source:
     """Opens a model directory, for its latest checkpoint, or a checkpoint_N folder.
 
     Args:
       path: of the directory.
       config: of the model; by default what model_config.json beside the checkpoint says.
+      quantized_base: see adapters.open_params.
 
     Raises:
-      InputError: there is no checkpoint, it is damaged, or its configuration is missing.
+      InputError: there is no checkpoint, it is damaged, its configuration is missing, or the base
+        of its factors is gone or another one.
     """
-    folder, weights = adapters.open_params(path)
-    return native_names.source(
+    folder, weights = adapters.open_params(path, quantized_base)
+    source = native_names.source(
         name=str(folder),
         leaves=weights,
         config=config or model_files.read_config(folder.parent),
         find_tokenizer=lambda: model_files.tokenizer(folder.parent),
         read=adapters.Reader(str(folder)),
     )
+    notes = _notes(adapters.read(folder.parent), quantized_base)
+    return dataclasses.replace(source, notes=notes)
+
+
+def _notes(adapter: adapters.Adapter | None, quantized_base: bool) -> list[str]:
+    """Returns what to tell of a merge; raises InputError where there is nothing to merge."""
+    if adapter is None:
+        if quantized_base:
+            raise InputError("--quantized-base: is for low-rank factors alone; leave it out")
+        return []
+    kept = adapter.lora.base_dtype
+    if quantized_base or kept == "float32":
+        return [f"low-rank factors are merged into {adapter.base}, in {kept}"]
+    return [
+        f"low-rank factors are merged into {adapter.base}; training had it in {kept}, and "
+        "--quantized-base merges into that"
+    ]
 
 
 @contextlib.contextmanager
