@@ -17,7 +17,7 @@ from commit_t5x.model import llama, lora
 from commit_t5x.model.lora import Lora
 
 SMALL = dataclasses.replace(CONFIG, vocab_size=tiny.VOCAB_SIZE, num_layers=2)
-OPTIONS = Lora(4, alpha=8, base_dtype="int8", trained_parts=("scale",))
+OPTIONS = Lora(4, alpha=8, targets=("query", "wo"), base_dtype="int8", trained_parts=("scale",))
 TARGETS = ("query", "wo", "token_embedder", "logits_dense")
 
 
