@@ -81,7 +81,7 @@ def convert(
         for name in (name for name, value in given.items() if value):
             flag = name.replace("_", "-")
             raise InputError(f"--{flag}: is not for PEFT's adapters; leave it out")
-        _convert_adapter(source_format, to, src, dst, base and str(base), overwrite)
+        _convert_adapter(source_format, to, src, dst, str(base) if base else None, overwrite)
         return
     if base is not None:
         raise InputError("--base: is for PEFT's adapters alone; leave it out")
