@@ -84,7 +84,7 @@ def _check_value(
             annotation = signatures.inner(parameter.annotation, key)
             known = parameter.replace(annotation=annotation, default=_EMPTY)
             _check_value(config, f"{place}[{key!r}]", known, item, macros)
-    plain = resolved(config, value)
+    plain = _plain(config, value)
     if plain is _UNKNOWN or signatures.fits(parameter.annotation, plain):
         return
     found = signatures.example(parameter, plain)
@@ -92,15 +92,15 @@ def _check_value(
     raise InputError(f"{place}: {signatures.mismatch(parameter.annotation, plain)}{hint}")
 
 
-def resolved(config: Config, value: Any) -> Any:
+def _plain(config: Config, value: Any) -> Any:
     """Returns a value with its references resolved, _UNKNOWN where gin must call something."""
     if (name := macro_name(value)) is not None:
-        return resolved(config, config[name, _MACRO][_VALUE])
+        return _plain(config, config[name, _MACRO][_VALUE])
     if isinstance(value, gin.config.ConfigurableReference):
         if value.configurable.selector == _CONSTANT:
             return value.scoped_configurable_fn()
         return _UNKNOWN if value.evaluate else value.configurable.wrapped
-    items = {key: resolved(config, item) for key, item in _items(value)}
+    items = {key: _plain(config, item) for key, item in _items(value)}
     if any(item is _UNKNOWN for item in items.values()):
         return _UNKNOWN
     if isinstance(value, list | tuple):

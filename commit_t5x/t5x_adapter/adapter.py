@@ -61,7 +61,11 @@ class DecoderOnlyModel(t5x_models.DecoderOnlyModel):
         z_loss: ranges.NotNegative = 0.0,
         loss_chunk_length: ranges.Positive | None = None,
     ):
-        check_all_trained(getattr(module, "lora", Lora()).rank)
+        if getattr(module, "lora", Lora()).rank is not None:
+            raise InputError(
+                "LORA_RANK: low-rank factors are for the native engine, commit-t5x train, and not "
+                "for T5X; leave lora.gin out"
+            )
         super().__init__(
             module,
             vocabulary,
@@ -119,15 +123,6 @@ class DecoderOnlyModel(t5x_models.DecoderOnlyModel):
         places = jnp.arange(tokens.shape[-1])
         ends = jnp.max(jnp.where(tokens != 0, places + 1, 0), axis=-1, keepdims=True)
         return jnp.where(places < ends, tokens, self.output_vocabulary.eos_id), aux
-
-
-def check_all_trained(lora_rank: int | None) -> None:
-    """Raises InputError for low-rank factors: T5X would keep moments of the frozen weights, too."""
-    if lora_rank is not None:
-        raise InputError(
-            "LORA_RANK: low-rank factors are for the native engine, commit-t5x train, and not for "
-            "T5X; leave lora.gin out"
-        )
 
 
 class Trainer(trainer.Trainer):

@@ -73,7 +73,6 @@ def test_the_files_pass(parse, run, capsys):
         ("train", "TRAIN_STEP=5", "--gin.TRAIN_STEP: nothing uses this macro; did you mean TRAIN_"),
         ("train", "trian/DatasetConfig.seed=1", "did you mean train?"),
         ("train", "MODEL_DIR=%gin.REQUIRED", "MODEL_DIR: required, but not set"),
-        ("train", "LORA_RANK=8", "LORA_RANK: low-rank factors are for the native engine"),
         ("evaluate", "NUM_EXAMPLES=0", "NUM_EXAMPLES: 0 doesn't fit"),
         ("evaluate", "EVAL_OUTPUT_DIR=None", "EVAL_OUTPUT_DIR: None doesn't fit"),
         ("infer", "TEMPERATURE=-1", "TEMPERATURE: -1 doesn't fit"),
