@@ -75,6 +75,7 @@ setuptools.setup(
         "torch": ["torch>=2.13", "accelerate>=1.0"],
         "test": [
             *("hypothesis>=6.100", "pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.9", "mypy>=1.15"),
+            "peft>=0.21",  # the reference for low-rank adapters
             "commit-t5x[cache,dicts,gguf,plot,thai,torch]",
         ],
     },

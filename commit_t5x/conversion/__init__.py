@@ -26,13 +26,15 @@ def convert(
     overwrite: bool = False,
     dry_run: bool = False,
     verify: bool = False,
+    base: str | pathlib.Path | None = None,
+    quantized_base: bool = False,
 ) -> None:
     """Converts a checkpoint, one tensor at a time.
 
     Args:
       src: file or directory to read.
       dst: directory to write; a native one becomes a model directory with weights only.
-      to: the format to write, "hf" or "native".
+      to: the format to write, "hf", "native" or "peft".
       source_format: a key of FORMATS; None finds it out.
       config: of the model, where the source has none: a preset's name, or a config.json of
         Hugging Face's, or a model_config.json of ours.
@@ -45,6 +47,10 @@ def convert(
       dry_run: print what would be done, and write nothing.
       verify: compare the logits with transformers', print the largest difference, and leave
         nothing behind if it is too large.
+      base: that a PEFT adapter belongs to: from one, our checkpoint; to one, the name that the
+        adapter gives Hugging Face's model.
+      quantized_base: low-rank factors are merged into the base as training had it, in BASE_DTYPE;
+        by default into the base's own weights.
 
     Raises:
       InputError: an option or the source is bad, the disk is full, or the logits differ.
@@ -69,11 +75,21 @@ def convert(
             disk.check_apart("DST", dst, src, *src.resolve().parents)
     if dtype != "float32" and not FORMATS[to].half:
         raise InputError(f"dtype '{dtype}': {to} weights are always float32")
+    if "peft" in (source_format, to):
+        given = {"config": config, "tokenizer": tokenizer, "max_length": max_length}
+        given |= {"dry_run": dry_run, "verify": verify, "quantized_base": quantized_base}
+        for name in (name for name, value in given.items() if value):
+            flag = name.replace("_", "-")
+            raise InputError(f"--{flag}: is not for PEFT's adapters; leave it out")
+        _convert_adapter(source_format, to, src, dst, str(base) if base else None, overwrite)
+        return
+    if base is not None:
+        raise InputError("--base: is for PEFT's adapters alone; leave it out")
     if verify:
         from commit_t5x.conversion import verification
 
         verification.require()
-    source = open_source(source_format, src, config)
+    source = open_source(source_format, src, config, quantized_base)
     if tokenizer is not None:
         source = dataclasses.replace(source, find_tokenizer=lambda: configured.load(tokenizer))
     if max_length is not None:
@@ -98,8 +114,33 @@ def convert(
         print(f"note: {note}")
 
 
+def _convert_adapter(
+    source_format: str,
+    to: str,
+    src: pathlib.Path,
+    dst: pathlib.Path,
+    base: str | None,
+    overwrite: bool,
+) -> None:
+    from commit_t5x.conversion import peft  # here: others need none of it
+
+    if {source_format, to} != {"peft", "native"}:
+        raise InputError(
+            f"{source_format} to {to}: PEFT's adapters are converted from and to native "
+            "checkpoints of low-rank factors; go by way of those"
+        )
+    if source_format == "peft":
+        peft.import_adapter(src, dst, base, overwrite)
+        return
+    for note in peft.export(src, dst, base, overwrite):
+        print(f"note: {note}")
+
+
 def open_source(
-    name: str, src: str | pathlib.Path, config: str | pathlib.Path | None = None
+    name: str,
+    src: str | pathlib.Path,
+    config: str | pathlib.Path | None = None,
+    quantized_base: bool = False,
 ) -> Source:
     """Opens a checkpoint for reading; arguments as of `convert`.
 
@@ -108,11 +149,14 @@ def open_source(
     """
     module, src = formats.module(name), pathlib.Path(src)
     formats.check_exists(src)
+    options = {"quantized_base": True} if quantized_base else {}
+    if quantized_base and name != "native":
+        raise InputError(f"--quantized-base: {name} checkpoints have no such base; leave it out")
     if config is None:
-        return module.read(src)
+        return module.read(src, **options)
     if not FORMATS[name].takes_config:
         raise InputError(f"--config: {name} checkpoints carry their own; leave it out")
-    return module.read(src, config_files.load(config))
+    return module.read(src, config_files.load(config), **options)
 
 
 def _check_space(dst: pathlib.Path, transfers: list[stream.Transfer], dtype: str) -> None:

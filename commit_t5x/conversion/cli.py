@@ -10,11 +10,14 @@ _EXAMPLE = """formats:
   easylm  EasyLM's streaming msgpack, params::FILE; read only
   meta    Meta's consolidated.*.pth and params.json (extra `convert`); read only
   gguf    llama.cpp's file; read only
+  peft    PEFT's adapter, from and to a native checkpoint of low-rank factors
 
 examples:
   commit-t5x convert --to native llama7b_hf llama7b
   commit-t5x convert --to hf --dtype bfloat16 --verify out export
-  commit-t5x convert --from easylm --config 7b --to native params::llama.easylm llama7b"""
+  commit-t5x convert --from easylm --config 7b --to native params::llama.easylm llama7b
+  commit-t5x convert --to peft --base huggyllama/llama-7b out adapter
+  commit-t5x convert --from peft --to native --base llama7b adapter imported"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +59,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max-shard-size", metavar="SIZE", default="5GB", help="of an exported weight file"
+    )
+    parser.add_argument(
+        "--base",
+        metavar="DIR|NAME",
+        help="that a PEFT adapter belongs to: our checkpoint (--from peft), or the Hugging Face "
+        "name that it is to give (--to peft)",
+    )
+    parser.add_argument(
+        "--quantized-base",
+        action="store_true",
+        help="merge low-rank factors into the base as training had it (default: as it is)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace DST")
     parser.add_argument(

@@ -147,6 +147,7 @@ FORMATS: Mapping[str, Format] = types.MappingProxyType(
         "meta": Format("meta"),
         "hf": Format("hf", writable=True, half=True),
         "native": Format("native", writable=True, takes_config=True),
+        "peft": Format("peft", writable=True),  # an adapter is no network: see there
         "easylm": Format("easylm", takes_config=True),
     }
 )

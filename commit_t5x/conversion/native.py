@@ -2,15 +2,15 @@
 
 import collections
 import contextlib
+import dataclasses
 import pathlib
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-import tensorstore as ts
 
 from commit_t5x.conversion import arrays, native_names, rules
 from commit_t5x.conversion.formats import Header, Put, Source
-from commit_t5x.engine import checkpoints, model_files
+from commit_t5x.engine import adapters, checkpoints, model_files
 from commit_t5x.errors import InputError
 from commit_t5x.model.llama_config import LlamaConfig
 
@@ -23,61 +23,45 @@ def recognises(path: pathlib.Path) -> bool:
     return (path / "state").is_dir() or bool(checkpoints.all_steps(path))
 
 
-def read(path: pathlib.Path, config: LlamaConfig | None = None) -> Source:
+def read(
+    path: pathlib.Path, config: LlamaConfig | None = None, quantized_base: bool = False
+) -> Source:
     """Opens a model directory, for its latest checkpoint, or a checkpoint_N folder.
 
     Args:
       path: of the directory.
       config: of the model; by default what model_config.json beside the checkpoint says.
+      quantized_base: see adapters.open_params.
 
     Raises:
-      InputError: there is no checkpoint, it is damaged, or its configuration is missing.
+      InputError: there is no checkpoint, it is damaged, its configuration is missing, or the base
+        of its factors is gone or another one.
     """
-    folder, stores = checkpoints.open_params(path)
-    return native_names.source(
+    folder, weights = adapters.open_params(path, quantized_base)
+    source = native_names.source(
         name=str(folder),
-        leaves=stores,
+        leaves=weights,
         config=config or model_files.read_config(folder.parent),
         find_tokenizer=lambda: model_files.tokenizer(folder.parent),
-        read=_Reader(str(folder)),
+        read=adapters.Reader(str(folder)),
     )
+    notes = _notes(adapters.read(folder.parent), quantized_base)
+    return dataclasses.replace(source, notes=notes)
 
 
-class _Reader:
-    """Reads a weight, or one layer of a stacked one.
-
-    A checkpoint may keep several layers in one chunk, T5X's keep all. Such a chunk is read once,
-    and kept until another one is asked for.
-
-    Args:
-      name: of the checkpoint, for errors.
-    """
-
-    def __init__(self, name: str):
-        self._name = name
-        self._place: tuple[ts.TensorStore, int] | None = None
-        self._block: np.ndarray | None = None
-
-    def __call__(self, store: ts.TensorStore, index: int | None) -> np.ndarray:
-        layers = store.chunk_layout.read_chunk.shape[0] if index is not None else 1
-        if layers == 1:
-            self._place = self._block = None
-            return self._read(store if index is None else store[index])
-        start = index // layers * layers
-        if self._place != (store, start):
-            self._place = self._block = None  # before the next one is read
-            self._block = self._read(store[start : min(start + layers, store.shape[0])])
-            self._place = store, start
-        return self._block[index - start]
-
-    def _read(self, store: ts.TensorStore) -> np.ndarray:
-        try:
-            return store.read().result()
-        except ValueError as error:
-            problem = str(error).partition("\n")[0]
-            raise InputError(
-                f"{self._name}: damaged ({problem}); copy it again, or use the one before"
-            ) from error
+def _notes(adapter: adapters.Adapter | None, quantized_base: bool) -> list[str]:
+    """Returns what to tell of a merge; raises InputError where there is nothing to merge."""
+    if adapter is None:
+        if quantized_base:
+            raise InputError("--quantized-base: is for low-rank factors alone; leave it out")
+        return []
+    kept = adapter.lora.base_dtype
+    if quantized_base or kept == "float32":
+        return [f"low-rank factors are merged into {adapter.base}, in {kept}"]
+    return [
+        f"low-rank factors are merged into {adapter.base}; training had it in {kept}, and "
+        "--quantized-base merges into that"
+    ]
 
 
 @contextlib.contextmanager

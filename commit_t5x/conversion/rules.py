@@ -8,6 +8,7 @@ import numpy as np
 
 from commit_t5x.errors import InputError
 from commit_t5x.model.llama_config import LlamaConfig
+from commit_t5x.model.lora import Lora
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,13 +69,18 @@ class Entry:
         return heads.swapaxes(-1, -2).reshape(array.shape)
 
 
-def native_shapes(config: LlamaConfig) -> dict[str, tuple[int, ...]]:
-    """Returns the shape of each native weight by its path; the network itself is asked."""
+def native_shapes(config: LlamaConfig, options: Lora | None = None) -> dict[str, tuple[int, ...]]:
+    """Returns the shape of each native weight by its path; the network itself is asked.
+
+    Args:
+      config: of the network.
+      options: of its low-rank factors; by default there are none.
+    """
     import jax  # here: the formats' names and --help need none of it
 
     from commit_t5x.model import llama
 
-    module = llama.Llama(config)
+    module = llama.Llama(config) if options is None else llama.Llama(config, lora=options)
     tokens = jax.ShapeDtypeStruct((1, 1), "int32")
     variables = jax.eval_shape(
         lambda t: module.init(jax.random.key(0), t, t, enable_dropout=False), tokens

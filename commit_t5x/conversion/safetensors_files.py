@@ -34,8 +34,12 @@ class Reader:
       ((4096,), dtype('float32'))
     """
 
-    def __init__(self, directory: pathlib.Path):
+    def __init__(self, directory: pathlib.Path, name: str = "model"):
         """Opens the directory.
+
+        Args:
+          directory: of the model.
+          name: with which the files begin.
 
         Raises:
           InputError: it holds no safetensors, an unreadable one, two tensors of one name, or
@@ -44,7 +48,7 @@ class Reader:
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.dtypes: dict[str, str] = {}
         self._files: dict[str, safetensors.safe_open] = {}
-        paths = weight_files(directory, "model", ".safetensors")
+        paths = weight_files(directory, name, ".safetensors")
         if not paths:
             raise InputError(
                 f"{directory}: holds no .safetensors weights; is it a model directory?"

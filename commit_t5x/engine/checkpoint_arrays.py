@@ -48,6 +48,43 @@ def open_all(state: pathlib.Path, paths: Iterable[str]) -> dict[str, ts.TensorSt
         raise InputError(f"{state}: not a readable checkpoint ({_first_line(error)})") from error
 
 
+class Reader:
+    """Reads a weight, or one layer of a stacked one.
+
+    A checkpoint may keep several layers in one chunk, T5X's keep all. Such a chunk is read once,
+    and kept until another one is asked for.
+
+    Args:
+      name: of the checkpoint, for errors.
+    """
+
+    def __init__(self, name: str):
+        self._name = name
+        self._place: tuple[ts.TensorStore, int] | None = None
+        self._block: np.ndarray | None = None
+
+    def __call__(self, store: ts.TensorStore, index: int | None) -> np.ndarray:
+        layers = store.chunk_layout.read_chunk.shape[0] if index is not None else 1
+        if layers == 1:
+            self._place = self._block = None
+            return self._read(store if index is None else store[index])
+        start = index // layers * layers
+        if self._place != (store, start):
+            self._place = self._block = None  # before the next one is read
+            self._block = self._read(store[start : min(start + layers, store.shape[0])])
+            self._place = store, start
+        return self._block[index - start]
+
+    def _read(self, store: ts.TensorStore) -> np.ndarray:
+        try:
+            return store.read().result()
+        except ValueError as error:
+            problem = str(error).partition("\n")[0]
+            raise InputError(
+                f"{self._name}: damaged ({problem}); copy it again, or use the one before"
+            ) from error
+
+
 def read_through(state: pathlib.Path, paths: Iterable[str]) -> None:
     """Reads arrays, a slice at a time, and keeps nothing.
 

@@ -256,15 +256,21 @@ def check_readable(folder: pathlib.Path) -> None:
         checkpoint_arrays.read_through(folder / STATE, paths)
 
 
-def check_shapes(folder: pathlib.Path, wanted: Mapping[str, Any], dtypes: bool = False) -> None:
+def check_shapes(
+    folder: pathlib.Path,
+    wanted: Mapping[str, Any],
+    dtypes: bool = False,
+    saved: Mapping[str, Any] | None = None,
+) -> None:
     """Raises InputError naming the first array that differs between checkpoint and run.
 
     Args:
       folder: of the checkpoint.
       wanted: `jax.ShapeDtypeStruct`s of the run, below "target" (parameters) and maybe "state".
       dtypes: whether types must be the same, too; else arrays are cast when they are restored.
+      saved: the same of the checkpoint; by default what it says itself.
     """
-    saved = saved_shapes(folder)
+    saved = saved_shapes(folder) if saved is None else saved
     for describe in (_shape, _dtype) if dtypes else (_shape,):
         for part, tree in wanted.items():
             has, needs = (_by_path(trees, describe) for trees in (saved[part], tree))

@@ -58,4 +58,5 @@ def ideal_seconds(
     if count is None:
         return None
     rows, length = shape
-    return rows * length * count(length) / peak(devices, model.module.dtype)
+    of_token = count(length, model.lora.rank is not None)
+    return rows * length * of_token / peak(devices, model.module.dtype)

@@ -11,6 +11,7 @@ from flax import linen as nn
 from commit_t5x import ranges
 from commit_t5x.engine import losses
 from commit_t5x.engine.linear_cross_entropy import linear_cross_entropy
+from commit_t5x.model import lora
 from commit_t5x.model.optim import Optimizer
 from commit_t5x.vocabularies import tokenizer
 from commit_t5x.vocabularies.tokenizer import Tokenizer
@@ -68,6 +69,11 @@ class DecoderOnlyModel:
         """The network's configuration, or None if it has none."""
         return getattr(self.module, "config", None)
 
+    @property
+    def lora(self) -> lora.Lora:
+        """What of the network is trained; all of it where it has no low-rank factors."""
+        return getattr(self.module, "lora", lora.Lora())
+
     def get_initial_variables(self, rng: jax.Array) -> Any:
         """Returns fresh parameters and, in the collection params_axes, their logical axes."""
         tokens = jnp.ones((1, 1), jnp.int32)  # no shape of a parameter depends on the batch's
@@ -97,21 +103,24 @@ class DecoderOnlyModel:
         batch: Batch,
         dropout_rng: jax.Array | None = None,
         denominator: jax.Array | None = None,
+        frozen: Any = None,
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Returns the loss and sums for the metrics.
 
         Args:
-          params: of the network.
+          params: of the network, or of it what is trained.
           batch: features [batch, length]; maybe a part of the batch that is trained on.
           dropout_rng: None in evaluation.
           denominator: of the whole batch, where `batch` is a part of it. Then the losses, their
             gradients and the sums of the parts add up to those of the whole.
+          frozen: the other parameters, which have no gradients.
 
         Returns:
           The loss, and a dictionary of scalars: "loss", "z_loss", and the numbers of "correct"
           tokens (those with the largest logit, among the loss-bearing), of "loss_tokens" and of
           "tokens" (those that aren't padding).
         """
+        params = params if frozen is None else lora.joined(params, frozen)
         hidden = self.module.apply(
             {"params": params},
             batch["decoder_input_tokens"],

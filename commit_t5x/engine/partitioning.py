@@ -54,7 +54,7 @@ class PjitPartitioner:
     """Splits arrays over a mesh of devices with the axes `data` and `model`.
 
     Args:
-      num_partitions: devices on the `model` axis; the others are on `data`.
+      num_partitions: devices on the `model` axis; the others are on `data`. None: all of them.
       logical_axis_rules: see commit_t5x.model.partitioning; T5X's standard rules by default.
       devices: the host's devices by default. Others serve to compile for a machine that isn't here.
 
@@ -68,15 +68,16 @@ class PjitPartitioner:
 
     def __init__(
         self,
-        num_partitions: ranges.Positive = 1,
+        num_partitions: ranges.Positive | None = 1,
         logical_axis_rules: LogicalAxisRules | None = None,
         devices: Sequence[jax.Device] | None = None,
     ):
         devices = list(jax.devices() if devices is None else devices)
+        num_partitions = num_partitions or len(devices)
         if len(devices) % num_partitions:
             raise InputError(
                 f"PjitPartitioner.num_partitions: {num_partitions} does not divide the "
-                f"{len(devices)} devices; set NUM_PARTITIONS to a divisor"
+                f"{len(devices)} devices; set NUM_PARTITIONS to a divisor, or None for all of them"
             )
         shape = (len(devices) // num_partitions, num_partitions)
         grid = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)

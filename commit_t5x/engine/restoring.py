@@ -4,6 +4,7 @@ import pathlib
 from typing import Any
 
 from commit_t5x.engine import (
+    adapters,
     checkpoints,
     model_files,
     models,
@@ -31,7 +32,7 @@ def restore_weights(
     folder = checkpoints.find(cfg.path)
     check_tokenizer(folder.parent, model)
     abstract = train_state.TrainStateInitializer(model, partitioner).params
-    return checkpoints.load_params(folder, abstract, model.config), folder
+    return adapters.load_params(folder, abstract, model.config, model.lora), folder
 
 
 def check_tokenizer(model_dir: pathlib.Path, model: models.DecoderOnlyModel) -> None:

@@ -12,6 +12,7 @@ import jax
 
 from commit_t5x import disk, ranges
 from commit_t5x.engine import (
+    adapters,
     checkpoint_manager,
     checkpoints,
     data,
@@ -91,13 +92,17 @@ def train(
 
     Raises:
       InputError: no such data or weights, weights or a run of another network, a run on other data
-        (see data_record), another process that trains in model_dir, or files that can't be read or
-        written.
+        (see data_record) or of other factors (see adapters), another process that trains in
+        model_dir, or files that can't be read or written.
       DivergedError: the loss is no longer finite.
     """
     disk.check_local(model_dir)
     model_path = pathlib.Path(model_dir).absolute()
     latest = max(checkpoints.all_steps(model_path), default=0)
+    weights, params = checkpoint_cfg.restore.path, None
+    adapter = adapters.describe(model.lora, weights)
+    if latest:
+        adapters.check(model_path, adapter)
     if latest >= total_steps and _is_readable(model_path / f"{checkpoints.PREFIX}_{latest}"):
         if data_record.exists(model_path):
             _, record = _train_iterator(model, train_dataset_cfg, random_seed)
@@ -118,11 +123,10 @@ def train(
     evaluations.add_teacher_forced(train_eval_dataset_cfg, eval_period, eval_steps)
     evaluations.add_answers(infer_eval_dataset_cfg, infer_eval_period, inference_evaluator_cls)
     rng = jax.random.PRNGKey(random_seed)
-    weights, params = checkpoint_cfg.restore.path, None
-    if not latest and weights is not None:
+    if weights is not None and (adapter is not None or not latest):
         # Before MODEL_DIR is made: nothing is left behind where they don't fit.
         restoring.check_tokenizer(checkpoints.find(weights).parent, model)
-        params = checkpoints.load_params(weights, initializer.params, model.config)
+        params = adapters.load_params(weights, initializer.weights, model.config)
     with checkpoint_manager.writing(model_path), contextlib.ExitStack() as stack:
         keep = stack.enter_context(lock.held(model_path))
         manager = checkpoint_manager.CheckpointManager(model_path, checkpoint_cfg.save)
@@ -132,17 +136,19 @@ def train(
             keep()
             restoring.check_tokenizer(model_path, model)
             data_record.check(model_path, record, accept_changes)
-            resumed = manager.resume(initializer.train_state, iterator, model.config)
+            abstract = initializer.train_state.replace(frozen=model.lora.split(params or {})[1])
+            resumed = manager.resume(abstract, iterator, model.config)
             first_step, state, notes = resumed
             start = f"checkpoint_{first_step} of this run"
         elif params is not None:
-            state = initializer.from_params(params, jax.random.split(rng)[1])
+            state = initializer.from_weights(params, rng)
             start = f"the weights of {weights}"
         else:
             state = initializer.from_scratch(rng)
             start = "random weights"
         data_record.write(model_path, first_step, record)
         model_files.write(model_path, model.config, model.vocabulary)
+        adapters.write(model_path, adapter)
         files = metrics.MetricFiles(model_path, first_step)
         stack.callback(files.close)
         display = progress.make_progress(first_step, total_steps)
@@ -285,7 +291,7 @@ class _Loop:
         self, step: int, state: train_state.TrainState, due: Sequence[evaluators.Evaluation]
     ) -> None:
         self.metrics.finish()
-        found = (evaluate(step, state.params) for evaluate in due)
+        found = (evaluate(step, state.variables) for evaluate in due)
         for name, scores in itertools.chain.from_iterable(found):
             self.files.write(name, step, scores)
             shown = "  ".join(f"{metric} {value:.4f}" for metric, value in scores.items())

@@ -1,5 +1,6 @@
 """Everything that training changes, and how it comes to lie on the devices."""
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.struct
@@ -10,6 +11,7 @@ from flax import serialization
 from flax.linen import partitioning as flax_partitioning
 
 from commit_t5x.engine import models, partitioning
+from commit_t5x.model import lora
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -17,15 +19,22 @@ class TrainState(flax.struct.PyTreeNode):
 
     Attributes:
       step: int32 scalar.
-      params: nested dictionary of the network's parameters.
+      params: nested dictionary of the network's parameters; of them those that are trained.
       param_states: the optimizer's state.
       rng: the key of the run, constant; each step derives its own from it and `step`.
+      frozen: the other parameters, which aren't in checkpoints; None where there are none.
     """
 
     step: jax.Array
     params: Any
     param_states: Any
     rng: jax.Array
+    frozen: Any = None
+
+    @property
+    def variables(self) -> Any:
+        """All of the network's parameters."""
+        return self.params if self.frozen is None else lora.joined(self.params, self.frozen)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns nested dictionaries in T5X's layout, for a checkpoint."""
@@ -36,7 +45,7 @@ class TrainState(flax.struct.PyTreeNode):
     def restore_state(self, state_dict: dict[str, Any]) -> "TrainState":
         """Returns a state of this structure with the values of a `state_dict`."""
         state = state_dict["state"]
-        return TrainState(
+        return self.replace(
             step=state["step"],
             params=state_dict["target"],
             param_states=serialization.from_state_dict(self.param_states, state["param_states"]),
@@ -55,7 +64,7 @@ class TrainStateInitializer:
       partitioner: maps logical axes to devices.
 
     Attributes:
-      params: `jax.ShapeDtypeStruct`s with shardings.
+      params: `jax.ShapeDtypeStruct`s with shardings, of all that the network takes.
       train_state: the same for a whole TrainState; None for a model without an optimizer.
     """
 
@@ -84,6 +93,7 @@ class TrainStateInitializer:
 
     def _abstract_state(self) -> TrainState:
         optimizer, replicated = self._model.optimizer_def, self._partitioner.replicated
+        params, frozen = self._model.lora.split(self.params)
 
         def scalar(shape):
             return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=replicated)
@@ -96,29 +106,47 @@ class TrainStateInitializer:
         param_states = optax.tree_map_params(
             optimizer,
             moment,
-            jax.eval_shape(optimizer.init, self.params),
-            self.params,
+            jax.eval_shape(optimizer.init, params),
+            params,
             transform_non_params=scalar,
         )
         return TrainState(
             step=jax.ShapeDtypeStruct((), jnp.int32, sharding=replicated),
-            params=self.params,
+            params=params,
             param_states=param_states,
             rng=jax.ShapeDtypeStruct((2,), jnp.uint32, sharding=replicated),
+            frozen=frozen,
         )
 
     def init_params(self, rng: jax.Array) -> Any:
         """Returns fresh parameters, the same ones on every mesh."""
+        return self._initial(rng, lambda params: params)
+
+    def _initial(self, rng: jax.Array, choose: Callable[[Any], Any]) -> Any:
+        """Returns a choice of fresh parameters; nothing else is computed."""
 
         def initialise(rng):
             variables = self._model.get_initial_variables(rng)
-            return serialization.to_state_dict(variables["params"])
+            return choose(serialization.to_state_dict(variables["params"]))
 
-        shardings = jax.tree.map(lambda leaf: leaf.sharding, self.params)
+        shardings = jax.tree.map(lambda leaf: leaf.sharding, choose(self.params))
         return self._partitioner.partition(initialise, out_shardings=shardings)(rng)
+
+    @property
+    def weights(self) -> Any:
+        """As `params`, without low-rank factors: what a checkpoint to start from holds."""
+        return lora.factors(self.params, present=False)
+
+    def from_weights(self, weights: Any, rng: jax.Array) -> TrainState:
+        """Returns the state before the first step; `rng` seeds new factors and the run."""
+        init_rng, train_rng = jax.random.split(rng)
+        if lora.factors(self.params):
+            weights = lora.joined(weights, self._initial(init_rng, lora.factors))
+        return self.from_params(weights, train_rng)
 
     def from_params(self, params: Any, rng: jax.Array) -> TrainState:
         """Returns the state before the first step, with a fresh optimizer."""
+        params, frozen = self._model.lora.split(params)
         shardings = jax.tree.map(lambda leaf: leaf.sharding, self.train_state.param_states)
         init = self._partitioner.partition(self._model.optimizer_def.init, out_shardings=shardings)
         replicated = self._partitioner.replicated
@@ -127,6 +155,7 @@ class TrainStateInitializer:
             params=params,
             param_states=init(params),
             rng=jax.device_put(rng, replicated),
+            frozen=frozen,
         )
 
     def from_scratch(self, rng: jax.Array) -> TrainState:

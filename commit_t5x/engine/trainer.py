@@ -1,5 +1,6 @@
 """The training step and the evaluation step."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,7 +26,8 @@ class Trainer:
     Attributes:
       train_step: (state, batch) -> (state, metrics). The state's buffers are reused: the old state
         is gone. The metrics are scalars on the devices: the sums of `DecoderOnlyModel.loss_fn`,
-        "grad_norm", "param_norm" (of the new parameters) and "learning_rate".
+        "grad_norm", "param_norm" (of the new parameters, those that are trained) and
+        "learning_rate".
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class Trainer:
 
     def _train_step(self, state: train_state.TrainState, batch: models.Batch):
         dropout_rng = jax.random.fold_in(state.rng, state.step)
-        grads, metrics = self._gradients(state.params, batch, dropout_rng)
+        grads, metrics = self._gradients(state, batch, dropout_rng)
         optimizer = self._model.optimizer_def
         updates, param_states = optimizer.update(grads, state.param_states, state.params)
         params = optax.apply_updates(state.params, updates)
@@ -78,10 +80,12 @@ class Trainer:
         return state, metrics
 
     def _gradients(
-        self, params: Any, batch: models.Batch, dropout_rng: jax.Array
+        self, state: train_state.TrainState, batch: models.Batch, dropout_rng: jax.Array
     ) -> tuple[Any, dict[str, jax.Array]]:
         """Returns gradients and metric sums of a batch, accumulated over its microbatches."""
-        value_and_grad = jax.value_and_grad(self._model.loss_fn, has_aux=True)
+        params = state.params
+        loss_fn = functools.partial(self._model.loss_fn, frozen=state.frozen)
+        value_and_grad = jax.value_and_grad(loss_fn, has_aux=True)
         denominator = self._model.loss_denominator(batch)
         if self._num_microbatches == 1:
             (_, sums), grads = value_and_grad(params, batch, dropout_rng, denominator)

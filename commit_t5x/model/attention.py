@@ -15,6 +15,7 @@ from flax import linen as nn
 from flax.linen import partitioning as nn_partitioning
 
 from commit_t5x.model import causal_attention, layers, rotary
+from commit_t5x.model.lora import Lora
 
 
 def decoder_mask(
@@ -108,6 +109,7 @@ class Attention(nn.Module):
     dropout_rate: float = 0.0
     dtype: Any = jnp.float32
     init_stddev: float = layers.INIT_STDDEV
+    lora: Lora = Lora()
 
     @nn.compact
     def __call__(self, x: jax.Array, context: AttentionContext) -> jax.Array:
@@ -116,7 +118,8 @@ class Attention(nn.Module):
         kv_heads = "heads" if self.num_kv_heads == self.num_heads else "kv_heads"
 
         def project(heads: int, axis: str, name: str) -> jax.Array:
-            y = self._linear(heads * self.head_dim, ("embed", "joined_kv"), name)(x)
+            linear = self._linear(heads * self.head_dim, ("embed", "joined_kv"), name)
+            y = linear(x, context.deterministic)
             y = y.reshape(batch, length, heads, self.head_dim)
             return layers.with_sharding_constraint(y, ("batch", "length", axis, "kv"))
 
@@ -143,17 +146,12 @@ class Attention(nn.Module):
             )
         y = layers.with_sharding_constraint(y, ("batch", "length", "heads", "kv"))
         y = y.reshape(batch, length, self.num_heads * self.head_dim)
-        return self._linear(width, ("joined_kv", "embed"), "out")(y)
+        return self._linear(width, ("joined_kv", "embed"), "out")(y, context.deterministic)
 
     def _linear(self, features: int, axes: tuple[str, str], name: str) -> layers.Linear:
-        return layers.Linear(
-            features,
-            axes,
-            use_bias=self.use_bias,
-            dtype=self.dtype,
-            init_stddev=self.init_stddev,
-            name=name,
-        )
+        options = {"use_bias": self.use_bias, "dtype": self.dtype, "lora": self.lora}
+        options |= {"init_stddev": self.init_stddev, "name": name}
+        return layers.Linear(features, axes, **options)
 
     def _cache(self, shape: tuple[int, ...], max_length: int | None, kv_heads: str) -> "_Cache":
         """Returns the cache for keys of a shape [batch, length, kv_heads, head_dim]."""

@@ -1,7 +1,7 @@
 """Layers of the LLaMA network but its attention: RMSNorm, linear, dropout, embedding, gated MLP.
 
 Weights are two-dimensional with named logical axes, as T5X's partitioning expects them; they are
-kept in fp32 and cast to the compute dtype where they are used.
+kept in fp32, unless `Lora` says otherwise, and cast to the compute dtype where they are used.
 """
 
 import functools
@@ -13,6 +13,9 @@ from flax import linen as nn
 from flax.linen import partitioning as nn_partitioning
 from jax.ad_checkpoint import checkpoint_name
 
+from commit_t5x.model import lora
+from commit_t5x.model.lora import Lora
+
 with_sharding_constraint = nn_partitioning.with_sharding_constraint
 
 # By this name a rematerialisation policy keeps what linear layers return.
@@ -20,6 +23,14 @@ LINEAR = "linear"
 
 # Hugging Face's and the original code's initial scale.
 INIT_STDDEV = 0.02
+# Of low-rank factors, as PEFT's: uniform in +-1/sqrt(in), and the other factor is 0.
+_FACTOR_INIT = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
+
+def _kept_init(stddev: float = INIT_STDDEV) -> nn.initializers.Initializer:
+    """Draws in fp32 what is kept in the dtype that is asked for."""
+    draw = nn.initializers.normal(stddev)
+    return lambda key, shape, dtype: draw(key, shape).astype(dtype)
 
 
 class RMSNorm(nn.Module):
@@ -46,6 +57,7 @@ class Linear(nn.Module):
       axes: logical axes of the kernel, (input, output).
       out_dtype: dtype of the result where it is not `dtype`, the one of the operands.
       init_stddev: of a new kernel.
+      lora: whether the kernel has low-rank factors, and what it is kept in.
     """
 
     features: int
@@ -54,12 +66,35 @@ class Linear(nn.Module):
     dtype: Any = jnp.float32
     out_dtype: Any = None
     init_stddev: float = INIT_STDDEV
+    lora: Lora = Lora()
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:  # [..., in] -> [..., features]
-        init, shape = nn.initializers.normal(self.init_stddev), (x.shape[-1], self.features)
-        kernel = nn_partitioning.param_with_axes("kernel", init, shape, jnp.float32, axes=self.axes)
-        y = _product(x.astype(self.dtype), kernel.astype(self.dtype), self.out_dtype)
+    def __call__(self, x: jax.Array, deterministic: bool = True) -> jax.Array:
+        """Returns [..., features] of x [..., in]."""
+        shape, kept = (x.shape[-1], self.features), self.lora.dtype_of((*self.path, "kernel"))
+        kernel = nn_partitioning.param_with_axes(
+            "kernel", _kept_init(self.init_stddev), shape, jnp.dtype(kept), axes=self.axes
+        )
+        x = x.astype(self.dtype)
+        y = _product(x, kernel.astype(self.dtype), self.out_dtype)
+        if kernel.dtype == jnp.int8:
+            scale = nn_partitioning.param_with_axes(
+                lora.SCALE, nn.initializers.ones, shape[1:], jnp.float32, axes=self.axes[1:]
+            )
+            y = y * scale.astype(y.dtype)
+        if self.lora.adapts(self.name):
+            self.lora.check_rank(self.name, shape)
+            a = nn_partitioning.param_with_axes(
+                *("lora_a", _FACTOR_INIT, (shape[0], self.lora.rank), jnp.float32),
+                axes=(self.axes[0], "lora"),
+            )
+            b = nn_partitioning.param_with_axes(
+                *("lora_b", nn.initializers.zeros, (self.lora.rank, shape[1]), jnp.float32),
+                axes=("lora", self.axes[1]),
+            )
+            x = Dropout(self.lora.dropout, name="lora_dropout")(x, deterministic)
+            low = _product(x, a.astype(self.dtype), None)
+            y = y + _product(low, b.astype(self.dtype), self.out_dtype) * self.lora.scaling
         y = checkpoint_name(y, LINEAR)
         if self.use_bias:
             bias = nn_partitioning.param_with_axes(
@@ -127,22 +162,33 @@ class Embed(nn.Module):
     vocab_size: int
     features: int
     dtype: Any = jnp.float32
+    lora: Lora = Lora()
 
     def setup(self):
-        self.embedding = nn_partitioning.param_with_axes(
-            "embedding",
-            nn.initializers.normal(INIT_STDDEV),
-            (self.vocab_size, self.features),
-            jnp.float32,
-            axes=("vocab", "embed"),
-            module=self,
-        )
+        kept = jnp.dtype(self.lora.dtype_of((*self.path, "embedding")))
+        shape, rank = (self.vocab_size, self.features), self.lora.rank
+        weight = functools.partial(nn_partitioning.param_with_axes, module=self)
+        self.embedding = weight("embedding", _kept_init(), shape, kept, axes=("vocab", "embed"))
+        self.factors = {}
+        if self.lora.adapts(self.name):
+            self.lora.check_rank(self.name, shape)
+            zeros, normal = nn.initializers.zeros, nn.initializers.normal(1.0)  # as PEFT's
+            a = weight("lora_a", zeros, (shape[0], rank), jnp.float32, axes=("vocab", "lora"))
+            b = weight("lora_b", normal, (rank, shape[1]), jnp.float32, axes=("lora", "embed"))
+            self.factors = {"a": a, "b": b, "scaling": self.lora.scaling}
 
     def __call__(self, tokens: jax.Array) -> jax.Array:  # [batch, length] -> [..., embed]
-        return jnp.take(self.embedding, tokens, axis=0).astype(self.dtype)
+        x = jnp.take(self.embedding, tokens, axis=0)
+        if self.factors:
+            low = {**self.factors, "a": jnp.take(self.factors["a"], tokens, axis=0)}
+            x = lora.merged(x, **low)
+        return x.astype(self.dtype)
+
+    def table(self) -> jax.Array:  # fp32 [vocab, embed]
+        return lora.merged(self.embedding, **self.factors)
 
     def attend(self, x: jax.Array) -> jax.Array:  # [..., embed] -> fp32 [..., vocab]
-        table = self.embedding.astype(self.dtype)
+        table = self.table().astype(self.dtype)
         return jnp.dot(x.astype(self.dtype), table.T, preferred_element_type=jnp.float32)
 
 
@@ -153,20 +199,18 @@ class MLP(nn.Module):
     use_bias: bool = False
     dtype: Any = jnp.float32
     init_stddev: float = INIT_STDDEV
+    lora: Lora = Lora()
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:  # [batch, length, embed]
-        def linear(features: int, axes: tuple[str, str], name: str) -> Linear:
-            return Linear(
-                features,
-                axes,
-                use_bias=self.use_bias,
-                dtype=self.dtype,
-                init_stddev=self.init_stddev,
-                name=name,
-            )
+    def __call__(self, x: jax.Array, deterministic: bool = True) -> jax.Array:
+        """Returns [batch, length, embed] of the same."""
 
-        gate = linear(self.mlp_dim, ("embed", "mlp"), "wi_0")(x)
-        up = linear(self.mlp_dim, ("embed", "mlp"), "wi_1")(x)
+        def linear(x: jax.Array, features: int, axes: tuple[str, str], name: str) -> jax.Array:
+            options = {"use_bias": self.use_bias, "dtype": self.dtype, "lora": self.lora}
+            options |= {"init_stddev": self.init_stddev, "name": name}
+            return Linear(features, axes, **options)(x, deterministic)
+
+        gate = linear(x, self.mlp_dim, ("embed", "mlp"), "wi_0")
+        up = linear(x, self.mlp_dim, ("embed", "mlp"), "wi_1")
         y = with_sharding_constraint(nn.silu(gate) * up, ("batch", "length", "mlp"))
-        return linear(x.shape[-1], ("mlp", "embed"), "wo")(y)
+        return linear(y, x.shape[-1], ("mlp", "embed"), "wo")

@@ -10,9 +10,10 @@ from flax import linen as nn
 from flax.linen import partitioning as nn_partitioning
 
 from commit_t5x import ranges
-from commit_t5x.model import attention, layers, rotary
+from commit_t5x.model import attention, layers, lora, rotary
 from commit_t5x.model.llama_config import LlamaConfig, RopeScaling
 from commit_t5x.model.llama_presets import PRESETS, preset
+from commit_t5x.model.lora import FACTORS, Lora
 
 __all__ = [
     "PRESETS",
@@ -42,6 +43,7 @@ class DecoderLayer(nn.Module):
     residual_dropout_rate: float = 0.0
     attention_dropout_rate: float = 0.0
     init_stddev: float = layers.INIT_STDDEV
+    lora: Lora = Lora()
 
     @nn.compact
     def __call__(self, x: jax.Array, context: attention.AttentionContext) -> tuple[jax.Array, None]:
@@ -58,12 +60,16 @@ class DecoderLayer(nn.Module):
             dropout_rate=self.attention_dropout_rate,
             dtype=self.dtype,
             init_stddev=self.init_stddev,
+            lora=self.lora,
             name="self_attention",
         )(y, context)
         y = layers.with_sharding_constraint(y, _RESIDUAL_AXES)
         x = layers.with_sharding_constraint(x + dropout(y), _RESIDUAL_AXES)
         y = layers.RMSNorm(cfg.norm_eps, self.dtype, name="pre_mlp_layer_norm")(x)
-        y = layers.MLP(cfg.mlp_dim, cfg.mlp_bias, self.dtype, self.init_stddev, name="mlp")(y)
+        mlp = layers.MLP(
+            cfg.mlp_dim, cfg.mlp_bias, self.dtype, self.init_stddev, self.lora, name="mlp"
+        )
+        y = mlp(y, context.deterministic)
         y = layers.with_sharding_constraint(y, _RESIDUAL_AXES)
         return layers.with_sharding_constraint(x + dropout(y), _RESIDUAL_AXES), None
 
@@ -84,6 +90,10 @@ class Llama(nn.Module):
         "full" (all but the layers' inputs).
       init_stddev: of the layers' new kernels. 0.02 is about 1 / sqrt(width) for widths in
         the thousands; a narrow network may want more.
+      lora: low-rank factors over weights that aren't trained; by default there are none.
+
+    Raises:
+      InputError: by use, for factors that don't fit the network.
 
     Example:
       >>> module = Llama(preset("debug"))
@@ -102,10 +112,12 @@ class Llama(nn.Module):
     scan_layers: bool = True
     remat_policy: Literal["none", "minimal", "full"] = "none"
     init_stddev: ranges.PositiveNumber = layers.INIT_STDDEV
+    lora: Lora = Lora()
 
     def setup(self):
         cfg, dtype = self.config, jnp.dtype(self.dtype)
-        self.token_embedder = layers.Embed(cfg.vocab_size, cfg.emb_dim, dtype)
+        self.lora.check_targets(cfg.tied_embeddings)
+        self.token_embedder = layers.Embed(cfg.vocab_size, cfg.emb_dim, dtype, self.lora)
         self.embedding_dropout = layers.Dropout(self.embedding_dropout_rate)
         layer = self._layer_class()
         options = dict(
@@ -114,6 +126,7 @@ class Llama(nn.Module):
             residual_dropout_rate=self.residual_dropout_rate,
             attention_dropout_rate=self.attention_dropout_rate,
             init_stddev=self.init_stddev,
+            lora=self.lora,
         )
         if self.scan_layers:
             scanned = nn_partitioning.scan_with_axes(
@@ -132,9 +145,8 @@ class Llama(nn.Module):
             self.layers = [layer(**options) for _ in range(cfg.num_layers)]
         self.decoder_norm = layers.RMSNorm(cfg.norm_eps, dtype)
         if not cfg.tied_embeddings:
-            self.logits_dense = layers.Linear(
-                cfg.vocab_size, ("embed", "vocab"), dtype=dtype, out_dtype=jnp.float32
-            )
+            options = {"dtype": dtype, "out_dtype": jnp.float32, "lora": self.lora}
+            self.logits_dense = layers.Linear(cfg.vocab_size, ("embed", "vocab"), **options)
 
     def _layer_class(self) -> type[nn.Module]:
         if self.remat_policy == "none":
@@ -243,18 +255,22 @@ class Llama(nn.Module):
     def output_kernel(self) -> jax.Array:
         """Returns the head's weights, fp32 [embed, vocab]: `logits` are the product with them."""
         if self.config.tied_embeddings:
-            return self.token_embedder.embedding.T
-        return self.logits_dense.variables["params"]["kernel"]
+            return self.token_embedder.table().T
+        weights = self.logits_dense.variables["params"]
+        kernel, *factors = (weights.get(name) for name in ("kernel", "kernel_scale", *FACTORS))
+        return lora.merged(kernel, *factors, self.lora.scaling)
 
 
 def _cast_kernels(dtype: Any) -> Callable[[Any], Any]:
     """Returns what casts the kernels of all layers at once.
 
-    Cast in the scanned layer, the backward loop would stack fp32 gradients of what was bf16.
+    Cast in the scanned layer, the backward loop would stack fp32 gradients of what was bf16. What
+    is kept in less has none, and stays so: all layers of it would be wide at once.
     """
 
     def cast(path, leaf):
-        return leaf.astype(dtype) if path[-1].key == "kernel" else leaf
+        wide = path[-1].key == "kernel" and leaf.dtype == jnp.float32
+        return leaf.astype(dtype) if wide else leaf
 
     return functools.partial(jax.tree_util.tree_map_with_path, cast)
 

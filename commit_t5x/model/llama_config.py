@@ -108,16 +108,20 @@ class LlamaConfig:
         embeddings = self.vocab_size * self.emb_dim * (1 if self.tied_embeddings else 2)
         return embeddings + self.num_layers * (attention + mlp + 2 * self.emb_dim) + self.emb_dim
 
-    def training_flops_per_token(self, length: int) -> int:
+    def training_flops_per_token(self, length: int, frozen: bool = False) -> int:
         """Returns the FLOPs by which a token of a row of `length` is learnt from.
 
         They are 6 for each weight of a matrix (2 forward, 4 backward), and for each layer, unit of
         attention's width and token of the row 12; nothing is computed twice (PaLM, appendix B).
+
+        Args:
+          length: of a row.
+          frozen: the weights have no gradients, which leaves 4 each; factors count nothing.
         """
         joined, joined_kv = self.num_heads * self.head_dim, self.num_kv_heads * self.head_dim
         layer = self.emb_dim * (2 * joined + 2 * joined_kv + 3 * self.mlp_dim)
         weights = self.num_layers * layer + self.vocab_size * self.emb_dim
-        return 6 * weights + 12 * self.num_layers * joined * length
+        return (4 if frozen else 6) * weights + 12 * self.num_layers * joined * length
 
     def to_json(self) -> dict[str, Any]:
         """Returns the fields as a dictionary that `json` can write; from_json reads it back."""

@@ -1,7 +1,8 @@
 """Logical axis names and the rules that map them to the mesh axes `data` and `model`.
 
 The names are T5X's: a parameter or an activation calls its axes batch, length, embed, vocab, heads,
-kv, joined_kv (heads and kv as one axis), mlp and layers. A rule is a pair of a logical and a mesh
+kv, joined_kv (heads and kv as one axis), mlp and layers; `lora`, the rank of low-rank factors, is
+our own. A rule is a pair of a logical and a mesh
 axis (None: replicated). Rules apply in order; an array never uses one mesh axis twice, so a later
 rule for the same name is what remains when the mesh axis of the first is taken.
 """
@@ -12,7 +13,10 @@ from commit_t5x import ranges
 
 LogicalAxisRules = Sequence[tuple[str, str | None]]
 
-_REPLICATED = ("relpos_buckets", "abspos_buckets", "length", "layers", "stack", "mlp_activations")
+_REPLICATED = (
+    *("relpos_buckets", "abspos_buckets", "length", "layers", "stack", "mlp_activations"),
+    "lora",
+)
 
 
 def standard_logical_axis_rules(

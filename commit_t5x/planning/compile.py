@@ -94,7 +94,7 @@ def devices(topology: Topology) -> list[jax.Device]:
             f"--topology={topology.name}: libtpu has no {topology.compiler_name} "
             f"({str(error).splitlines()[0]}); choose another size"
         ) from error
-    return list(described.devices)
+    return list(described.devices)[: topology.num_devices]
 
 
 def compile_step(lowered: Any, options: dict[str, str] | None = None) -> Compiled | DoesNotFit:

@@ -16,7 +16,8 @@ class Count:
     Attributes:
       params: of the parameters.
       optimizer: of the optimizer's state.
-      gradients: all of them, in the parameters' type: clipping needs them at once.
+      gradients: all of them, in the type of the parameters that are trained: clipping needs them
+        at once.
       activations: what the forward pass keeps for the backward one; how the compiler would split
         it over devices is a guess.
     """
@@ -51,11 +52,11 @@ def state_bytes(tree: Any) -> float:
 
 def count(step: Step) -> Count:
     """Counts the memory of a step; takes seconds, since it traces the forward pass."""
-    params = state_bytes(step.state.params)
+    trained = state_bytes(step.state.params)
     return Count(
-        params=params,
+        params=trained + state_bytes(step.state.frozen),
         optimizer=state_bytes(step.state.param_states),
-        gradients=params,
+        gradients=trained,
         activations=_activations(step) / step.trainer.num_microbatches,
     )
 
@@ -63,13 +64,17 @@ def count(step: Step) -> Count:
 def _activations(step: Step) -> float:
     """Returns the bytes a device of the residuals between the forward and the backward pass."""
 
-    def residuals(params, batch, rng):
-        return jax.vjp(lambda params: step.model.loss_fn(params, batch, rng)[0], params)[1]
+    def residuals(params, batch, rng, frozen):
+        def loss(params):
+            return step.model.loss_fn(params, batch, rng, frozen=frozen)[0]
 
+        return jax.vjp(loss, params)[1]
+
+    state = step.state
     with step.partitioner.scope():
-        kept = jax.eval_shape(residuals, step.state.params, step.batch, step.state.rng)
+        kept = jax.eval_shape(residuals, state.params, step.batch, state.rng, state.frozen)
     # Parameters are among them, as they are; they have been counted.
-    known = [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(step.state.params)]
+    known = [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves((state.params, state.frozen))]
     total = 0.0
     for leaf in jax.tree.leaves(kept):
         if (leaf.shape, leaf.dtype) in known:

@@ -149,6 +149,8 @@ def _options(step: recipe.Step) -> dict[str, Any]:
         "dtype": str(module.dtype),
         "remat_policy": module.remat_policy,
         "scan_layers": module.scan_layers,
+        "lora_rank": module.lora.rank,
+        "base_dtype": module.lora.base_dtype,
         "residual_stream": _residual_spec(step),
         "parameters_split_over": _split_over(step),
     }
@@ -165,7 +167,8 @@ def _residual_spec(step: recipe.Step) -> str:
 
 def _split_over(step: recipe.Step) -> int:
     """Returns the number of devices over which the largest parameter is split."""
-    largest = max(jax.tree.leaves(step.state.params), key=lambda leaf: leaf.size)
+    params = step.state.params, step.state.frozen
+    largest = max(jax.tree.leaves(params), key=lambda leaf: leaf.size)
     shard = largest.sharding.shard_shape(largest.shape)
     return largest.size // math.prod(shard)
 
@@ -200,10 +203,14 @@ def advise(step: recipe.Step, topology: Topology) -> tuple[str, ...]:
             f"--gin.NUM_MICROBATCHES={options['num_microbatches'] * 2}: the same batch in halves, "
             "one after the other; or a smaller BATCH_SIZE"
         )
+    if options["lora_rank"] is None:
+        found.append("--gin_file=lora.gin: low-rank factors are trained, over a base in bfloat16")
+    elif options["base_dtype"] != "int8":
+        found.append("--gin.BASE_DTYPE=\"'int8'\": a byte for each weight of the base")
     found.append(f"a larger slice: --topology={topology.kind}-{_next_size(topology)}")
     return tuple(found)
 
 
 def _next_size(topology: Topology) -> int:
     generation = topology.generation
-    return generation.growth * topology.num_chips * generation.counted_cores
+    return max(4, generation.growth * topology.num_chips) * generation.counted_cores

@@ -70,7 +70,8 @@ class Step:
     def model_flops(self) -> float:
         """Returns the FLOPs of the whole batch; see `LlamaConfig.training_flops_per_token`."""
         rows, length = self.batch_shape
-        return float(self.model.config.training_flops_per_token(length) * rows * length)
+        frozen = self.model.lora.rank is not None
+        return float(self.model.config.training_flops_per_token(length, frozen) * rows * length)
 
 
 def load(

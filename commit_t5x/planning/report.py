@@ -92,6 +92,9 @@ def _title(plan: Plan, topology: Topology) -> str:
     ]
     if options["num_microbatches"] > 1:
         parts.insert(2, f"{options['num_microbatches']} microbatches")
+    if options["lora_rank"] is not None:
+        factors = f"factors of rank {options['lora_rank']} over a base in {options['base_dtype']}"
+        parts.insert(1, factors)
     devices = f"{topology.num_chips} chips, {topology.num_devices} devices"
     return (
         f"{plan.topology} ({devices}), mesh data x model {_mesh(plan)}\n"

@@ -7,7 +7,7 @@ import re
 from commit_t5x.engine.tpu_generations import GENERATIONS, Generation
 from commit_t5x.errors import InputError
 
-_EXAMPLES = "v3-8, v4-8, v5e-8, v5p-8, v6e-8, v5e-64"
+_EXAMPLES = "v3-8, v4-8, v5e-1, v5e-8, v5p-8, v6e-1, v6e-8, v5e-64"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +38,9 @@ class Topology:
 
     @property
     def compiler_name(self) -> str:
-        """libtpu's name for it."""
-        return f"{self.kind}:{'x'.join(map(str, self.grid))}"
+        """libtpu's name for it; for one chip, which it doesn't know, that of the smallest slice."""
+        grid = self.grid if self.num_chips > 1 else _grid(4, self.generation.dimensions)
+        return f"{self.kind}:{'x'.join(map(str, grid))}"
 
     @property
     def links(self) -> int:
@@ -68,6 +69,8 @@ def parse(name: str) -> Topology:
         raise InputError(f"--topology={name}: unknown; write it as one of {_EXAMPLES}")
     generation, count = GENERATIONS[kind], int(match[2])
     chips, rest = divmod(count, generation.counted_cores)
+    if count == 1 and generation.counted_cores == 1:
+        return Topology(name, kind, (1,) * generation.dimensions)
     if rest or chips < 4 or chips & (chips - 1):
         smallest = 4 * generation.counted_cores
         raise InputError(

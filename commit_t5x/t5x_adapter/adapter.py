@@ -5,7 +5,6 @@ engine's, so a run can change engines at any checkpoint. docs/t5x.md tells how t
 """
 
 import functools
-import math
 import pathlib
 import tempfile
 from collections.abc import Callable, Mapping
@@ -18,15 +17,14 @@ import seqio
 from clu import metric_writers
 from clu import metrics as clu_metrics
 from flax import linen as nn
-from flax import traverse_util
-from jax.sharding import PartitionSpec
-from t5x import decoding, gin_utils, metrics, optimizers, partitioning, trainer, utils
+from t5x import decoding, gin_utils, metrics, optimizers, trainer, utils
 from t5x import models as t5x_models
 
 from commit_t5x import ranges
 from commit_t5x.engine import checkpoints, losses, model_files, models
 from commit_t5x.engine.sampling import Sampling
 from commit_t5x.errors import InputError
+from commit_t5x.model.lora import Lora
 from commit_t5x.model.optim import Optimizer
 from commit_t5x.t5x_adapter import data
 from commit_t5x.vocabularies.tokenizer import Tokenizer
@@ -47,6 +45,9 @@ class DecoderOnlyModel(t5x_models.DecoderOnlyModel):
         loss_chunk_length: as in `commit_t5x.engine.models.DecoderOnlyModel`.
       optimizer_def: an optax transformation, such as `optim.adamw` makes.
       decode_fn: see `decode_fn` below.
+
+    Raises:
+      InputError: the network has low-rank factors, which the native engine alone trains.
     """
 
     def __init__(
@@ -60,6 +61,11 @@ class DecoderOnlyModel(t5x_models.DecoderOnlyModel):
         z_loss: ranges.NotNegative = 0.0,
         loss_chunk_length: ranges.Positive | None = None,
     ):
+        if getattr(module, "lora", Lora()).rank is not None:
+            raise InputError(
+                "LORA_RANK: low-rank factors are for the native engine, commit-t5x train, and not "
+                "for T5X; leave lora.gin out"
+            )
         super().__init__(
             module,
             vocabulary,
@@ -173,28 +179,6 @@ class Trainer(trainer.Trainer):
             out_axis_resources=(axes, None),
             donate_argnums=(0,),
         )
-
-
-class PjitPartitioner(partitioning.PjitPartitioner):
-    """T5X's partitioner; an axis that the devices can't share evenly stays whole."""
-
-    def get_mesh_axes(self, train_state):
-        axes = super().get_mesh_axes(train_state)
-        leaves = traverse_util.flatten_dict(train_state.state_dict(), sep="/")
-
-        def shards(axis):
-            names = (axis,) if isinstance(axis, str) else axis or ()
-            return math.prod(self.mesh.shape[name] for name in names)
-
-        def even(name, spec):
-            if not isinstance(spec, PartitionSpec):
-                return spec
-            pairs = zip(spec, leaves[name].shape, strict=False)
-            return PartitionSpec(*(None if size % shards(axis) else axis for axis, size in pairs))
-
-        specs = traverse_util.flatten_dict(axes.state_dict(), keep_empty_nodes=True, sep="/")
-        specs = {name: even(name, spec) for name, spec in specs.items()}
-        return axes.restore_state(traverse_util.unflatten_dict(specs, sep="/"))
 
 
 def decode_fn(

@@ -14,6 +14,7 @@ import numpy as np
 
 from commit_t5x.engine import checkpoints, models, partitioning, train_state, trainer
 from commit_t5x.model import llama, optim
+from commit_t5x.model.lora import Lora
 
 # 2 key and value heads do not divide by 8: they are replicated there.
 CONFIG = llama.LlamaConfig(
@@ -30,9 +31,10 @@ def batch(seed):
     }
 
 
-def run(partitioner, params=None, num_microbatches=1):
-    """Returns losses, the share of a kernel that a device holds, and the parameters."""
-    model = models.DecoderOnlyModel(llama.Llama(CONFIG), None, optim.adamw(1e-2))
+def run(partitioner, params=None, num_microbatches=1, lora=Lora()):  # noqa: B008, frozen
+    """Returns losses, the share of a trained weight that a device holds, and the parameters."""
+    network, trained = llama.Llama(CONFIG, lora=lora), "lora_b" if lora.rank else "kernel"
+    model = models.DecoderOnlyModel(network, None, optim.adamw(1e-2))
     initializer = train_state.TrainStateInitializer(model, partitioner)
     steps = trainer.Trainer(model, partitioner, initializer.train_state, num_microbatches)
     if params is None:
@@ -46,8 +48,8 @@ def run(partitioner, params=None, num_microbatches=1):
     for step in range(4):
         state, metrics = steps.train_step(state, partitioner.put_batch(batch(step)))
         losses.append(float(metrics["loss"]))
-    kernel = state.params["layers"]["mlp"]["wi_0"]["kernel"]
-    moment = state.param_states[1][0].mu["layers"]["mlp"]["wi_0"]["kernel"]
+    kernel = state.params["layers"]["mlp"]["wi_0"][trained]
+    moment = state.param_states[1][0].mu["layers"]["mlp"]["wi_0"][trained]
     assert moment.sharding == kernel.sharding
     return (losses, kernel.addressable_shards[0].data.size / kernel.size), initial
 
@@ -69,6 +71,10 @@ def main(directory):
     restored = checkpoints.load_params(directory, abstract, CONFIG)
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(restored), initial)
     assert restored["token_embedder"]["embedding"].sharding.num_devices == 8
+    factors = Lora(4, base_dtype="bfloat16")
+    found["factors, 1x1"], initial = run(single, lora=factors)
+    found["factors, 4x2"], _ = run(partitioning.PjitPartitioner(2), initial, 2, factors)
+    found["factors, 8x1 fully sharded"], _ = run(sharded, initial, lora=factors)
     print(json.dumps(found))
 
 

@@ -22,12 +22,21 @@ def test_meshes_give_the_same_losses(tmp_path):
         [sys.executable, str(SCRIPT), str(tmp_path)], stdout=subprocess.PIPE, check=True
     ).stdout
     found = json.loads(output.splitlines()[-1])
-    expected, _ = found["1x1"]
-    assert expected[-1] < expected[0]
     for name, (losses, _) in found.items():
+        expected, _ = found["factors, 1x1" if name.startswith("factors") else "1x1"]
+        assert expected[-1] < expected[0]
         np.testing.assert_allclose(losses, expected, rtol=1e-5, err_msg=name)
     shares = {name: share for name, (_, share) in found.items()}
-    assert shares == {"1x1": 1, "1x8": 1 / 8, "4x2": 1 / 2, "8x1 fully sharded": 1 / 8}
+    assert shares == {
+        **{"1x1": 1, "1x8": 1 / 8, "4x2": 1 / 2, "8x1 fully sharded": 1 / 8},
+        # Of a factor the embed axis alone is split over `data`, which this one lacks.
+        **{"factors, 1x1": 1, "factors, 4x2": 1 / 2, "factors, 8x1 fully sharded": 1},
+    }
+
+
+def test_no_number_takes_all_devices():
+    partitioner = partitioning.PjitPartitioner(None, devices=jax.devices()[:1] * 4)
+    assert partitioner.mesh.shape == {"data": 1, "model": 4}
 
 
 def test_partitions_must_divide_the_devices():

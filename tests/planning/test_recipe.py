@@ -57,6 +57,20 @@ def test_state_is_counted_by_device():
     assert found.gradients == found.params
 
 
+def test_state_of_low_rank_factors_is_a_fraction():
+    files = ("main_results/commit.gin", "lora.gin")
+    whole = counting.count(step("main_results/commit.gin", devices=1, NUM_PARTITIONS=1))
+    factors = counting.count(step(*files, devices=1))
+    trained = 39_976_960  # rank 16: 16 x (in + out) of each linear layer
+    assert factors.gradients == 4 * trained and factors.optimizer == pytest.approx(6 * trained)
+    assert factors.params == pytest.approx(2 * 6_738_415_616 + 4 * trained, rel=1e-3)
+    assert factors.total < whole.total / 5
+    quantized = counting.count(step(*files, devices=1, BASE_DTYPE="'int8'"))
+    assert quantized.params == pytest.approx(6_738_415_616 + 4 * trained, rel=0.05)
+    flops = step(*files, devices=1).model_flops()
+    assert flops / step("main_results/commit.gin").model_flops() == pytest.approx(2 / 3, rel=0.02)
+
+
 def test_activations_fall_with_recomputation_and_microbatches():
     def activations(**macros):
         return counting.count(step(*DEBUG, BATCH_SIZE=16, **macros)).activations

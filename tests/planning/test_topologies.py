@@ -15,6 +15,7 @@ from commit_t5x.planning import topologies
         ("v5e-8", "v5e:2x4", 8, 2),
         ("v5litepod-64", "v5e:8x8", 64, 2),
         ("v6e-8", "v6e:2x4", 8, 2),
+        ("v5e-1", "v5e:2x2", 1, 0),  # one chip of the smallest slice
     ],
 )
 def test_cloud_names_mean_grids(name, compiler_name, devices, links):
@@ -30,7 +31,7 @@ def test_unknown_names_are_errors_with_examples(name):
         topologies.parse(name)
 
 
-@pytest.mark.parametrize("name", ["v3-7", "v3-0", "v3-2", "v4-24", "v5e-6"])
+@pytest.mark.parametrize("name", ["v3-7", "v3-0", "v3-1", "v3-2", "v4-24", "v5e-6"])
 def test_numbers_that_make_no_slice_are_errors(name):
     with pytest.raises(InputError, match="no slice has .*take .* times a power of two"):
         topologies.parse(name)

@@ -26,7 +26,7 @@ t5x_train = pytest.importorskip("t5x.train", reason=_REASON, exc_type=ImportErro
 
 import t5x.utils  # noqa: E402
 
-from commit_t5x.t5x_adapter import adapter, data  # noqa: E402
+from commit_t5x.t5x_adapter import adapter, data, mesh  # noqa: E402
 
 STEPS = 20
 NETWORK = tiny.TinyNetwork()
@@ -85,7 +85,7 @@ def t5x_run(model_dir, steps=STEPS, weights=None, **train_data):
             save=t5x.utils.SaveCheckpointConfig(period=4),
             restore=adapter.initial_weights(weights, NETWORK),
         ),
-        partitioner=adapter.PjitPartitioner(num_partitions=1),
+        partitioner=mesh.PjitPartitioner(num_partitions=1),
         trainer_cls=adapter.Trainer,
         model_dir=str(model_dir),
         total_steps=steps,
@@ -252,7 +252,7 @@ def test_weights_of_another_network(native, tmp_path):
 
 @pytest.mark.parametrize("devices, axis", [(8, "model"), (3, None)])
 def test_axes_that_devices_cannot_share_stay_whole(devices, axis):
-    partitioner = adapter.PjitPartitioner(num_partitions=1)
+    partitioner = mesh.PjitPartitioner(num_partitions=1)
     partitioner.__dict__["mesh"] = AbstractMesh((1, devices), ("data", "model"))  # cached
     model = adapter.DecoderOnlyModel(NETWORK, tiny.VOCABULARY, optimizer())
     state = t5x.utils.TrainStateInitializer(

@@ -1,0 +1,286 @@
+"""Checkpoints of low-rank factors: what they belong to, and their weights as those of any other.
+
+Such checkpoints hold what was trained alone. Beside them lies `adapter.json`: the factors' options,
+and what the base was, by its place and a fingerprint of its weights. Whoever reads weights through
+this module gets a whole network's: the factors are merged into the base layer by layer.
+"""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from flax import traverse_util
+
+from commit_t5x import disk
+from commit_t5x.engine import checkpoint_arrays, checkpoints, model_files
+from commit_t5x.errors import InputError
+from commit_t5x.model import lora
+from commit_t5x.model.lora import Lora
+
+FILE = "adapter.json"
+_SAMPLES = 4096  # of each array that a fingerprint looks at
+_MACROS = {
+    **{"rank": "LORA_RANK", "alpha": "LORA_ALPHA", "dropout": "LORA_DROPOUT"},
+    **{"targets": "LORA_TARGETS", "base_dtype": "BASE_DTYPE", "trained_parts": "TRAINED_PARTS"},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Adapter:
+    """What the factors in a model directory belong to.
+
+    Attributes:
+      lora: their options.
+      base: the checkpoint folder that they were trained over.
+      fingerprint: of its weights.
+    """
+
+    lora: Lora
+    base: str
+    fingerprint: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Merged:
+    """A base's weight with the factors that are added as it is read.
+
+    Attributes:
+      base: a leaf of the base: an array of its checkpoint's, or merged itself.
+      a, b: the factors, arrays of a checkpoint's; None: there are none.
+      scaling: of their product.
+      base_dtype: that the base's weight is rounded to first.
+    """
+
+    base: Any
+    a: Any = None
+    b: Any = None
+    scaling: float = 0.0
+    base_dtype: str = "float32"
+
+    dtype = np.dtype(np.float32)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.base.shape)
+
+
+class Reader:
+    """Reads a leaf of `open_params`, or one layer of a stacked one.
+
+    Args:
+      name: of the checkpoint, for errors.
+    """
+
+    def __init__(self, name: str):
+        # One for the factors, as each keeps the last piece that it read.
+        self._bases, self._factors = (checkpoint_arrays.Reader(name) for _ in range(2))
+
+    def __call__(self, leaf: Any, index: int | None) -> np.ndarray:
+        if not isinstance(leaf, Merged):
+            return self._bases(leaf, index)
+        weight, scale = _kept(self(leaf.base, index), leaf.base_dtype)
+        if leaf.a is None:
+            return lora.merged(weight, scale)
+        factors = (self._factors(factor, index) for factor in (leaf.a, leaf.b))
+        return lora.merged(weight, scale, *factors, np.float32(leaf.scaling))
+
+
+def describe(options: Lora, base: str | None) -> Adapter | None:
+    """Returns what a run's factors belong to, None where it has none.
+
+    Args:
+      options: of the run.
+      base: a model directory (its latest checkpoint) or a checkpoint_N folder.
+
+    Raises:
+      InputError: no base, or none that can be read.
+    """
+    if options.rank is None:
+        return None
+    if base is None:
+        raise InputError(
+            "INITIAL_CHECKPOINT_PATH: low-rank factors need weights to be trained over; give a "
+            "checkpoint, or train all weights with --gin.LORA_RANK=None"
+        )
+    folder, leaves = open_params(base)
+    return Adapter(options, str(folder.resolve()), fingerprint(str(folder), leaves))
+
+
+def fingerprint(name: str, leaves: Mapping[str, Any]) -> str:
+    """Returns a hash over samples of a network's weights: of a stacked one, of its outer layers."""
+    read, digest = Reader(name), hashlib.sha256()
+    for path, leaf in sorted(leaves.items()):
+        outer = (0, leaf.shape[0] - 1) if path.startswith("layers/") else (None,)
+        for index in outer:
+            values = read(leaf, index).astype(np.float32).reshape(-1)
+            digest.update(f"{path} {tuple(leaf.shape)}".encode())
+            digest.update(values[:: max(1, values.size // _SAMPLES)].tobytes())
+    return digest.hexdigest()[:16]
+
+
+def read(model_dir: pathlib.Path) -> Adapter | None:
+    """Returns what the checkpoints in a model directory belong to; None: they are whole networks.
+
+    Raises:
+      InputError: the file is broken.
+    """
+    path = model_dir / FILE
+    if not path.is_file():
+        return None
+    remedy = "copy it from the run that wrote the checkpoints"
+    fields = disk.read_json(path, remedy)
+    try:
+        return Adapter(Lora(**fields["lora"]), str(fields["base"]), str(fields["fingerprint"]))
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: not what training writes ({error}); {remedy}") from error
+
+
+def write(model_dir: pathlib.Path, adapter: Adapter | None) -> None:
+    """Writes the file beside checkpoints; nothing for a whole network's."""
+    if adapter is not None:
+        disk.write(model_dir / FILE, json.dumps(dataclasses.asdict(adapter), indent=2) + "\n")
+
+
+def check(model_dir: pathlib.Path, adapter: Adapter | None) -> None:
+    """Raises InputError if the run in a directory has other factors, or another base."""
+    saved = read(model_dir)
+    if adapter is None or saved is None:
+        if adapter is not saved:
+            trained = ("all weights", "low-rank factors")
+            was, now = trained if saved is None else reversed(trained)
+            remedy = "leave LORA_RANK out" if saved is None else "add --gin_file=lora.gin"
+            raise InputError(
+                f"{model_dir}: holds a run that trains {was}, not {now}; {remedy}, or choose "
+                "another MODEL_DIR"
+            )
+        return
+    _check_options(model_dir, saved.lora, adapter.lora, _MACROS)
+    if saved.fingerprint != adapter.fingerprint:
+        raise InputError(
+            f"INITIAL_CHECKPOINT_PATH: {adapter.base} isn't what {model_dir} was trained over, "
+            f"{saved.base}; give that, or choose another MODEL_DIR"
+        )
+
+
+def _check_options(model_dir: pathlib.Path, saved: Lora, own: Lora, names: Any) -> None:
+    for name in names:
+        was, now = getattr(saved, name), getattr(own, name)
+        if was != now:
+            raise InputError(
+                f"{_MACROS[name]}: {now!r}, and the run in {model_dir} has {was!r}; go back to "
+                "that, or choose another directory"
+            )
+
+
+def open_params(
+    path: str | pathlib.Path, quantized_base: bool = False
+) -> tuple[pathlib.Path, dict[str, Any]]:
+    """Opens the weights of a checkpoint, to be read in slices by a `Reader`.
+
+    Args:
+      path: a model directory (latest checkpoint) or a checkpoint_N folder.
+      quantized_base: factors are merged into the base as training had it, in BASE_DTYPE; by default
+        into the base itself.
+
+    Returns:
+      The checkpoint's folder, and the leaves of the whole network by path, joined by slashes.
+
+    Raises:
+      InputError: there is no checkpoint, it is damaged, or its base is gone or another one.
+    """
+    folder, own = checkpoints.open_params(path)
+    adapter = read(folder.parent)
+    if adapter is None:
+        return folder, own
+    options, leaves = adapter.lora, _open_base(folder.parent, adapter)
+    for name, base in leaves.items():
+        leaves[name] = own.pop(name, base)
+        module, _, leaf = name.rpartition("/")
+        if leaf in ("kernel", "embedding"):
+            a, b = (own.pop(f"{module}/{factor}", None) for factor in lora.FACTORS)
+            kept = options.dtype_of(name.split("/")) if quantized_base else "float32"
+            leaves[name] = Merged(leaves[name], a, b, options.scaling, kept)
+    if own:
+        raise InputError(f"{folder}: {min(own)} belongs to no weight of its base, {adapter.base}")
+    return folder, leaves
+
+
+def _open_base(model_dir: pathlib.Path, adapter: Adapter) -> dict[str, Any]:
+    remedy = f'put it back, or write where it is as "base" into {model_dir / FILE}'
+    if not pathlib.Path(adapter.base).is_dir():
+        raise InputError(
+            f"{model_dir}: holds low-rank factors over {adapter.base}, which is gone; {remedy}"
+        )
+    folder, leaves = open_params(adapter.base)
+    if fingerprint(str(folder), leaves) != adapter.fingerprint:
+        raise InputError(
+            f"{model_dir}: holds low-rank factors over {adapter.base}, where other weights are "
+            f"now; {remedy}"
+        )
+    return leaves
+
+
+def load_params(
+    path: str | pathlib.Path, params: Any, config: Any = None, options: Lora | None = None
+) -> Any:
+    """Reads the weights of a checkpoint into shards, in the types of a network's parameters.
+
+    Args:
+      path: a model directory (latest checkpoint) or a checkpoint_N folder.
+      params: `jax.ShapeDtypeStruct`s with shardings; see TrainStateInitializer.params. Where they
+        have factors, the checkpoint's own are taken, and else they are merged into the rest.
+      config, options: of the network; compared with the checkpoint's.
+
+    Raises:
+      InputError: there is no checkpoint, it is of another network or other factors, or its base is
+        gone or another one.
+    """
+    folder = checkpoints.find(path)
+    adapter = read(folder.parent)
+    wanted = traverse_util.flatten_dict(params, sep="/")
+    types = {str(leaf.dtype) for leaf in wanted.values()}
+    if adapter is None and "int8" not in types and not lora.factors(params):
+        return checkpoints.load_params(folder, params, config)
+    model_files.check_config(folder.parent, config)
+    if not lora.factors(params):
+        leaves = open_params(folder)[1]
+    elif adapter is None:
+        raise InputError(f"{folder}: holds no low-rank factors; leave lora.gin out")
+    else:
+        _check_options(folder.parent, adapter.lora, options or Lora(), ("rank", "alpha", "targets"))
+        leaves = _open_base(folder.parent, adapter) | checkpoints.open_params(folder)[1]
+    whole = {name: leaf for name, leaf in wanted.items() if not name.endswith(lora.SCALE)}
+    nested = (traverse_util.unflatten_dict(tree, sep="/") for tree in (whole, leaves))
+    needs, has = ({"target": tree} for tree in nested)
+    checkpoints.check_shapes(folder, needs, saved=has)
+    reader, found = Reader(str(folder)), {}
+    for name, leaf in whole.items():
+        array, scales = _read(reader, leaves[name], name, leaf)
+        found[name] = jax.device_put(array, leaf.sharding)
+        if scales is not None:
+            beside = f"{name.rpartition('/')[0]}/{lora.SCALE}"
+            found[beside] = jax.device_put(scales, wanted[beside].sharding)
+    return traverse_util.unflatten_dict(found, sep="/")
+
+
+def _read(reader: Reader, leaf: Any, name: str, wanted: Any) -> tuple[np.ndarray, Any]:
+    """Returns a weight in the type that is wanted, and its scales; one layer is wide at a time."""
+    kind = str(wanted.dtype)
+    if not name.startswith("layers/"):
+        return _kept(reader(leaf, None), kind)
+    array, scales = np.empty(leaf.shape, wanted.dtype), []
+    for index in range(leaf.shape[0]):
+        array[index], scale = _kept(reader(leaf, index), kind)
+        scales.append(scale)
+    return array, np.stack(scales) if kind == "int8" else None
+
+
+def _kept(weight: np.ndarray, kind: str) -> tuple[np.ndarray, Any]:
+    if kind == "int8":
+        return lora.quantize(weight.astype(np.float32))
+    return weight.astype(jax.numpy.dtype(kind)), None

@@ -1,0 +1,190 @@
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import peft
+import pytest
+import torch
+import transformers
+from small_llama import CONFIG, apply, init, random_tokens
+
+from commit_t5x import cli, conversion
+from commit_t5x.conversion import hf, native, native_names
+from commit_t5x.engine import adapters, checkpoints
+from commit_t5x.errors import InputError
+from commit_t5x.model import lora
+from commit_t5x.model.llama import Llama
+from commit_t5x.model.lora import Lora
+
+OPTIONS = Lora(4, alpha=8, targets=(*lora.LINEAR, lora.EMBEDDING, lora.HEAD))
+TOKENS = random_tokens(1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    base: str  # a model directory
+    exported: str  # the base as a Hugging Face directory
+    factors: str  # a model directory
+    params: dict  # of the network with factors
+
+
+def write(folder, options=OPTIONS, config=CONFIG):
+    """A base and random factors over it, as training leaves them."""
+    params = jax.device_get(init(Llama(config, lora=options)))
+    params = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: leaf * 0.5 if path[-1].key in lora.FACTORS else leaf, params
+    )
+    weights = lora.factors(params, present=False)
+    checkpoints.save_params(folder / "base", weights, config, None)
+    hf.export_hf(weights, config, folder / "exported")
+    trained, _ = options.split(params)
+    checkpoints.save_params(folder / "run", trained, config, None, step=3)
+    adapters.write(folder / "run", adapters.describe(options, str(folder / "base")))
+    return Run(*(str(folder / name) for name in ("base", "exported", "run")), params)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("peft"))
+
+
+def logits_of(model):
+    with torch.no_grad():
+        return model(torch.tensor(np.array(TOKENS))).logits.numpy()
+
+
+def transformers_model(directory):
+    return transformers.AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32)
+
+
+def assert_close(actual, expected):
+    """To 1e-5 of the largest logit."""
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_peft_and_merged_weights_give_the_logits_of_the_factors(run, tmp_path, capsys):
+    expected = apply(Llama(CONFIG, lora=OPTIONS), run.params, TOKENS)
+    conversion.convert(run.factors, tmp_path / "adapter", to="peft", base=run.exported)
+    adapted = peft.PeftModel.from_pretrained(transformers_model(run.exported), tmp_path / "adapter")
+    assert_close(logits_of(adapted), expected)
+    assert json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())["r"] == 4
+    conversion.convert(run.factors, tmp_path / "merged", to="hf")
+    assert "are merged into" in capsys.readouterr().out
+    assert_close(logits_of(transformers_model(tmp_path / "merged")), expected)
+    merged = native_names.load(native.read(run.factors))
+    assert_close(apply(Llama(CONFIG), merged, TOKENS), expected)
+    base = apply(Llama(CONFIG), lora.factors(run.params, present=False), TOKENS)
+    assert np.abs(base - expected).max() > 1
+
+
+def test_export_and_import_are_inverse(tmp_path):
+    options = dataclasses.replace(OPTIONS, targets=("query", "wo"), trained_parts=("scale",))
+    run = write(tmp_path, options)
+    conversion.convert(run.factors, tmp_path / "adapter", to="peft")
+    conversion.convert(tmp_path / "adapter", tmp_path / "back", to="native", base=run.base)
+    back, config, _ = checkpoints.restore_params(tmp_path / "back")
+    assert config == CONFIG
+    jax.tree.map(np.testing.assert_array_equal, back, options.split(run.params)[0])
+    found, expected = (adapters.read(tmp_path / name) for name in ("back", "run"))
+    parts = {"decoder_norm", "pre_mlp_layer_norm", "pre_self_attention_layer_norm"}
+    assert {*found.lora.trained_parts} == parts
+    assert {*found.lora.targets} == {"query", "wo"}
+    assert found.fingerprint == expected.fingerprint and found.lora.scaling == 2.0
+
+
+@pytest.mark.parametrize("rslora", [False, True])
+def test_adapter_that_peft_made(rslora, run, tmp_path):
+    config = peft.LoraConfig(
+        r=4,
+        lora_alpha=6,
+        target_modules=["q_proj", "down_proj"],
+        use_rslora=rslora,
+        init_lora_weights=False,  # random ones
+        modules_to_save=["lm_head"],
+        task_type="CAUSAL_LM",
+    )
+    torch.manual_seed(0)
+    model = peft.get_peft_model(transformers_model(run.exported), config)
+    model.save_pretrained(tmp_path / "adapter")
+    conversion.convert(tmp_path / "adapter", tmp_path / "native", to="native", base=run.base)
+    merged = native_names.load(native.read(tmp_path / "native"))
+    assert_close(apply(Llama(CONFIG), merged, TOKENS), logits_of(model.eval()))
+
+
+@pytest.fixture
+def adapter(run, tmp_path):
+    """A copy of an adapter whose configuration may be changed: `adapter(use_dora=True)`."""
+    conversion.convert(run.factors, tmp_path / "adapter", to="peft")
+    path = tmp_path / "adapter" / "adapter_config.json"
+
+    def change(**fields):
+        path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+        return path.parent
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"use_dora": True},
+        {"peft_type": "IA3"},
+        {"bias": "all"},
+        {"rank_pattern": {"q_proj": 8}},
+        {"init_lora_weights": "pissa"},
+        {"some_new_kind": {"of": "factor"}},
+    ],
+)
+def test_adapters_that_cannot_be_expressed(fields, adapter, run, tmp_path):
+    [name] = fields
+    with pytest.raises(InputError, match=f"{name}=.* can't be expressed; merge the adapter"):
+        conversion.convert(adapter(**fields), tmp_path / "out", to="native", base=run.base)
+    assert not (tmp_path / "out").exists()
+
+
+def test_adapter_of_another_model(adapter, run, tmp_path):
+    other = dataclasses.replace(CONFIG, num_layers=2)
+    weights = jax.device_get(init(Llama(other)))
+    checkpoints.save_params(tmp_path / "other", weights, other, None)
+    with pytest.raises(InputError, match="isn't an adapter of .*other: unknown are .*layers.2"):
+        conversion.convert(adapter(), tmp_path / "out", to="native", base=str(tmp_path / "other"))
+    with pytest.raises(InputError, match="lora_a is .* and not"):
+        conversion.convert(adapter(r=2), tmp_path / "out", to="native", base=run.base)
+
+
+@pytest.mark.parametrize(
+    "source, options, message",
+    [
+        ("adapter", {"to": "native"}, "belongs to a base; give our checkpoint of it, --base"),
+        ("adapter", {"to": "hf"}, "peft to hf: PEFT's adapters are converted from and to native"),
+        ("base", {"to": "peft"}, "holds no low-rank factors but a whole network; use --to hf"),
+        ("base", {"to": "hf", "quantized_base": True}, "--quantized-base: is for low-rank"),
+        ("base", {"to": "hf", "base": "x"}, "--base: is for PEFT's adapters alone"),
+        ("factors", {"to": "peft", "verify": True}, "--verify: is not for PEFT's adapters"),
+        ("factors", {"to": "peft", "dtype": "bfloat16"}, "peft weights are always float32"),
+    ],
+)
+def test_options_that_do_not_go_together(source, options, message, adapter, run, tmp_path):
+    place = adapter() if source == "adapter" else getattr(run, source)
+    with pytest.raises(InputError, match=message):
+        conversion.convert(place, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_tied_embedding_and_biases_are_not_pefts(tmp_path):
+    config = dataclasses.replace(CONFIG, tied_embeddings=True, attention_bias=True)
+    tied = write(tmp_path / "tied", Lora(4, targets=("token_embedder",)), config)
+    with pytest.raises(InputError, match="PEFT adapts the lookup alone"):
+        conversion.convert(tied.factors, tmp_path / "out", to="peft")
+    biased = write(tmp_path / "biased", Lora(4, trained_parts=("bias",)), config)
+    with pytest.raises(InputError, match="query/bias is trained in full, which PEFT can't"):
+        conversion.convert(biased.factors, tmp_path / "out", to="peft")
+
+
+def test_merging_without_the_base_is_one_line(tmp_path, capsys):
+    run = write(tmp_path)
+    (tmp_path / "base" / "checkpoint_0").rename(tmp_path / "elsewhere")
+    assert cli.main(["convert", "--to", "hf", run.factors, str(tmp_path / "out")]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "base/checkpoint_0, which is gone; put it back" in line

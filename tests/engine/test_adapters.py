@@ -1,0 +1,224 @@
+import dataclasses
+import functools
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+import tiny
+from flax import traverse_util
+from small_llama import CONFIG, apply, init
+
+from commit_t5x.conversion import native, native_names
+from commit_t5x.engine import adapters, checkpoints, train, train_state, trainer, utils
+from commit_t5x.errors import InputError
+from commit_t5x.model import llama, lora
+from commit_t5x.model.lora import Lora
+
+SMALL = dataclasses.replace(CONFIG, vocab_size=tiny.VOCAB_SIZE, num_layers=2)
+OPTIONS = Lora(4, alpha=8, targets=("query", "wo"), base_dtype="int8", trained_parts=("scale",))
+TARGETS = ("query", "wo", "token_embedder", "logits_dense")
+
+
+@functools.cache
+def model(options=OPTIONS, **network):
+    return tiny.model(llama.Llama(SMALL, lora=options, **network), loss_chunk_length=5)
+
+
+@functools.cache
+def steps(options=OPTIONS, num_microbatches=1, **network):
+    own, partitioner = model(options, **network), tiny.partitioner()
+    initializer = train_state.TrainStateInitializer(own, partitioner)
+    return initializer, trainer.Trainer(own, partitioner, initializer.train_state, num_microbatches)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A model directory with weights for the small network."""
+    folder = tmp_path_factory.mktemp("base")
+    checkpoints.save_params(folder, jax.device_get(init(llama.Llama(SMALL))), SMALL, None)
+    return folder
+
+
+def fit(model_dir, base, total_steps=4, options=OPTIONS):
+    def compiled(**given):
+        del given  # compiled once for all tests
+        return steps(options)[1]
+
+    return train.train(
+        model=model(options),
+        train_dataset_cfg=tiny.dataset_config(),
+        checkpoint_cfg=utils.CheckpointConfig(
+            utils.SaveCheckpointConfig(period=2), utils.RestoreCheckpointConfig(str(base))
+        ),
+        partitioner=tiny.partitioner(),
+        trainer_cls=compiled,
+        model_dir=str(model_dir),
+        total_steps=total_steps,
+        summarize_config_fn=lambda model_dir, writer, step: None,
+    )[1]
+
+
+@pytest.fixture(scope="module")
+def run(base, tmp_path_factory):
+    """The directory of a run of four steps, and its last state."""
+    folder = tmp_path_factory.mktemp("run")
+    return folder, jax.device_get(fit(folder, base))
+
+
+def leaves(tree):
+    return traverse_util.flatten_dict(tree, sep="/")
+
+
+@pytest.mark.parametrize(
+    "options, network",
+    [
+        (
+            Lora(4, targets=TARGETS, dropout=0.1, base_dtype="bfloat16"),
+            {"dtype": "bfloat16", "remat_policy": "full"},
+        ),
+        (OPTIONS, {}),
+    ],
+    ids=["bf16", "int8"],
+)
+def test_only_what_is_trained_changes_and_has_moments(base, options, network):
+    initializer, trainer_ = steps(options, 2, **network)
+    given = adapters.load_params(base, initializer.weights)
+    state = initializer.from_weights(given, jax.random.PRNGKey(0))
+    frozen = jax.device_get(state.frozen)
+    losses = []
+    for _ in range(5):
+        state, metrics = trainer_.train_step(state, tiny.batch())
+        losses.append(float(metrics["loss"]))
+    assert losses == sorted(losses, reverse=True)
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(state.frozen), frozen)
+    names = set(leaves(state.params))
+    assert all(name.split("/")[-1] in (*lora.FACTORS, "scale") for name in names)
+    moments = sum(leaf.size for leaf in jax.tree.leaves(state.param_states) if leaf.ndim)
+    assert moments == 2 * sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    kinds = {name: str(leaf.dtype) for name, leaf in leaves(frozen).items()}
+    kernels = {kind for name, kind in kinds.items() if "layers" in name and "kernel" in name[-6:]}
+    assert kernels == {options.base_dtype}
+
+
+def test_microbatches_give_the_whole_batchs_gradients(base):
+    found = []
+    for parts in (1, 2):
+        initializer, trainer_ = steps(OPTIONS, parts)
+        weights = adapters.load_params(base, initializer.weights)
+        state = initializer.from_weights(weights, jax.random.PRNGKey(0))
+        _, metrics = trainer_.train_step(state, tiny.batch())
+        found.append([float(metrics[name]) for name in ("loss", "grad_norm")])
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-5)
+
+
+def test_stopped_run_goes_on_with_the_same_bits(run, base, tmp_path):
+    folder, state = run
+    shutil.copytree(folder, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoint_4")
+    again = fit(tmp_path / "run", base)
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(again), state)
+
+
+def test_checkpoint_holds_what_is_trained_and_names_its_base(run, base):
+    folder, state = run
+    saved = checkpoints.saved_shapes(folder / "checkpoint_4")["target"]
+    assert set(leaves(saved)) == set(leaves(state.params))
+    record = json.loads((folder / "adapter.json").read_text())
+    assert record["base"] == str(base / "checkpoint_0")
+    assert record["lora"]["rank"] == 4 and record["lora"]["trained_parts"] == ["scale"]
+
+
+def test_weights_are_read_as_a_whole_network(run, base):
+    folder, state = run
+    read = native_names.load(native.read(folder))
+    weights, own = leaves(checkpoints.restore_params(base)[0]), leaves(state.params)
+    for name, weight in leaves(read).items():
+        module = name.rpartition("/")[0]
+        expected = own.get(name, weights[name])
+        if f"{module}/lora_a" in own:
+            expected = expected + 2.0 * (own[f"{module}/lora_a"] @ own[f"{module}/lora_b"])
+        np.testing.assert_allclose(weight, expected, rtol=0, atol=1e-6)
+    # Merged into the base as training had it, they are the network that was trained.
+    _, opened = adapters.open_params(folder, quantized_base=True)
+    source = native_names.source("", opened, SMALL, read=adapters.Reader(""))
+    kept = native_names.load(source)
+    tokens = tiny.batch()["decoder_input_tokens"]
+    trained = apply(model().module, state.variables, tokens)
+    np.testing.assert_allclose(apply(llama.Llama(SMALL), kept, tokens), trained, atol=1e-5)
+    assert np.abs(apply(llama.Llama(SMALL), read, tokens) - trained).max() > 1e-3
+
+
+def test_network_with_factors_reads_them_unmerged(run):
+    folder, state = run
+    abstract = steps()[0].params
+    found = adapters.load_params(folder, abstract, SMALL, OPTIONS)
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(found), state.variables)
+
+
+def test_factors_over_factors(run, base, tmp_path):
+    folder, _ = run
+    fit(tmp_path / "second", folder, total_steps=1)
+    merged = native_names.load(native.read(folder))
+    initializer = steps()[0]
+    first = adapters.load_params(folder, initializer.weights)
+    kernel = first["layers"]["mlp"]["wi_0"]["kernel"]
+    expected, _ = lora.quantize(merged["layers"]["mlp"]["wi_0"]["kernel"])
+    np.testing.assert_array_equal(kernel, expected)
+    native_names.load(native.read(tmp_path / "second"))  # finds both bases
+
+
+@pytest.fixture
+def moved(run, base, tmp_path):
+    """A copy of the run over a copy of the base: (run, base)."""
+    copies = tmp_path / "run", tmp_path / "base"
+    for source, copy in zip((run[0], base), copies, strict=True):
+        shutil.copytree(source, copy)
+    record = json.loads((copies[0] / "adapter.json").read_text())
+    record["base"] = str(copies[1] / "checkpoint_0")
+    (copies[0] / "adapter.json").write_text(json.dumps(record))
+    return copies
+
+
+def test_base_that_is_gone_or_another_one(moved, base):
+    folder, own = moved
+    native.read(folder)  # a copy elsewhere is the same base
+    weights = jax.device_get(init(llama.Llama(SMALL), seed=1))
+    shutil.rmtree(own)
+    with pytest.raises(InputError, match="base/checkpoint_0, which is gone; put it back, or"):
+        native.read(folder)
+    checkpoints.save_params(own, weights, SMALL, None)
+    with pytest.raises(InputError, match="base/checkpoint_0, where other weights are now"):
+        native.read(folder)
+    with pytest.raises(InputError, match="isn't what .* was trained over"):
+        fit(folder, own, total_steps=6)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (dataclasses.replace(OPTIONS, rank=2), "LORA_RANK: 2, and the run in .* has 4"),
+        (dataclasses.replace(OPTIONS, base_dtype="float32"), "BASE_DTYPE: 'float32', and the run"),
+        (Lora(), "holds a run that trains low-rank factors, not all weights; add --gin_file=lora"),
+    ],
+)
+def test_run_does_not_go_on_with_other_options(run, base, options, message):
+    with pytest.raises(InputError, match=message):
+        adapters.check(run[0], adapters.describe(options, str(base)))
+
+
+def test_factors_need_a_base(base, tmp_path):
+    with pytest.raises(InputError, match="INITIAL_CHECKPOINT_PATH: low-rank factors need weights"):
+        adapters.describe(OPTIONS, None)
+    with pytest.raises(InputError, match="trains all weights, not low-rank factors; leave LORA"):
+        adapters.check(base, adapters.describe(OPTIONS, str(base)))
+    with pytest.raises(InputError, match="holds no low-rank factors; leave lora.gin out"):
+        adapters.load_params(base, steps()[0].params, SMALL, OPTIONS)
+
+
+def test_broken_record(moved):
+    folder, _ = moved
+    (folder / "adapter.json").write_text('{"base": "x"}')
+    with pytest.raises(InputError, match="adapter.json: not what training writes .'lora'."):
+        native.read(folder)
