@@ -74,13 +74,14 @@ def leaves(tree):
 @pytest.mark.parametrize(
     "options, network",
     [
-        (
+        pytest.param(
             Lora(4, targets=TARGETS, dropout=0.1, base_dtype="bfloat16"),
             {"dtype": "bfloat16", "remat_policy": "full"},
+            marks=pytest.mark.slow,
+            id="bf16",
         ),
-        (OPTIONS, {}),
+        pytest.param(OPTIONS, {}, id="int8"),
     ],
-    ids=["bf16", "int8"],
 )
 def test_only_what_is_trained_changes_and_has_moments(base, options, network):
     initializer, trainer_ = steps(options, 2, **network)

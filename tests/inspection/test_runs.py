@@ -42,6 +42,7 @@ def test_examples_a_step_are_those_of_training(bind, packing):
         assert 0.5 < report.row_fill < 1
 
 
+@pytest.mark.slow
 def test_a_mixture_is_reported_on_in_its_proportions():
     seqio.MixtureRegistry.add("three_to_one", [("alpaca_en", 3), ("wikipedia_hi", 1)])
     cfg = dataclasses.replace(CFG, mixture_or_task_name="three_to_one")

@@ -28,9 +28,10 @@ def test_what_is_no_inflected_form_of_an_open_class(english, word):
 @pytest.mark.parametrize(
     "language, form, lemma",
     [
-        ("el", "θανάτου", "θάνατος"),
         ("hi", "लड़कों", "लड़का"),
-        ("de", "häuser", "haus"),
+        # Their tables take seconds to load.
+        pytest.param("el", "θανάτου", "θάνατος", marks=pytest.mark.slow),
+        pytest.param("de", "häuser", "haus", marks=pytest.mark.slow),
     ],
 )
 def test_other_languages(language, form, lemma):
