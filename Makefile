@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 UV := $(shell command -v uv)
 
-.PHONY: help install quickstart smollm2 test test-slow test-real lint wheel clean python
+.PHONY: help install quickstart miniature smollm2 test test-slow test-real lint wheel clean python
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -84,6 +84,16 @@ quickstart: $(VENV)/.installed  ## the main job on shipped samples: train, expor
 	$(SCORE) --model_args pretrained=$(QUICKSTART)/export \
 	  --output_path $(QUICKSTART)/results/export.json
 	$(BIN)/commit-t5x report $(QUICKSTART)/results
+
+# The method's effect in a constructed world; a second run goes on where the first one stopped.
+MINIATURE := miniature_out
+
+miniature: $(VENV)/.installed  ## the effect of COMMIT, in minutes: rows tuned from a shipped base, and their scores
+	test -d $(MINIATURE)/world || $(BIN)/python benchmarks/miniature/world.py $(MINIATURE)/world
+	test -d $(MINIATURE)/base || \
+	  $(BIN)/commit-t5x convert --to native benchmarks/miniature/base $(MINIATURE)/base
+	$(BIN)/commit-t5x table miniature --rows base,alpaca,commit --export \
+	  --out $(MINIATURE)/table --batch_size 50 --gen_kwargs max_gen_toks=16
 
 # On other data: make smollm2 ALPACA_PATH=alpaca.jsonl DICT_DIR=muse LANGUAGE=el
 SMOLLM2 := smollm2_out
