@@ -101,7 +101,7 @@ class CodeMixer:
         replaced as much more often as the text has words that are none.
       canonical_equivalence: a word is found however Unicode lets it be spelt (NFC, NFD, soft
         hyphens), as `characters.lookup_key` says.
-      source_language: of the texts, which are mixed alike in any; see `hit_rate.of_sample`.
+      source_language: of the texts, which are mixed alike in any; see `hit_rate.Known`.
 
     Attributes:
       phrase_lengths: first word -> number of words of the longest phrase that begins with it.
