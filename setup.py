@@ -22,6 +22,7 @@ setuptools.setup(
     install_requires=[
         "absl-py>=2.1",  # flags and logging, as T5X's binaries have them
         "annotated-types>=0.7",  # ranges in annotations
+        "babel>=2.14",  # CLDR: languages' names, dictionaries; gettext's catalogues
         "clu>=0.0.12",  # metric writers for TensorBoard
         "datasets>=3.0",  # the Hugging Face hub's data sets, and Parquet through pyarrow
         # linen: the network; T5X's logical axes. Run with 0.12.8 (the last for Python 3.11) and
@@ -40,7 +41,7 @@ setuptools.setup(
         "numpy>=2.0",  # host arrays
         "optax>=0.2.8,<0.3",  # AdamW, clipping, schedules
         "orbax-checkpoint>=0.12.8,<0.13",  # checkpoints, as T5X writes them
-        "pyarrow>=17",  # Parquet files
+        "pyarrow>=17",  # Parquet files, and those compressed by zstd
         "pydantic>=2.10,<3",  # what configurations, gin files and flags may hold
         "regex>=2024.4",  # grapheme clusters, scripts
         "requests>=2.32",  # fetches dictionaries
@@ -63,7 +64,7 @@ setuptools.setup(
     extras_require={
         "cache": ["apache-beam>=2.77", "google-crc32c>=1.5"],  # seqio_cache_tasks
         "convert": ["torch>=2.13"],  # reads PyTorch's and Meta's weight files
-        "dicts": ["babel>=2.14"],  # CLDR's names and gettext's catalogues, for `dicts import`
+        "filters": ["datasketch>=1.6"],  # near-duplicate documents
         "gguf": ["gguf>=0.19"],  # reads llama.cpp's weight files
         "plan": ["jax[tpu]"],  # the TPU compiler that this jax wants (700 MB)
         "plot": ["matplotlib>=3.9"],  # the report's plot
@@ -76,7 +77,7 @@ setuptools.setup(
         "test": [
             *("hypothesis>=6.100", "pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.9", "mypy>=1.15"),
             "peft>=0.21",  # the reference for low-rank adapters
-            "commit-t5x[cache,dicts,gguf,plot,thai,torch]",
+            "commit-t5x[cache,filters,gguf,plot,thai,torch]",
         ],
     },
 )

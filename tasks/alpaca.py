@@ -1,6 +1,7 @@
 """Instruction tuning: Alpaca in English, code-mixed (COMMIT), and naively code-mixed (Table 4)."""
 
 import functools
+from collections.abc import Callable
 
 import seqio
 
@@ -10,13 +11,26 @@ from commit_t5x.mixing.mixer import make_mixer
 from commit_t5x.tasks import families, features
 
 
-def _add(family: str, language: str | None = None, **fill_options) -> str:
+def add(
+    family: str,
+    language: str | None = None,
+    examples: Callable[[str], sources.Examples] = sources.alpaca_examples,
+    **fill_options,
+) -> str:
+    """Registers a task over instructions, and returns its name.
+
+    Args:
+      family: of the task; see `families.FAMILIES`.
+      language: its language.
+      examples: of a split.
+      **fill_options: `preprocessors.fill_prompt`'s.
+    """
     name = families.name(family, language)
     numbering = [schedule.number_epochs] if "mixer" in fill_options else []
     seqio.TaskRegistry.add(
         name,
         source=seqio_source.ExampleSource(
-            sources.alpaca_examples,
+            examples,
             {"instruction": (), "input": (), "output": ()},
             splits=sources.training_splits,
         ),
@@ -42,11 +56,11 @@ def register(language: str) -> None:
     equal rates.
     """
     mixer = functools.partial(make_mixer, "en", language)
-    codemix = _add("alpaca_codemix", language, mixer=mixer)
-    _add("alpaca_naive_codemix", language, mixer=mixer, template_blocked=False)
+    codemix = add("alpaca_codemix", language, mixer=mixer)
+    add("alpaca_naive_codemix", language, mixer=mixer, template_blocked=False)
     seqio.MixtureRegistry.add(
         families.name("commit_mix", language), [_ENGLISH, codemix], default_rate=1.0
     )
 
 
-_ENGLISH = _add("alpaca")
+_ENGLISH = add("alpaca")

@@ -33,6 +33,7 @@ FAMILIES = {
     "alpaca_codemix": Family("alpaca_codemix_{}"),
     "alpaca_naive_codemix": Family("alpaca_naive_codemix_{}"),
     "commit_mix": Family("commit_mix_{}"),
+    "translation": Family("translation_{}"),
     "wikipedia": Family("wikipedia_{}"),
     "wikipedia_codemix": Family("wikipedia_codemix_{}"),
     "xquad": Family("xquad_{}"),

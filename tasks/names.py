@@ -4,7 +4,7 @@ import gin
 import seqio
 
 from commit_t5x import ranges
-from commit_t5x.tasks import alpaca, families, wikipedia, xquad
+from commit_t5x.tasks import alpaca, families, translation, wikipedia, xquad
 
 
 def register_language(language: str) -> None:
@@ -22,6 +22,7 @@ def register_language(language: str) -> None:
     if families.name("wikipedia", language) not in seqio.TaskRegistry.names():
         wikipedia.register(language)
         alpaca.register(language)
+        translation.register(language)
         xquad.register(language)
 
 

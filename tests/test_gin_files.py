@@ -71,6 +71,7 @@ def test_training_files_build_what_train_needs(name, built):
         "wikipedia_hi",
         "wikipedia_codemix_hi",
         "mix_alpaca_codemix_hi_2_alpaca_en_1_wikipedia_codemix_hi_1",
+        "mix_alpaca_en_1_translation_hi_1",
     )
     assert set(cfg.task_feature_lengths) == {*DecoderFeatureConverter.TASK_FEATURES, "row"}
 

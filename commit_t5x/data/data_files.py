@@ -84,7 +84,7 @@ def _looks_like_a_path(location: str) -> bool:
     # A name on the hub has no suffix and at most one slash.
     return (
         records.kind(location) in records.READERS
-        or location.endswith(".gz")
+        or location.endswith(tuple(records.COMPRESSED))
         or location.startswith((".", "/", "~"))
         or location.count("/") > 1
         or glob.has_magic(location)

@@ -1,10 +1,12 @@
 """Records from files: JSON, JSONL, Parquet and text, each with its position for error messages."""
 
+import bz2
 import contextlib
 import gzip
 import io
 import itertools
 import json
+import lzma
 import pathlib
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +19,8 @@ from commit_t5x.errors import InputError
 Record = Mapping[str, object]
 
 _PARQUET_ROWS = 64  # read at a time: documents may be large
+
+_DAMAGED = (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError)
 
 
 class Item(NamedTuple):
@@ -37,10 +41,10 @@ class Shard(NamedTuple):
 
 
 def read_records(path: str | pathlib.Path) -> Iterator[tuple[str, Record]]:
-    """Yields (position, record) of a JSON, JSONL, Parquet or text file, plain or (but Parquet) .gz.
+    """Yields (position, record) of a JSON, JSONL, Parquet or text file.
 
-    A JSON file holds a list of records. A text file holds documents between blank lines, each
-    becoming {"text": ...}.
+    All but Parquet may be compressed (.gz, .bz2, .xz, .zst). A JSON file holds a list of records. A
+    text file holds documents between blank lines, each becoming {"text": ...}.
 
     Args:
       path: a local path, or a URL that fsspec opens, such as gs://bucket/x.jsonl.
@@ -78,7 +82,7 @@ def file_shard(path: str) -> Shard:
 
 
 def read_json(path: str | pathlib.Path) -> object:
-    """Returns what a JSON file, plain or .gz, holds.
+    """Returns what a JSON file, plain or compressed, holds.
 
     Raises:
       InputError: the file is missing or isn't JSON; it names the line.
@@ -95,7 +99,8 @@ def first_line(error: Exception) -> str:
 
 def kind(path: str) -> str:
     """Returns the suffix that says how to read a file: ".jsonl" for x.jsonl and x.jsonl.gz."""
-    return pathlib.PurePath(path.removesuffix(".gz")).suffix
+    inner = path.removesuffix(_compression(path))
+    return pathlib.PurePath(inner).suffix
 
 
 @contextlib.contextmanager
@@ -106,8 +111,8 @@ def _opened(path: str) -> Iterator[BinaryIO]:
             yield file
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 ({error.reason}); convert the file") from error
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: broken gzip file ({error}); compress it anew") from error
+    except _DAMAGED as error:
+        raise InputError(f"{path}: broken compressed file ({error}); compress it anew") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({first_line(error)}); check it") from error
 
@@ -124,8 +129,24 @@ def _open(path: str) -> BinaryIO:
         ) from error
 
 
+def _zstd(file: BinaryIO) -> BinaryIO:
+    import pyarrow  # here: it takes a while to load
+
+    return pyarrow.CompressedInputStream(pyarrow.PythonFile(file, mode="r"), "zstd")
+
+
+# What a file that is compressed as a whole ends in, and what reads it.
+COMPRESSED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zst": _zstd}
+
+
+def _compression(path: str) -> str:
+    suffix = pathlib.PurePath(path).suffix
+    return suffix if suffix in COMPRESSED else ""
+
+
 def _text(path: str, file: BinaryIO, errors: str) -> TextIO:
-    unpacked = gzip.GzipFile(fileobj=file) if path.endswith(".gz") else file
+    compression = _compression(path)
+    unpacked = COMPRESSED[compression](file) if compression else file
     return io.TextIOWrapper(unpacked, encoding="utf-8-sig", errors=errors)
 
 

@@ -12,13 +12,14 @@ import functools
 import itertools
 import logging
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import gin
 
 from commit_t5x import ranges, signatures
 from commit_t5x.data import data_files, hub, records
+from commit_t5x.data.document_filters import Keeps
 from commit_t5x.data.records import Item, Record, Shard
 from commit_t5x.errors import InputError
 
@@ -39,15 +40,17 @@ class Locations:
 
     Attributes:
       alpaca: records with `instruction`, `input`, `output`.
+      parallel: sentences and their translations; see `parallel_text`.
       wikipedia: text files or records with `text`; in a path, `{lang}` stands for the language.
       wikipedia_dump: the dump's date, the first half of a hub configuration such as
         `20230601.hi`. None: the paper's, or the one that `wikimedia/wikipedia` holds.
       xquad: a folder with `xquad.{language}.json`, or such a file: of SQuAD v1.1's format, in any
         language that has labels (see `qa_prompts.get_labels`).
       mlqa: a folder with `test-context-{language}-question-{language}.json` and `dev-...`.
-      validation_examples: how many records at the end of the Alpaca and Wikipedia data are held
-        out as the validation split. The paper trains on all.
-      broken_records: "stop" at a broken record of the Alpaca and Wikipedia data, or "skip" it: then
+      document_filters: which of the Wikipedia data are left out; see `document_filters`.
+      validation_examples: how many records at the end of the training data are held out as the
+        validation split. The paper trains on all.
+      broken_records: "stop" at a broken record of the training data, or "skip" it: then
         the first few are logged one by one and, at the end of each pass, how many there were.
         Broken files and evaluation data always stop.
     """
@@ -57,6 +60,8 @@ class Locations:
     wikipedia_dump: ranges.Text | None = None
     xquad: ranges.Location = "google/xquad"
     mlqa: ranges.Location = "facebook/mlqa"
+    parallel: ranges.Location | None = None
+    document_filters: Sequence[Callable[[], Keeps]] = ()
     validation_examples: ranges.Count = 0
     broken_records: Literal["stop", "skip"] = "stop"
 
@@ -72,11 +77,13 @@ class Examples:
       shards: what they are read from.
       to_example: (position, record) -> the example; raises InputError if the record is broken.
       skip_broken: whether broken records are left out, and logged; else they stop the pass.
+      filters: by which examples with a `text` are left out, and counted in the log.
     """
 
     shards: Sequence[Shard]
     to_example: Callable[[str, Record], Record]
     skip_broken: bool = False
+    filters: Sequence[Callable[[], Keeps]] = ()
 
     def __iter__(self) -> Iterator[Record]:
         return (example for _, example in self.indexed())
@@ -87,7 +94,9 @@ class Examples:
         The index counts a shard's records, broken ones included, so that mending or breaking one
         changes no other's: 0, 1, 2, ... in the first shard.
         """
-        broken = 0
+        broken, kept = 0, 0
+        left_out: collections.Counter[str] = collections.Counter()
+        keeps = [(getattr(start, "__name__", repr(start)), start()) for start in self.filters]
         for number in range(len(self.shards)) if shard is None else (shard,):
             for place, (position, record) in self.shards[number].read():
                 try:
@@ -100,13 +109,28 @@ class Examples:
                     broken += 1
                     if broken <= _SHOWN:
                         _LOGGER.warning("Skipped: %s", error)
-                else:
+                    continue
+                against = next((name for name, keep in keeps if not keep(example["text"])), None)
+                if against is None:
+                    kept += 1
                     yield number * _SHARD + place, example
+                else:
+                    left_out[against] += 1
+        if broken or left_out:
+            self._log(self.shards[shard or 0].name, shard is None, broken, kept, left_out)
+
+    def _log(self, where: str, all_shards: bool, broken: int, kept: int, left_out: Mapping) -> None:
+        if all_shards and len(self.shards) > 1:
+            where += f" and {len(self.shards) - 1} more"
         if broken:
-            where = self.shards[shard or 0].name
-            if shard is None and len(self.shards) > 1:
-                where += f" and {len(self.shards) - 1} more"
             _LOGGER.warning("Skipped %d broken records of %s", broken, where)
+        for name, number in left_out.items():
+            _LOGGER.warning("%s left out %d of %s, and %d are left", name, number, where, kept)
+        if left_out and not kept:
+            raise InputError(
+                f"DOCUMENT_FILTERS: {' and '.join(left_out)} leave nothing of {where}; leave one "
+                "out, or set it more loosely"
+            )
 
 
 def training_splits() -> tuple[str, ...]:
@@ -122,7 +146,7 @@ def alpaca_examples(split: str) -> Examples:
         shards = list(map(records.file_shard, paths))
     else:
         shards = hub.find(locations.alpaca, None, "train", "ALPACA_PATH")
-    return _training_examples(shards, _alpaca_example, split, locations)
+    return training_examples(shards, _alpaca_example, split, locations)
 
 
 def wikipedia_examples(language: str, split: str) -> Examples:
@@ -138,7 +162,8 @@ def wikipedia_examples(language: str, split: str) -> Examples:
     else:
         dump = locations.wikipedia_dump or _WIKIPEDIA_DUMPS.get(name, _WIKIPEDIA_DUMP)
         shards = hub.find(name, f"{dump}.{language}", "train", "WIKIPEDIA_PATH")
-    return _training_examples(shards, document, split, locations)
+    examples = training_examples(shards, document, split, locations)
+    return dataclasses.replace(examples, filters=locations.document_filters)
 
 
 def xquad_examples(language: str, split: str) -> Examples:
@@ -184,18 +209,19 @@ def squad_examples(path: str | pathlib.Path) -> Iterator[Record]:
 def _alpaca_example(position: str, record: Record) -> Record:
     absent = record.get("input") is None  # or null
     return {
-        "instruction": _text(position, record, "instruction"),
-        "input": "" if absent else _text(position, record, "input"),
-        "output": _text(position, record, "output"),
+        "instruction": text_of(position, record, "instruction"),
+        "input": "" if absent else text_of(position, record, "input"),
+        "output": text_of(position, record, "output"),
     }
 
 
 def document(position: str, record: Record) -> Record:
     """Returns `text` of a record; raises InputError if it has none."""
-    return {"text": _text(position, record, "text")}
+    return {"text": text_of(position, record, "text")}
 
 
-def _text(position: str, record: Record, field: str) -> str:
+def text_of(position: str, record: Record, field: str) -> str:
+    """Returns the text in a field of a record; raises InputError if there is none."""
     value = record.get(field)
     if not isinstance(value, str):
         found = f"found {'null' if value is None else type(value).__name__}"
@@ -209,12 +235,13 @@ def _text(position: str, record: Record, field: str) -> str:
     return value
 
 
-def _training_examples(
+def training_examples(
     shards: Sequence[Shard],
     to_example: Callable[[str, Record], Record],
     split: str,
     locations: Locations,
 ) -> Examples:
+    """Returns the examples of a split of training data, of which the last are held out."""
     held_out = locations.validation_examples
     part = _tail if split == "validation" else _head
     if held_out:
@@ -274,8 +301,8 @@ def _hub_question(position: str, record: Record) -> Record:
 
 
 def _question(position: str, record: Record, answers: Sequence[str]) -> Record:
-    fields = {name: _text(position, record, name) for name in ("id", "context", "question")}
-    texts = [_text(position, {"answers": a}, "answers") for a in answers]
+    fields = {name: text_of(position, record, name) for name in ("id", "context", "question")}
+    texts = [text_of(position, {"answers": a}, "answers") for a in answers]
     for text in texts:
         if text not in fields["context"]:
             problem = f"the answer {text!r} doesn't occur in the context"

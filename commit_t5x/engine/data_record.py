@@ -31,6 +31,7 @@ _ROOMS = ("commit_t5x.data.", "commit_t5x.mixing.")
 _ELSEWHERE = frozenset(
     {
         *("Locations.alpaca", "Locations.wikipedia", "Locations.xquad", "Locations.mlqa"),
+        "Locations.parallel",
         *("load_dictionary.directory", "load_alignment_pairs.directory", "get_prompts.language"),
         *("get_labels.path", "DecoderFeatureConverter.vocabulary"),
         "DatasetConfig.mixture_or_task_name",

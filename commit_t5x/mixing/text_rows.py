@@ -3,6 +3,7 @@
 import codecs
 import csv
 import gzip
+import itertools
 import pathlib
 import zlib
 from collections.abc import Iterator
@@ -33,6 +34,23 @@ def read_lines(path: pathlib.Path) -> Iterator[tuple[int, str]]:
         raise InputError(f"{path}: no such file; check the path") from None
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read ({error}); expected text or .gz") from error
+
+
+def read_parallel(*paths: str | pathlib.Path) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Yields (line number from 1, that line of each file) of texts with a line for each other's.
+
+    Raises:
+      InputError: as `read_lines`, or a file ends before the others.
+    """
+    readers = [read_lines(pathlib.Path(path)) for path in paths]
+    for number, rows in enumerate(itertools.zip_longest(*readers), start=1):
+        if None in rows:
+            ended = paths[rows.index(None)]
+            raise InputError(
+                f"{ended}:{number}: the file ends before this line, which the files beside it "
+                "have; parallel texts and their alignment are equally long"
+            )
+        yield number, tuple(line for _, line in rows)
 
 
 def read_rows(path: pathlib.Path) -> Iterator[tuple[int, list[str]]]:

@@ -38,7 +38,9 @@ def read_aligned(
       >>> next(read_aligned("en-hi.en", "en-hi.hi", "en-hi.align"))
       (['cold', 'water'], ['ठंडा', 'पानी'], [(0, 0), (1, 1)])
     """
-    for number, (source, target, links) in _parallel(source_path, target_path, alignment_path):
+    for number, (source, target, links) in text_rows.read_parallel(
+        source_path, target_path, alignment_path
+    ):
         source, target = _words(source), _words(target)
         place = f"{alignment_path}:{number}"
         yield source, target, _links(place, links, len(source), len(target))
@@ -48,7 +50,7 @@ def read_aligned_bitext(
     bitext_path: str | pathlib.Path, alignment_path: str | pathlib.Path
 ) -> Iterator[Sentence]:
     """The same for fast_align's input, one file with lines of `source ||| target`."""
-    for number, (line, links) in _parallel(bitext_path, alignment_path):
+    for number, (line, links) in text_rows.read_parallel(bitext_path, alignment_path):
         sides = line.split("|||")
         if len(sides) != 2:
             raise InputError(
@@ -195,19 +197,6 @@ def load_alignment_pairs(
         f"{folder / stem}.align: no word-aligned text there; put {stem}.{source_language}, "
         f"{stem}.{target_language} and {stem}.align into that folder"
     )
-
-
-def _parallel(*paths: str | pathlib.Path) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Yields (line number, that line of each file)."""
-    readers = [text_rows.read_lines(pathlib.Path(path)) for path in paths]
-    for number, rows in enumerate(itertools.zip_longest(*readers), start=1):
-        if None in rows:
-            ended = paths[rows.index(None)]
-            raise InputError(
-                f"{ended}:{number}: the file ends before this line, which the files beside it "
-                "have; parallel texts and their alignment are equally long"
-            )
-        yield number, tuple(line for _, line in rows)
 
 
 def _words(line: str) -> list[str]:

@@ -1,5 +1,8 @@
+import bz2
+import functools
 import gzip
 import json
+import lzma
 
 import fsspec
 import hypothesis
@@ -120,18 +123,29 @@ def test_errors_name_file_and_place(tmp_path, name, content, message):
     assert "\n" not in str(caught.value)
 
 
-PACKED = gzip.compress(JSONL.encode() * 50)
+PACKERS = {
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zst": functools.partial(pyarrow.compress, codec="zstd", asbytes=True),
+}
 
 
-@pytest.mark.parametrize(
-    "content",
-    [b"plain", PACKED[:-12], PACKED[:12] + b"\xff" * 40],
-    ids=["not packed", "cut short", "damaged"],
-)
-def test_broken_gzip_files(tmp_path, content):
-    path = tmp_path / "x.jsonl.gz"
-    path.write_bytes(content)
-    with pytest.raises(InputError, match="broken gzip file") as caught:
+@pytest.mark.parametrize("suffix", PACKERS)
+def test_compressed_files(tmp_path, suffix):
+    path = tmp_path / f"x.jsonl{suffix}"
+    path.write_bytes(PACKERS[suffix](JSONL.encode()))
+    assert records(path) == RECORDS
+
+
+@pytest.mark.parametrize("suffix", PACKERS)
+@pytest.mark.parametrize("fault", ["not packed", "cut short", "damaged"])
+def test_broken_compressed_files(tmp_path, suffix, fault):
+    packed = PACKERS[suffix](JSONL.encode() * 50)
+    path = tmp_path / f"x.jsonl{suffix}"
+    contents = {"cut short": packed[:-12], "damaged": packed[:12] + b"\xff" * 40}
+    path.write_bytes(contents.get(fault, b"plain"))
+    with pytest.raises(InputError, match="broken compressed file|cannot be read") as caught:
         records(path)
     assert str(caught.value).startswith(f"{path}: ")
 

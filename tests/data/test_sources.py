@@ -324,7 +324,7 @@ def test_held_out_records_are_the_same_with_and_without_broken_ones(locate, tmp_
 def test_a_damaged_file_stops_whatever_the_policy(locate, tmp_path):
     packed = gzip.compress(jsonl([{"text": "a" * 50}] * 100).encode())
     locate(wikipedia=write(tmp_path / "x.jsonl.gz", packed[:-9]), broken_records="skip")
-    assert "broken gzip file" in message_of(sources.wikipedia_examples, "hi", "train")
+    assert "broken compressed file" in message_of(sources.wikipedia_examples, "hi", "train")
 
 
 def test_an_unknown_policy_is_refused(locate):

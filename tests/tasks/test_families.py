@@ -15,6 +15,7 @@ def test_each_language_has_every_task(language):
         f"alpaca_codemix_{language}",
         f"alpaca_naive_codemix_{language}",
         f"commit_mix_{language}",
+        f"translation_{language}",
         f"wikipedia_{language}",
         f"wikipedia_codemix_{language}",
         f"xquad_{language}",

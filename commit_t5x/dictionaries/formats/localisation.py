@@ -7,6 +7,10 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import babel
+from babel import localedata, units
+from babel.messages import mofile, pofile
+
 from commit_t5x.dictionaries.formats.jobs import Job
 from commit_t5x.errors import InputError
 from commit_t5x.mixing.dictionary_files import Record
@@ -65,9 +69,6 @@ def _catalogues(job: Job) -> list[pathlib.Path]:
 
 
 def _messages(job: Job, path: pathlib.Path) -> Iterator[Any]:
-    _babel()
-    from babel.messages import mofile, pofile
-
     with job.opened(path) as file:
         try:
             if path.suffix == ".mo":
@@ -119,11 +120,10 @@ def read_cldr(job: Job) -> Iterator[Record]:
 
 
 def _locale(job: Job, code: str) -> Any:
-    babel = _babel()
     try:
         return babel.Locale.parse(code, sep="-" if "-" in code else "_")
     except (babel.UnknownLocaleError, ValueError):
-        known = (name for name in babel.localedata.locale_identifiers() if "_" not in name)
+        known = (name for name in localedata.locale_identifiers() if "_" not in name)
         raise dataclasses.replace(job, place="CLDR").missing(code, sorted(known)) from None
 
 
@@ -137,8 +137,6 @@ def _calendar(names: Mapping[str, Any]) -> dict[Any, str]:
 
 
 def _units(locale: Any) -> dict[str, str]:
-    from babel import localedata, units
-
     keys = localedata.load("en")["unit_display_names"]
     names = {key: units.get_unit_name(key, "long", locale) for key in keys}
     return {key: name for key, name in names.items() if name}
@@ -146,8 +144,6 @@ def _units(locale: Any) -> dict[str, str]:
 
 def _relative_dates(locale: Any) -> dict[Any, str]:
     """Yesterday, next week and so on."""
-    from babel import localedata
-
     fields = localedata.load(str(locale))["date_fields"]
     return {
         (unit, number): name
@@ -168,13 +164,3 @@ KINDS: Mapping[str, Callable[[Any], Mapping[Any, str]]] = {
     "units": _units,
     "relative_dates": _relative_dates,
 }
-
-
-def _babel() -> Any:
-    try:
-        import babel.localedata
-    except ImportError:
-        raise InputError(
-            "gettext and cldr are read by babel, which isn't installed; pip install babel"
-        ) from None
-    return babel
