@@ -3,6 +3,7 @@
 Files `seed_N.json` of one folder are one run, trained with several seeds.
 """
 
+import collections
 import dataclasses
 import hashlib
 import json
@@ -107,11 +108,15 @@ def load(paths: Sequence[str | pathlib.Path], metrics: Sequence[str] = ()) -> Re
       InputError: no results found, a file that doesn't hold any, or a metric that none holds.
     """
     files = read(paths)
+    return of(dict(zip(run_names(list(files)), files.values(), strict=True)), metrics)
+
+
+def of(contents: Mapping[str, Mapping[str, Any]], metrics: Sequence[str] = ()) -> Report:
+    """Returns the report of {run: what its result file holds}; see `load`."""
     scores: dict[tuple[str, str, str], Score] = {}
     conditions: dict[tuple[str, str], dict[str, str]] = {}
     higher: set[tuple[str, str]] = set()
-    runs = run_names(list(files))
-    for run, results in zip(runs, files.values(), strict=True):
+    for run, results in contents.items():
         for (task, metric), score in _scores(results):
             scores[run, task, metric] = score
             conditions[run, task] = conditions_of(results, task)
@@ -120,7 +125,34 @@ def load(paths: Sequence[str | pathlib.Path], metrics: Sequence[str] = ()) -> Re
     keep = chosen({metric for _, _, metric in scores}, metrics)
     scores = {key: score for key, score in scores.items() if key[2] in keep}
     columns = sorted({(task, metric) for _, task, metric in scores})
-    return Report(runs, columns, scores, frozenset(higher), conditions)
+    return Report(list(contents), columns, scores, frozenset(higher), conditions)
+
+
+# The keys of a result file below which things stand by task.
+_BY_TASK = ("results", "versions", "n-shot", "n-samples", "configs", "higher_is_better")
+
+
+def union(contents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Joins what result files of several tasks hold; a task of several is named for each.
+
+    Args:
+      contents: label -> what a file holds.
+
+    Example, of the tasks of the result:
+      >>> union({"hi": {"results": {"xquad_hi": {}, "xquad_en": {}}},
+      ...        "el": {"results": {"xquad_en": {}}}})["results"].keys()
+      dict_keys(['xquad_hi', 'xquad_en (hi)', 'xquad_en (el)'])
+    """
+    held = collections.Counter(task for one in contents.values() for task in one["results"])
+    joined: dict[str, Any] = {}
+    for label, one in contents.items():
+        for key, value in one.items():
+            if key in (*_BY_TASK, SAMPLE_SCORES, PROMPTS, SEEDS):
+                named = {f"{t} ({label})" if held[t] > 1 else t: v for t, v in value.items()}
+                joined.setdefault(key, {}).update(named)
+            else:
+                joined.setdefault(key, value)
+    return joined
 
 
 def read(paths: Sequence[str | pathlib.Path]) -> dict[pathlib.Path, Mapping[str, Any]]:

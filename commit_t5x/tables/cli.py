@@ -15,6 +15,7 @@ from commit_t5x.data import qa_prompts, sources
 from commit_t5x.engine import gin_utils, lock
 from commit_t5x.errors import InputError
 from commit_t5x.evaluation import cli as evaluation_cli
+from commit_t5x.evaluation import results
 from commit_t5x.tables import record, result, rows, run, stages
 
 _DESCRIPTION = """\
@@ -30,6 +31,7 @@ example:
 OUT/report holds the table, OUT/results each question's answers, OUT/models the checkpoints and
 OUT/logs what the commands printed. On a cluster, run what --dry_run prints, and then this again.
 """
+_LANGUAGE = "as --gin.LANGUAGE, where the gin files name none; of several, each has its own folder"
 _TASKS = "to score (default: XQuAD under LANGUAGE's labels and English ones, and in English)"
 
 
@@ -40,17 +42,61 @@ def main(argv: Sequence[str]) -> None:
       InputError: bad input, another run at work in the same folder, or a stage that failed.
     """
     args, scoring = parse(argv)
+    if args.engine == "t5x" and not args.dry_run and importlib.util.find_spec("t5x") is None:
+        raise InputError("--engine t5x: T5X isn't installed; see docs/t5x.md, or use --dry_run")
+    if len(args.language) > 1:
+        failed = _make_several(args, scoring)
+    else:
+        args.language = next(iter(args.language), None)
+        _, failed = _make(args, scoring)
+    if args.dry_run:
+        again = [word for word in argv if word != "--dry_run"]
+        print(stages.shell(["commit-t5x", "table", *again]))
+    if failed:
+        raise InputError(failed)
+
+
+def _make_several(args: argparse.Namespace, scoring: Mapping[str, Any]) -> str:
+    """Makes a table of each language in a folder of its own, and one of all.
+
+    Returns what failed; "" if nothing did.
+    """
+    out = pathlib.Path(args.out)
+    if (out / record.FILE).is_file():
+        raise InputError(f"--out: {out} holds a table of one language; choose another folder")
+    contents: dict[str, dict[str, Mapping[str, Any]]] = {}
+    failed = {}
+    for language in args.language:
+        own = {"language": language, "out": str(out / language)}
+        try:
+            made, reason = _make(argparse.Namespace(**{**vars(args), **own}), scoring)
+        except InputError as error:
+            made, reason = {}, str(error)
+        for row, content in made.items():
+            contents.setdefault(row, {})[language] = content
+        if reason:
+            failed[language] = reason
+    if contents:
+        joined = {row: results.union(of_row) for row, of_row in contents.items()}
+        result.write_scores(joined, list(joined), out / "report")
+    return "; ".join(f"{language}: {reason}" for language, reason in failed.items())
+
+
+def _make(
+    args: argparse.Namespace, scoring: Mapping[str, Any]
+) -> tuple[dict[str, Mapping[str, Any]], str]:
+    """Makes the table of a language, or prints what is left to do.
+
+    Returns the scores, {row: what its result files hold}, and what failed; "" if nothing did.
+    """
     out = _out(args)
     kept = record.Record(out, _recorded(args, scoring))
     if args.dry_run:
         *_, found = _plan(args, scoring, kept)
-        commands = [stage.command for stage in found if not stage.done()]
-        again = [word for word in argv if word != "--dry_run"]
-        for command in [*commands, ["commit-t5x", "table", *again]]:
-            print(stages.shell(command))
-        return
-    if args.engine == "t5x" and importlib.util.find_spec("t5x") is None:
-        raise InputError("--engine t5x: T5X isn't installed; see docs/t5x.md, or use --dry_run")
+        for stage in found:
+            if not stage.done():
+                print(stages.shell(stage.command))
+        return {}, ""
     with contextlib.ExitStack() as stack:
         with disk.writing(out):
             keep = stack.enter_context(lock.held(out, "makes a table here", "--out"))
@@ -59,12 +105,12 @@ def main(argv: Sequence[str]) -> None:
         kept.write()
         failed = run.run(found, kept, out / "logs", _console())
         result.write(table, chosen, found, out / "report")
+    problem = ""
     if failed:
         name, reason = next(iter(failed.items()))
-        raise InputError(
-            f"{len(failed)} of {len(found)} stages failed, first {name}: {reason}; "
-            "mend it and run the same command again"
-        )
+        problem = f"{len(failed)} of {len(found)} stages failed, first {name}: {reason}; "
+        problem += "mend it and run the same command again"
+    return result.scored(chosen, found), problem
 
 
 def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
@@ -72,7 +118,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
     own, scoring = (argparse.ArgumentParser(add_help=False) for _ in range(2))
     add = own.add_argument
     add("table", metavar="TABLE", help="main_results, table3, table4, miniature, or your folder")
-    add("--language", metavar="CODE", help="as --gin.LANGUAGE, where the gin files name none")
+    add("--language", type=_names, default=[], metavar="CODE,...", help=_LANGUAGE)
     add("--seeds", type=_seeds, metavar="N,...", help="of training (default: the gin files' one)")
     add(
         "--rows",

@@ -9,7 +9,7 @@ from commit_t5x import disk
 from commit_t5x.errors import InputError
 from commit_t5x.tables.stages import Stage
 
-_FILE = "table.json"
+FILE = "table.json"
 # What commands run by hand (--dry_run) leave, without the record.
 _OURS = {".lock", "models", "results", "exports", "logs", "report"}
 
@@ -31,7 +31,7 @@ class Record:
         Raises:
           InputError: the folder was made with others, or is no table's.
         """
-        self._path = out / _FILE
+        self._path = out / FILE
         self._settings = dict(settings)
         self.seconds: dict[str, list[float]] = {}
         self._rows: dict[str, str] = {}

@@ -19,19 +19,11 @@ def write(
 
     Rows without scores are gaps. Without any score nothing is done.
     """
-    files = {
-        row: [s.output for s in stages if s.row == row and s.kind == "score" and s.done()]
-        for row in chosen
-    }
-    scored = {row: outputs for row, outputs in files.items() if outputs}
-    if not scored:
+    contents = scored(chosen, stages)
+    if not contents:
         return
-    made = results.load([output for outputs in scored.values() for output in outputs])
-    # A single run has the name of its file.
-    made = dataclasses.replace(made, runs=list(chosen))
-    print(report_formats.to_markdown(made))
-    report.write(made, formats(), folder)
-    pairs = _pairs(table, {row: _content(outputs) for row, outputs in scored.items()})
+    write_scores(contents, chosen, folder)
+    pairs = _pairs(table, contents)
     if pairs:
         tests = comparison.summary(pairs)
         print(f"\n{tests}\n")
@@ -39,15 +31,29 @@ def write(
         print(f"Wrote {folder / 'comparisons.md'}")
 
 
+def scored(chosen: Sequence[str], stages: Sequence[Stage]) -> dict[str, Mapping[str, Any]]:
+    """Returns {row: what its result files hold}, its seeds joined, of rows that have scores."""
+    contents = {}
+    for row in chosen:
+        outputs = [s.output for s in stages if s.row == row and s.kind == "score" and s.done()]
+        if outputs:
+            [contents[row]] = results.read(outputs).values()
+    return contents
+
+
+def write_scores(
+    contents: Mapping[str, Mapping[str, Any]], chosen: Sequence[str], folder: pathlib.Path
+) -> None:
+    """Prints the scores, and writes them to a folder in each of `report`'s formats."""
+    made = dataclasses.replace(results.of(contents), runs=list(chosen))
+    print(report_formats.to_markdown(made))
+    report.write(made, formats(), folder)
+
+
 def formats() -> list[str]:
     """Returns those of `report`'s formats that can be made here: a plot needs matplotlib."""
     can_plot = importlib.util.find_spec("matplotlib") is not None
     return [name for name, one in report_formats.FORMATS.items() if can_plot or not one.is_binary]
-
-
-def _content(outputs: Sequence[pathlib.Path]) -> Mapping[str, Any]:
-    [content] = results.read(outputs).values()
-    return content
 
 
 def _pairs(

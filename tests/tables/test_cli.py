@@ -83,6 +83,21 @@ def test_dry_run_prints_commands_and_does_nothing(table, capsys):
     assert "--data_dir=samples" in lines[2]
 
 
+def test_several_languages_have_folders_of_their_own(table, capsys):
+    cli.main(table("--language=hi,el", "--rows=commit", "--dry_run"))
+    lines = [shlex.split(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line[1] for line in lines] == ["train", "lm-eval", "train", "lm-eval", "table"]
+    for line, language in zip(lines, ("hi", "hi", "el", "el"), strict=False):
+        assert f"out/{language}/" in " ".join(line)
+    assert "--gin.LANGUAGE='el'" in lines[2] and "--language=hi,el" in lines[4]
+
+
+def test_a_language_that_fails_is_named_and_costs_no_other(table, capsys):
+    with pytest.raises(InputError, match="^xx: .*xx"):
+        cli.main(table("--language=xx,hi", "--rows=commit", "--dry_run"))
+    assert "out/hi/" in capsys.readouterr().out
+
+
 def test_dry_run_for_t5x(table, capsys):
     cli.main(table("--language=hi", "--rows=commit", "--engine=t5x", "--dry_run"))
     train, score, _ = [shlex.split(line) for line in capsys.readouterr().out.splitlines()]

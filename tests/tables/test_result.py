@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from commit_t5x.evaluation import results
 from commit_t5x.tables import result, stages
 
 
@@ -56,3 +57,25 @@ def test_rows_that_lack_a_seed_are_marked(score, table, tmp_path, capsys):
 def test_nothing_to_show(score, table, tmp_path, capsys):
     result.write(table, ["base"], score({}, seeds=[]), tmp_path / "report")
     assert capsys.readouterr().out == ""
+
+
+def test_languages_are_columns_of_one_table(tmp_path, capsys):
+    def content(language, own, english):
+        scores = {f"ogx_xquad_{language}": own, "ogx_xquad_en": english}
+        return {
+            "results": {task: {"f1,none": value} for task, value in scores.items()},
+            "sample_scores": {task: {"f1": [value] * 4} for task, value in scores.items()},
+        }
+
+    of_row = {"hi": content("hi", 30.0, 50.0), "el": content("el", 40.0, 60.0)}
+    result.write_scores({"commit": results.union(of_row)}, ["commit"], tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    names, values = ([cell.strip() for cell in lines[n].split("|")] for n in (0, 2))
+    assert dict(zip(names, values, strict=True)) | {"": ""} == {
+        "": "",
+        "run": "commit",
+        "xquad_hi F1": "30.0 ±0.0",
+        "xquad_el F1": "40.0 ±0.0",
+        "xquad_en (hi) F1": "50.0 ±0.0",
+        "xquad_en (el) F1": "60.0 ±0.0",
+    }
