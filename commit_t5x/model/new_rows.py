@@ -1,0 +1,3 @@
+"""What `commit-t5x vocab extend` says of a model's rows."""
+
+FILE = "vocabulary_extension.json"
