@@ -33,7 +33,7 @@ _GPT2_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+
 
 
 def learn(tokenizer: Tokenizer, found: Words, number: int) -> tuple[Tokenizer, list[Addition]]:
-    """Returns a tokenizer with `number` more tokens, and what these are.
+    """Returns a tokenizer with up to `number` more tokens, and what these are.
 
     A text without letters of the words' scripts keeps its ids: the new merges come after all old
     ones, and each makes a token that holds such a letter, or the first bytes of one.
@@ -41,26 +41,21 @@ def learn(tokenizer: Tokenizer, found: Words, number: int) -> tuple[Tokenizer, l
     Args:
       tokenizer: of byte-pair encoding, in either kind of file.
       found: words to learn from.
-      number: of new tokens; their ids follow the old ones.
+      number: of new tokens, whose ids follow the old ones; fewer where nothing is left that stands
+        twice in the text.
 
     Raises:
-      InputError: the tokenizer can't be continued, or the words give fewer tokens.
+      InputError: the tokenizer is of a kind that can't be continued.
     """
     kind = _SentencePiece if isinstance(tokenizer, SentencePieceTokenizer) else _TokenizerJson
     base = kind(tokenizer, found.scripts)
     additions = base.learn(found.counts, number)
-    new = [addition for addition in additions if addition.is_new]
-    if len(new) < number:
-        raise InputError(
-            f"--size: the text gives {len(new):,} new tokens, not {number:,}; give more text, or "
-            f"at most --size {tokenizer.vocab_size + len(new)}"
-        )
     with tempfile.TemporaryDirectory() as folder:
         for name, content in {**tokenizer.files, **base.file(additions)}.items():
             pathlib.Path(folder, name).write_bytes(content)
         extended = configured.find(folder)
     extended.path = tokenizer.path
-    return extended, new
+    return extended, [addition for addition in additions if addition.is_new]
 
 
 class _Base(abc.ABC):

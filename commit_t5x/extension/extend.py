@@ -11,7 +11,7 @@ from commit_t5x import disk, ranges, signatures
 from commit_t5x.conversion import arrays, formats, open_source, rules, stream
 from commit_t5x.conversion.formats import FORMATS, Header, Source
 from commit_t5x.errors import InputError
-from commit_t5x.extension import continuing, rows, words
+from commit_t5x.extension import continuing, rows, translations, words
 from commit_t5x.model import new_rows
 
 _EMBEDDING, _HEAD = "token_embedder/embedding", "logits_dense/kernel"
@@ -57,7 +57,8 @@ def extend(
       texts: files in the language; see `words.texts`.
       out: the directory to write; appears when it is complete.
       size: tokens and rows in all.
-      method: that new rows begin by: see `rows`.
+      method: that new rows begin by: the mean of the tokens that the old tokenizer spells the new
+        one with; that, and the mean of its translations; or at random.
       dictionaries: files of word pairs, for the method "dictionary".
       multiple_of: `size` is rounded up to one of these, so that devices get equal parts.
       seed: of the method "random".
@@ -73,6 +74,11 @@ def extend(
       ('Devanagari',)
     """
     signatures.check(extend, locals())
+    if (method == "dictionary") != bool(dictionaries):
+        raise InputError(
+            "--dictionary: goes with --method dictionary, which needs one or more, such as "
+            "muse/en-hi.txt"
+        )
     model, out = pathlib.Path(model), pathlib.Path(out)
     source_format = formats.detect(model)
     target = _target(source_format, to)
@@ -82,17 +88,29 @@ def extend(
     tokenizer, present = source.tokenizer, source.config.vocab_size
     if tokenizer is None:
         raise InputError(f"{model}: no tokenizer in it; put its files there")
-    size = -(-size // multiple_of) * multiple_of
+    old, size = tokenizer.vocab_size, -(-size // multiple_of) * multiple_of
     if size <= present:
         raise InputError(
             f"--size: {size:,} leaves no room for a new token, as {model} has {present:,} rows; "
             "choose a larger one"
         )
     found = words.read(texts)
-    extended, additions = continuing.learn(tokenizer, found, size - tokenizer.vocab_size)
-    sources = None if method == "random" else rows.of_pieces(tokenizer, additions)
-    translated = 0
-    old = tokenizer.vocab_size
+    meanings = translations.Translations(dictionaries, found.scripts) if dictionaries else None
+    extended, additions = continuing.learn(tokenizer, found, size - old)
+    if old + len(additions) < size:
+        most = (old + len(additions)) // multiple_of * multiple_of
+        smaller = f", or --size {most}" if most > present else ""
+        raise InputError(
+            f"--size: {size:,} takes {size - old:,} new tokens, and the text gives "
+            f"{len(additions):,}; give more text{smaller}"
+        )
+    sources, translated = None, 0
+    if method != "random":
+        sources = rows.of_pieces(tokenizer, additions)
+    if meanings is not None:
+        known = list(translations.sources(tokenizer, additions, meanings))
+        sources = translations.mixed(sources, known)
+        translated = len(known) - sum(source is None for source in known)
     longer = _with_rows(source, old, size, sources, seed)
     longer = dataclasses.replace(longer, find_tokenizer=lambda: extended)
     record = {"old_tokens": old, "tokens": size, "method": method, "scripts": found.scripts}

@@ -1,5 +1,4 @@
 import functools
-import json
 import random
 import unicodedata
 
@@ -170,9 +169,9 @@ def test_unigram_cannot_be_continued(tmp_path, hindi):
 
 
 def test_too_little_text(tmp_path):
-    (tmp_path / "x.txt").write_text("चाय चाय", encoding="utf-8")
-    found = words.read([tmp_path / "x.txt"])
+    (tmp_path / "x.txt").write_text("चाय चाय चाय", encoding="utf-8")
     base = HuggingFaceTokenizer(byte_level.smollm(tmp_path))
-    with pytest.raises(InputError, match=r"--size: the text gives \d new tokens, not 1,000"):
-        continuing.learn(base, found, 1000)
-    assert json.loads((tmp_path / "tokenizer.json").read_text())
+    extended, new = continuing.learn(base, words.read([tmp_path / "x.txt"]), 1000)
+    assert 0 < len(new) < 9
+    assert extended.vocab_size == base.vocab_size + len(new)
+    assert len(extended.encode(" चाय")) == 1
