@@ -31,7 +31,7 @@ def first(
       path: of what `commit-t5x vocab extend` wrote: the model directory, or a checkpoint in it.
 
     Raises:
-      InputError: `steps` without such a path; or (by `init`) the embedding isn't trained.
+      InputError: `steps` without such a path; or (by `update`) the embedding isn't trained.
     """
     if not steps:
         return optimizer
@@ -54,16 +54,17 @@ def _first_new_row(path: str | None) -> int:
 def _masked(first_new: int, steps: int) -> optax.GradientTransformation:
     # The state is one of optax's own, which T5X knows how to keep.
     def init(params: Any) -> optax.ScaleByScheduleState:
-        paths = [_names(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+        del params
+        return optax.ScaleByScheduleState(count=jnp.zeros((), jnp.int32))
+
+    def update(updates: Any, state: optax.ScaleByScheduleState, params: Any = None) -> Any:
+        del params
+        paths = [_names(path) for path, _ in jax.tree_util.tree_leaves_with_path(updates)]
         if not any(path[-2:] in _TABLES for path in paths):
             raise InputError(
                 "NEW_ROWS_ONLY_STEPS: the embedding isn't trained; set "
                 f"""--gin.TRAINED_PARTS="('{EMBEDDING}',)\""""
             )
-        return optax.ScaleByScheduleState(count=jnp.zeros((), jnp.int32))
-
-    def update(updates: Any, state: optax.ScaleByScheduleState, params: Any = None) -> Any:
-        del params
         everything = state.count >= steps
 
         def masked(path: Any, leaf: jax.Array) -> jax.Array:

@@ -72,7 +72,9 @@ def test_bad_places(model, tmp_path):
     with pytest.raises(InputError, match="vocabulary_extension.json: no such file; give INITIAL"):
         new_rows.first(optim.adamw(0.1), 1, str(tmp_path / "none" / "none"))
     with pytest.raises(InputError, match="the embedding isn't trained"):
-        new_rows.first(optim.adamw(0.1), 1, model).init({"lora_a": jnp.ones(2)})
+        factors = {"lora_a": jnp.ones(2)}
+        optimizer = new_rows.first(optim.adamw(0.1), 1, model)
+        optimizer.update(factors, optimizer.init(factors), factors)
     (tmp_path / new_rows.FILE).write_text("{}")
     with pytest.raises(InputError, match="doesn't say which rows are new"):
         new_rows.first(optim.adamw(0.1), 1, model)
