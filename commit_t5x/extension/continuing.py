@@ -35,8 +35,9 @@ _GPT2_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+
 def learn(tokenizer: Tokenizer, found: Words, number: int) -> tuple[Tokenizer, list[Addition]]:
     """Returns a tokenizer with up to `number` more tokens, and what these are.
 
-    A text without letters of the words' scripts keeps its ids: the new merges come after all old
-    ones, and each makes a token that holds such a letter, or the first bytes of one.
+    The new merges come after all old ones, and each makes a token that holds a letter of the words'
+    scripts, or the first bytes of one. A text without such letters, and without signs that begin
+    with the same bytes in UTF-8, such as the danda of Hindi, keeps its ids.
 
     Args:
       tokenizer: of byte-pair encoding, in either kind of file.

@@ -2,15 +2,14 @@
 
 import collections
 import dataclasses
-import functools
 import pathlib
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
 import regex
 
 from commit_t5x.data import records
 from commit_t5x.errors import InputError
+from commit_t5x.mixing import characters
 
 OWN = "Latin"  # the script of English, whose words no new token may touch
 # Of the letters in other scripts: one with fewer is no script of the text's language.
@@ -65,14 +64,14 @@ def read(paths: Sequence[str | pathlib.Path]) -> Words:
       InputError: a file can't be read, holds no text, or none of the letters is in a script that
         new tokens can be learnt in.
     """
-    characters: collections.Counter[str] = collections.Counter()
+    read: collections.Counter[str] = collections.Counter()
     for path in paths:
         for text in texts(path):
-            characters.update(text)
+            read.update(text)
     found: collections.Counter[str] = collections.Counter()
-    for character, count in characters.items():
+    for character, count in read.items():
         if character.isalpha():
-            found[script(character)] += count
+            found[characters.script(character)] += count
     total = found.total()
     others = total - found[OWN] - found[""]
     scripts = tuple(
@@ -112,21 +111,3 @@ def texts(path: str | pathlib.Path) -> Iterator[str]:
                 yield text
     if empty:
         raise InputError(f"{path}: no text in it; expected text, or records with fields of text")
-
-
-@functools.cache
-def script(letter: str) -> str:
-    """Returns a letter's script by its Unicode name; empty where that can't be told.
-
-    Example:
-      >>> script("δ"), script("a"), script("漢")
-      ('Greek', 'Latin', 'Han')
-    """
-    words = unicodedata.name(letter, "").title().split()
-    for name in ("Han", *("_".join(words[:count]) for count in (3, 2, 1))):
-        try:
-            if regex.match(rf"\p{{Script={name}}}", letter):
-                return name
-        except regex.error:  # there is no script of that name
-            continue
-    return ""

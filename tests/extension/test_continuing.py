@@ -97,7 +97,7 @@ def test_english_keeps_its_ids(pair):
 @given(text=st.one_of(texts, st.text()))
 def test_all_text_in_other_scripts_keeps_its_ids(pair, text):
     base, extended, _ = pair
-    text = regex.sub(words.letters(["Devanagari"]), "", text, flags=regex.V1)
+    text = regex.sub(r"\p{Block=Devanagari}", "", text)  # the danda shares bytes with letters
     assert extended.encode(text) == base.encode(text)
 
 

@@ -23,14 +23,6 @@ def test_a_few_words_of_another_script_are_not_learnt(tmp_path):
     assert words.read([write(tmp_path, "δύο चाय")]).scripts == ("Greek", "Devanagari")
 
 
-@pytest.mark.parametrize(
-    "letter, script",
-    [("a", "Latin"), ("µ", ""), ("δ", "Greek"), ("ก", "Thai"), ("漢", "Han"), ("ᱚ", "Ol_Chiki")],
-)
-def test_scripts(letter, script):
-    assert words.script(letter) == script
-
-
 def test_the_pattern_means_the_same_to_tokenizers():
     text = "x हिन्दी क्\u200dष, Αθήνα α\u0301β २ ν. \u200d👩"
     found = regex.findall(words.pattern(["Devanagari", "Greek"]), text, regex.V1)
