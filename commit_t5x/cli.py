@@ -25,6 +25,7 @@ COMMANDS = {
     "report": ("commit_t5x.evaluation.report", "turn result files into tables and a plot"),
     "table": ("commit_t5x.tables.cli", "make a table of the paper: train its rows, score, compare"),
     "dicts": ("commit_t5x.dictionaries.cli", "fetch, import, join and check dictionaries"),
+    "vocab": ("commit_t5x.extension.cli", "report on a tokenizer, and lengthen it for a language"),
 }
 
 _EXAMPLE = """\

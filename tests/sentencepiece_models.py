@@ -11,10 +11,7 @@ def train_model(path, **options):
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(["tea water", "water tea"]),
         model_writer=model,
-        vocab_size=24,
-        hard_vocab_limit=False,
-        minloglevel=2,
-        **options,
+        **{"vocab_size": 24, "hard_vocab_limit": False, "minloglevel": 2, **options},
     )
     path.write_bytes(model.getvalue())
     return path

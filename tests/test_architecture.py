@@ -23,7 +23,7 @@ FLOORS = [
     {"samples", "tasks"},
     {"engine"},
     {"conversion", "dictionaries", "inspection", "planning", "t5x_adapter"},
-    {"language_model"},  # of any format that conversion reads
+    {"extension", "language_model"},  # of any format that conversion reads
     {"evaluation"},
     {"tables"},  # trains and scores by the other commands
     {"cli"},

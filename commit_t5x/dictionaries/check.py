@@ -2,9 +2,7 @@
 
 import collections
 import dataclasses
-import functools
 import pathlib
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
 import tabulate
@@ -127,21 +125,15 @@ def _in_other_scripts(entries: dictionary_files.Entries) -> int:
     )
     scripts = collections.Counter()
     for letter, count in letters.items():
-        scripts[_script(letter)] += count
+        scripts[characters.script(letter)] += count
     del scripts[""]
     own = {name for name, n in scripts.items() if n >= _OWN_SCRIPT_SHARE * scripts.total()}
-    own_letters = {letter for letter in letters if _script(letter) in own}
+    own_letters = {letter for letter in letters if characters.script(letter) in own}
     return sum(
-        own_letters.isdisjoint(target) and any(map(_script, target))
+        own_letters.isdisjoint(target) and any(map(characters.script, target))
         for targets in entries.values()
         for target in targets
     )
-
-
-@functools.cache
-def _script(character: str) -> str:
-    """Returns the script of a letter, by the first word of its name; empty for anything else."""
-    return unicodedata.name(character, "").partition(" ")[0] if character.isalpha() else ""
 
 
 def _texts(path: str) -> list[str]:

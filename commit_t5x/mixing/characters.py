@@ -68,3 +68,23 @@ def extenders() -> str:
     characters = "".join(map(chr, (*range(0xD800), *range(0xE000, sys.maxunicode + 1))))
     kinds = r"[\p{M}\p{GCB=Extend}\p{GCB=SpacingMark}\p{GCB=ZWJ}]"
     return "".join(regex.findall(kinds, characters))
+
+
+@functools.cache
+def script(letter: str) -> str:
+    """Returns a letter's script by its Unicode name; empty for what has none of its own.
+
+    Example:
+      >>> script("δ"), script("a"), script("漢"), script("2")
+      ('Greek', 'Latin', 'Han', '')
+    """
+    if not letter.isalpha():
+        return ""
+    words = unicodedata.name(letter, "").title().split()
+    for name in ("Han", *("_".join(words[:count]) for count in (3, 2, 1))):
+        try:
+            if regex.match(rf"\p{{Script={name}}}", letter):
+                return name
+        except regex.error:  # there is no script of that name
+            continue
+    return ""

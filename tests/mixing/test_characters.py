@@ -49,3 +49,14 @@ def test_every_mark_extends_the_character_before():
     assert extenders >= {c for c in ALL if unicodedata.category(c)[0] == "M"}
     assert extenders >= set("\u200c\u200d\U0001f3fb\u0e33")
     assert not extenders & set("aก水\u0e32" + characters.SPACES)
+
+
+@pytest.mark.parametrize(
+    "letter, script",
+    [
+        *(("a", "Latin"), ("µ", ""), ("2", ""), ("।", "")),
+        *(("δ", "Greek"), ("ก", "Thai"), ("漢", "Han"), ("ᱚ", "Ol_Chiki")),
+    ],
+)
+def test_scripts(letter, script):
+    assert characters.script(letter) == script

@@ -8,19 +8,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
+from jax.sharding import PartitionSpec
 from small_llama import CONFIG, init, random_tokens
 
 from commit_t5x.engine import decoding as engine_decoding
 from commit_t5x.engine import losses, models
 from commit_t5x.errors import InputError
-from commit_t5x.model import llama, optim
+from commit_t5x.model import llama, new_rows, optim
 from commit_t5x.model.lora import Lora
 
 pytestmark = pytest.mark.t5x
 _REASON = "T5X isn't installed; docs/t5x.md tells how"
 t5x_models = pytest.importorskip("t5x.models", reason=_REASON, exc_type=ImportError)
 
-from t5x import decoding, trainer  # noqa: E402
+from t5x import decoding, optimizers, trainer  # noqa: E402
 
 from commit_t5x.t5x_adapter import adapter  # noqa: E402
 
@@ -205,3 +206,18 @@ def test_low_rank_factors_are_refused():
     network = llama.Llama(llama.preset("debug"), lora=Lora(rank=4))
     with pytest.raises(InputError, match="LORA_RANK: low-rank factors are for the native engine"):
         adapter.DecoderOnlyModel(network, tiny.VOCABULARY)
+
+
+def test_new_rows_alone(tmp_path):
+    (tmp_path / new_rows.FILE).write_text('{"old_tokens": 2}')
+    optimizer = new_rows.first(optim.adamw(0.1), 1, str(tmp_path))
+    wrapped = optimizers.OptaxWrapper(optimizer)
+    table = {"token_embedder": {"embedding": jnp.ones((3, 4))}}
+    made = wrapped.create(table)
+    axes = {"token_embedder": {"embedding": PartitionSpec("vocab", "embed")}}
+    assert wrapped.derive_logical_axes(made, axes).target == axes
+    params, state = wrapped.apply_gradient(None, table, made.state, table)
+    moved = params["token_embedder"]["embedding"] != 1
+    np.testing.assert_array_equal(moved.all(axis=1), [False, False, True])
+    params, _ = wrapped.apply_gradient(None, table, state, table)
+    assert np.all(params["token_embedder"]["embedding"] != 1)

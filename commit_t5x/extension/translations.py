@@ -1,0 +1,106 @@
+"""What a bilingual dictionary says of a new token: the English words that it stands for."""
+
+import collections
+import difflib
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import regex
+
+from commit_t5x.errors import InputError
+from commit_t5x.extension import rows, spelling, words
+from commit_t5x.extension.merging import Addition
+from commit_t5x.mixing.characters import lookup_key
+from commit_t5x.mixing.lexicon import Lexicon
+from commit_t5x.vocabularies.tokenizer import Tokenizer
+
+_SHARE = 0.5  # of a row that is the translations'; the rest is the pieces'
+_NEAR = 0.8  # difflib's ratio of the letters that two forms of a word share
+_COMMON_START = 2  # letters that they begin with
+# A token that doesn't begin a word may look like a word by chance, a long one hardly.
+_TELLING_LENGTH = 4
+
+
+class Translations:
+    """English translations of words in some scripts.
+
+    Args:
+      paths: of dictionaries with English on either side.
+      scripts: of the other side's words.
+
+    Raises:
+      InputError: a file can't be read, or has no word in the scripts.
+    """
+
+    def __init__(self, paths: Sequence[str | pathlib.Path], scripts: Sequence[str]):
+        letter = regex.compile(words.letters(scripts), regex.V1)
+        self._known: dict[str, list[str]] = collections.defaultdict(list)
+        for path in paths:
+            found = False
+            for word, targets in Lexicon.load(path).items():
+                for pair in ((word, target) for target in targets):
+                    foreign = [side for side in pair if letter.search(side)]
+                    if len(foreign) == 1:
+                        english = pair[pair[0] == foreign[0]]
+                        self._known[lookup_key(foreign[0])].append(english)
+                        found = True
+            if not found:
+                raise InputError(
+                    f"{path}: no word in {', '.join(scripts)} beside one in another script; name a "
+                    "dictionary between English and the text's language"
+                )
+        self._by_start: Mapping[str, list[str]] = collections.defaultdict(list)
+        for word in self._known:
+            self._by_start[word[:_COMMON_START]].append(word)
+
+    def of(self, text: str) -> list[str]:
+        """Returns the translations of a token, or else of the known words nearest to it.
+
+        Args:
+          text: what the token stands for, with the space before it.
+        """
+        word, begins = lookup_key(text.strip()), text.startswith(" ")
+        if word in self._known and (begins or len(word) >= _TELLING_LENGTH):
+            return self._known[word]
+        if not begins:
+            return []
+        forms = self._by_start.get(word[:_COMMON_START], ())
+        return [
+            english
+            for form in difflib.get_close_matches(word, forms, cutoff=_NEAR)
+            for english in self._known[form]
+        ]
+
+
+def sources(
+    tokenizer: Tokenizer, additions: Sequence[Addition], translations: Translations
+) -> Iterator[rows.Source | None]:
+    """Yields the mean of the rows of each new token's translations, or None if it has none.
+
+    Of a translation's tokens it is the mean; a translation that is named twice counts twice.
+
+    Args:
+      tokenizer: the old one.
+      additions: the new tokens.
+      translations: of words.
+    """
+    byte_level, space = spelling.is_byte_level(tokenizer), spelling.space_before(tokenizer)
+    for addition in additions:
+        found = translations.of(spelling.decoded(spelling.bytes_of(addition.token, byte_level)))
+        ids = [tokenizer.encode(space + english) for english in found]
+        if not ids:
+            yield None
+            continue
+        weights = [np.full(len(row), 1 / (len(row) * len(ids))) for row in ids]
+        yield rows.Source(np.concatenate(ids), np.concatenate(weights))
+
+
+def mixed(
+    means: Sequence[rows.Source], translated: Sequence[rows.Source | None]
+) -> list[rows.Source]:
+    """Returns half of each mean and half of what is translated; the mean where nothing is."""
+    return [
+        mean if meaning is None else rows.mixed(meaning, mean, _SHARE)
+        for mean, meaning in zip(means, translated, strict=True)
+    ]

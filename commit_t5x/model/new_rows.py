@@ -1,0 +1,84 @@
+"""Training that begins with the rows that `commit-t5x vocab extend` gave embedding and head."""
+
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from commit_t5x import disk, ranges
+from commit_t5x.errors import InputError
+from commit_t5x.model.lora import EMBEDDING, HEAD
+from commit_t5x.model.optim import Optimizer
+
+FILE = "vocabulary_extension.json"  # beside the weights; "old_tokens" is the first new row
+_TABLES = {(EMBEDDING, "embedding"): 0, (HEAD, "kernel"): 1}  # weight -> axis of the tokens
+
+
+def first(
+    optimizer: Any, steps: ranges.Count = 0, path: ranges.Location | None = None
+) -> optax.GradientTransformation:
+    """Lets an optimizer change new rows alone for the first steps, and then everything.
+
+    Until then nothing else moves, nor decays. Adam's moments are those of all gradients from the
+    first step on: begun later, they would be too small for their bias correction, and the first
+    steps of everything too large.
+
+    Args:
+      optimizer: e.g. `optim.adamw(...)`.
+      steps: so many; 0 returns the optimizer as it is.
+      path: of what `commit-t5x vocab extend` wrote: the model directory, or a checkpoint in it.
+
+    Raises:
+      InputError: `steps` without such a path; or (by `update`) the embedding isn't trained.
+    """
+    if not steps:
+        return optimizer
+    chained = optax.chain(optimizer, _masked(_first_new_row(path), steps))
+    return Optimizer(chained.init, chained.update, getattr(optimizer, "learning_rate", None))
+
+
+def _first_new_row(path: str | None) -> int:
+    remedy = "give INITIAL_CHECKPOINT_PATH what `commit-t5x vocab extend --to native` wrote"
+    if path is None:
+        raise InputError(f"NEW_ROWS_ONLY_STEPS: there are no new rows; {remedy}, or leave it out")
+    place = pathlib.Path(path).expanduser()
+    file = next(filter(pathlib.Path.is_file, (place / FILE, place.parent / FILE)), place / FILE)
+    number = disk.read_json(file, remedy).get("old_tokens")
+    if type(number) is not int:
+        raise InputError(f"{file}: doesn't say which rows are new; {remedy}")
+    return number
+
+
+def _masked(first_new: int, steps: int) -> optax.GradientTransformation:
+    # The state is one of optax's own, which T5X knows how to keep.
+    def init(params: Any) -> optax.ScaleByScheduleState:
+        del params
+        return optax.ScaleByScheduleState(count=jnp.zeros((), jnp.int32))
+
+    def update(updates: Any, state: optax.ScaleByScheduleState, params: Any = None) -> Any:
+        del params
+        paths = [_names(path) for path, _ in jax.tree_util.tree_leaves_with_path(updates)]
+        if not any(path[-2:] in _TABLES for path in paths):
+            raise InputError(
+                "NEW_ROWS_ONLY_STEPS: the embedding isn't trained; set "
+                f"""--gin.TRAINED_PARTS="('{EMBEDDING}',)\""""
+            )
+        everything = state.count >= steps
+
+        def masked(path: Any, leaf: jax.Array) -> jax.Array:
+            axis = _TABLES.get(_names(path)[-2:])
+            if axis is None:
+                return jnp.where(everything, leaf, jnp.zeros_like(leaf))
+            rows = jax.lax.broadcasted_iota(jnp.int32, leaf.shape, axis)
+            return jnp.where(everything | (rows >= first_new), leaf, jnp.zeros_like(leaf))
+
+        updates = jax.tree_util.tree_map_with_path(masked, updates)
+        return updates, optax.ScaleByScheduleState(optax.safe_increment(state.count))
+
+    return optax.GradientTransformation(init, update)
+
+
+def _names(path: Any) -> tuple[str, ...]:
+    return tuple(str(getattr(key, "key", key)) for key in path)
