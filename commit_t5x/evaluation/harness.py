@@ -40,6 +40,10 @@ class _Generation(pydantic.BaseModel, strict=True):
     max_completion_tokens: _Positive = 1
 
 
+_LENGTHS = tuple(name for name in _Generation.model_fields if name.startswith("max_"))
+_DRAWS = {"temperature": 0, "top_k": 0, "top_p": 1}  # at rest
+
+
 def run(
     *,
     tasks: Sequence[str],
@@ -86,8 +90,8 @@ def run(
     options = {name: value for name, value in locals().items() if name != "output_path"}
     if output_path is not None:
         disk.check_writable(_results_path(output_path))
-    generation = _parsed("--gen_kwargs", gen_kwargs)
-    _check_generation(model, generation)
+        disk.check_own("--output_path", _results_path(output_path), '"results"')
+    generation = _generation(model, _parsed("--gen_kwargs", gen_kwargs))
     loaded = load_tasks(tasks, include_path, data_dir=data_dir, labels=labels)
     _configure(loaded["tasks"], num_fewshot, generation, seed)
     with _bars_on_terminals_only():
@@ -128,8 +132,12 @@ def _parsed(flag: str, arguments: Mapping[str, Any] | str) -> dict[str, Any]:
     return utils.simple_parse_args_string(arguments)
 
 
-def _check_generation(model: str, options: Mapping[str, Any]) -> None:
-    """Raises InputError for options of generation that the model doesn't have, or can't."""
+def _generation(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns options of generation, the length under the name that tasks give it.
+
+    Raises:
+      InputError: the model doesn't have one, or can't; or one would have no effect.
+    """
     named = _Generation.model_fields
     known = {*named}
     if model != "commit_t5x":  # transformers' models have all of these
@@ -147,6 +155,24 @@ def _check_generation(model: str, options: Mapping[str, Any]) -> None:
         raise errors.InputError(
             f"--gen_kwargs {first['loc'][0]}={options[first['loc'][0]]}: {first['msg']}"
         ) from error
+    until = options.get("until", "-")
+    if not all([until] if isinstance(until, str) else until):
+        raise errors.InputError("--gen_kwargs until=: is empty; give a string, or leave it out")
+    lengths = [name for name in _LENGTHS if name in options]
+    if len(lengths) > 1:
+        raise errors.InputError(f"--gen_kwargs {' and '.join(lengths)}: are the same; give one")
+    draws = [name for name, rest in _DRAWS.items() if options.get(name, rest) != rest]
+    if draws and not options.get("do_sample"):
+        name = draws[0]
+        raise errors.InputError(
+            f"--gen_kwargs {name}={options[name]}: answers are the likeliest ones; to draw them, "
+            "add do_sample=True"
+        )
+    if options.get("do_sample") and options.get("temperature") == 0:
+        raise errors.InputError(
+            "--gen_kwargs temperature=0: answers are to be drawn; leave it out, or do_sample"
+        )
+    return {"max_gen_toks" if name in _LENGTHS else name: options[name] for name in options}
 
 
 def load_tasks(
@@ -195,13 +221,25 @@ def load_tasks(
 def _configure(
     loaded: Mapping[str, Any], num_fewshot: int | None, gen_kwargs: Mapping[str, Any], seed: int
 ) -> None:
-    for task in loaded.values():
-        if gen_kwargs and task.get_config("output_type") == "generate_until":
-            task.set_config(key="generation_kwargs", value=dict(gen_kwargs), update=True)
+    answering = [t for t in loaded.values() if t.get_config("output_type") == "generate_until"]
+    if gen_kwargs and not answering:
+        raise errors.InputError("--gen_kwargs: none of the tasks generates answers; leave it out")
+    for task in answering:
+        own = (task.get_config("generation_kwargs") or {}).get("until")
+        if (until := gen_kwargs.get("until", own)) != own:
+            name = task.get_config("task")
+            print(f"{name}: answers end at {until!r}, not at {own!r}", file=sys.stderr)
+        task.set_config(key="generation_kwargs", value=dict(gen_kwargs), update=True)
+    for name, task in loaded.items():
         # lm-eval's rule: a task that says 0 means it.
         own = task.get_config("num_fewshot")
         if own is None or (num_fewshot is not None and own != 0):
             task.set_config(key="num_fewshot", value=num_fewshot or 0)
+            if num_fewshot and num_fewshot >= (count := len(list(task.fewshot_docs()))):
+                raise errors.InputError(
+                    f"--num_fewshot: {num_fewshot}, and {name} has {count} examples to draw from, "
+                    "the question among them; ask for fewer"
+                )
         task.set_fewshot_seed(seed=seed)
 
 
