@@ -4,7 +4,6 @@ import collections
 import dataclasses
 import gzip
 import itertools
-import math
 import operator
 import pathlib
 import re
@@ -15,6 +14,7 @@ from commit_t5x import disk
 from commit_t5x.errors import InputError
 from commit_t5x.mixing import text_rows
 
+_HEAVIEST = 1e100  # weights are added
 _MAX_ODD_LINES = 100  # as many as a report lists; the rest it counts
 
 _BREAKS = re.compile(r"[\t\r\n]+")
@@ -231,7 +231,7 @@ def _values(
                 likely = float(weight)
             except ValueError:
                 likely = 0.0
-            if 0 < likely < math.inf:
+            if 0 < likely < _HEAVIEST:
                 yield source, target, likely, *others
                 continue
             reason = f"weight {weight!r}: expected a positive number"

@@ -268,6 +268,10 @@ def test_help_shows_an_example():
         ("max_gen_toks=0", "max_gen_toks=0: Input should be greater than 0"),
         ("temperature=-1", "temperature=-1: Input should be greater than or equal to 0"),
         ("num_beams=2", "num_beams: commit_t5x has no such option"),
+        ("until=", "until=: is empty; give a string"),
+        ("max_tokens=4,max_gen_toks=5", "max_gen_toks and max_tokens: are the same"),
+        ("temperature=0.5", "temperature=0.5: answers are the likeliest ones; .* do_sample=True"),
+        ("do_sample=True,temperature=0", "temperature=0: answers are to be drawn"),
     ],
 )
 def test_options_of_generation_are_checked_before_anything_is_loaded(given, said):
@@ -276,6 +280,9 @@ def test_options_of_generation_are_checked_before_anything_is_loaded(given, said
 
 
 def test_options_that_a_model_of_transformers_has():
-    harness._check_generation("hf", {"num_beams": 2, "max_gen_toks": 4, "until": ["\n"]})
+    given = {"num_beams": 2, "max_tokens": 4, "until": ["\n"]}
+    assert harness._generation("hf", given) == {
+        **{"num_beams": 2, "max_gen_toks": 4, "until": ["\n"]}
+    }
     with pytest.raises(errors.InputError, match="hf has no such option; did you mean num_beams"):
-        harness._check_generation("hf", {"num_beam": 2})
+        harness._generation("hf", {"num_beam": 2})
