@@ -10,9 +10,8 @@ import pathlib
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
-import pydantic
 import tqdm
 from lm_eval import evaluator, models, utils
 from lm_eval.api import model as lm_eval_model
@@ -20,28 +19,8 @@ from lm_eval.api import registry
 from lm_eval.tasks import manager as task_manager
 
 from commit_t5x import disk, errors, resources
-from commit_t5x.evaluation import qa_tasks
+from commit_t5x.evaluation import generation_options, qa_tasks
 from commit_t5x.evaluation import results as results_file
-
-_Positive = Annotated[int, pydantic.Field(gt=0)]
-
-
-class _Generation(pydantic.BaseModel, strict=True):
-    """Options of generation that lm-eval knows by name."""
-
-    until: str | list[str] = ""
-    do_sample: bool = False
-    temperature: float = pydantic.Field(0.0, ge=0)
-    top_k: int = pydantic.Field(0, ge=0)
-    top_p: float = pydantic.Field(1.0, gt=0, le=1)
-    max_gen_toks: _Positive = 1
-    max_new_tokens: _Positive = 1
-    max_tokens: _Positive = 1
-    max_completion_tokens: _Positive = 1
-
-
-_LENGTHS = tuple(name for name in _Generation.model_fields if name.startswith("max_"))
-_DRAWS = {"temperature": 0, "top_k": 0, "top_p": 1}  # at rest
 
 
 def run(
@@ -91,7 +70,7 @@ def run(
     if output_path is not None:
         disk.check_writable(_results_path(output_path))
         disk.check_own("--output_path", _results_path(output_path), '"results"')
-    generation = _generation(model, _parsed("--gen_kwargs", gen_kwargs))
+    generation = generation_options.checked(model, _parsed("--gen_kwargs", gen_kwargs))
     loaded = load_tasks(tasks, include_path, data_dir=data_dir, labels=labels)
     _configure(loaded["tasks"], num_fewshot, generation, seed)
     with _bars_on_terminals_only():
@@ -130,49 +109,6 @@ def _parsed(flag: str, arguments: Mapping[str, Any] | str) -> dict[str, Any]:
                 "path, link that to a name without a comma"
             )
     return utils.simple_parse_args_string(arguments)
-
-
-def _generation(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns options of generation, the length under the name that tasks give it.
-
-    Raises:
-      InputError: the model doesn't have one, or can't; or one would have no effect.
-    """
-    named = _Generation.model_fields
-    known = {*named}
-    if model != "commit_t5x":  # transformers' models have all of these
-        import transformers  # here: it takes seconds to load
-
-        known |= {*transformers.GenerationConfig().to_dict()}
-    for name in options:
-        if name not in known:
-            near = errors.suggest(name, sorted(known))
-            raise errors.InputError(f"--gen_kwargs {name}: {model} has no such option{near}")
-    try:
-        _Generation.model_validate({name: options[name] for name in options if name in named})
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        raise errors.InputError(
-            f"--gen_kwargs {first['loc'][0]}={options[first['loc'][0]]}: {first['msg']}"
-        ) from error
-    until = options.get("until", "-")
-    if not all([until] if isinstance(until, str) else until):
-        raise errors.InputError("--gen_kwargs until=: is empty; give a string, or leave it out")
-    lengths = [name for name in _LENGTHS if name in options]
-    if len(lengths) > 1:
-        raise errors.InputError(f"--gen_kwargs {' and '.join(lengths)}: are the same; give one")
-    draws = [name for name, rest in _DRAWS.items() if options.get(name, rest) != rest]
-    if draws and not options.get("do_sample"):
-        name = draws[0]
-        raise errors.InputError(
-            f"--gen_kwargs {name}={options[name]}: answers are the likeliest ones; to draw them, "
-            "add do_sample=True"
-        )
-    if options.get("do_sample") and options.get("temperature") == 0:
-        raise errors.InputError(
-            "--gen_kwargs temperature=0: answers are to be drawn; leave it out, or do_sample"
-        )
-    return {"max_gen_toks" if name in _LENGTHS else name: options[name] for name in options}
 
 
 def load_tasks(
