@@ -125,6 +125,21 @@ def check_apart(macro: str, target: str | pathlib.Path, *sources: str | pathlib.
             raise InputError(f"{macro}: {target} is what is read; choose another place")
 
 
+def check_own(flag: str, path: str | pathlib.Path, mark: str) -> None:
+    """Raises InputError where a file that is there isn't of the kind that a flag has written.
+
+    Args:
+      flag: that names the file.
+      path: of the file.
+      mark: text near the beginning of what is written.
+    """
+    path = pathlib.Path(path)
+    if path.is_file() and path.stat().st_size:
+        with writing(path), path.open("rb") as file:
+            if mark.encode() not in file.read(4096):
+                raise InputError(f"{flag}: {path} holds something else; choose another place")
+
+
 def write(path: str | pathlib.Path, content: str | bytes) -> None:
     """Writes a file aside and moves it into place; text as UTF-8. The folders above it are made."""
     _check_no_folder(path)

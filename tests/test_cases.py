@@ -259,6 +259,30 @@ CASES = {
     "an argument given twice": (
         lm_eval("--model_args=dtype=float32,dtype=bfloat16"), 2, "dtype is given twice"
     ),
+    "more few-shot examples than there are": (
+        lm_eval("--num_fewshot=3000"), 2, "--num_fewshot: 3000|ask for fewer"
+    ),
+    "stop strings of one's own": (
+        lm_eval("--gen_kwargs=max_gen_toks=4,until=.", "--limit=1"), 0, "ogx_xquad_hi"
+    ),
+    "options of answers for a text": (
+        lm_eval("--tasks=ogx_text_hi"), 2, "--gen_kwargs: none of the tasks generates answers"
+    ),
+    "lm-eval over a network's configuration": (
+        lm_eval("--output_path=native/model_config.json"),
+        *(2, "--output_path: native/model_config.json holds something else; choose another"),
+    ),
+    "a page over the data": (
+        (*inspect(ALPACA_PATH="'copied.jsonl'"), "--html=copied.jsonl"),
+        *(2, "--html: copied.jsonl holds something else"),
+    ),
+    "no example": (
+        inspect("wikipedia_hi", WIKIPEDIA_PATH="'nothing.txt'"),
+        *(2, "wikipedia_hi: no examples of split 'train' in nothing.txt"),
+    ),
+    "a run in another model's folder": (
+        train(MODEL_DIR="'of_a_trainer'"), 2, "MODEL_DIR: of_a_trainer holds a Hugging Face model"
+    ),
     "JSON for a dictionary": (("dicts", "check", "prompts.jsonl"), 2, "prompts.jsonl: JSON is no"),
     "no question": (lm_eval("--limit=0"), 2, "--limit: '0' doesn't fit; it takes"),
     "fewer than none": (lm_eval("--limit=-3"), 2, "--limit: '-3' doesn't fit; it takes"),

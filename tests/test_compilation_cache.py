@@ -33,6 +33,16 @@ def test_a_directory_that_cannot_be_made_is_no_error(caches):
     assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
 
 
+def test_a_user_without_a_home_has_no_cache(monkeypatch):
+    def none(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(os, "environ", {})
+    monkeypatch.setattr("pathlib.Path.expanduser", none)
+    compilation_cache.enable()
+    assert not os.environ
+
+
 def test_a_second_process_finds_the_programs_of_the_first(tmp_path):
     code = """
 import collections, os

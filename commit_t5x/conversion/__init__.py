@@ -71,8 +71,7 @@ def convert(
         raise InputError(f"{source_format} to {to}: nothing to convert; copy {src}")
     if not dry_run:
         disk.check_free(dst, overwrite)
-        if src.exists():  # easylm's carry a prefix
-            disk.check_apart("DST", dst, src, *src.resolve().parents)
+        _check_apart(dst, src, config, tokenizer, base)
     if dtype != "float32" and not FORMATS[to].half:
         raise InputError(f"dtype '{dtype}': {to} weights are always float32")
     if "peft" in (source_format, to):
@@ -90,6 +89,8 @@ def convert(
 
         verification.require()
     source = open_source(source_format, src, config, quantized_base)
+    if not dry_run:
+        _check_apart(dst, *source.bases)
     if tokenizer is not None:
         source = dataclasses.replace(source, find_tokenizer=lambda: configured.load(tokenizer))
     if max_length is not None:
@@ -157,6 +158,13 @@ def open_source(
     if not FORMATS[name].takes_config:
         raise InputError(f"--config: {name} checkpoints carry their own; leave it out")
     return module.read(src, config_files.load(config), **options)
+
+
+def _check_apart(dst: pathlib.Path, *sources: str | pathlib.Path | None) -> None:
+    """Raises InputError if the destination is a source, or a folder that holds one."""
+    for place in map(pathlib.Path, filter(None, sources)):
+        if place.exists():  # easylm's carry a prefix, and a preset is no file
+            disk.check_apart("DST", dst, place, *place.resolve().parents)
 
 
 def _check_space(dst: pathlib.Path, transfers: list[stream.Transfer], dtype: str) -> None:

@@ -46,6 +46,7 @@ class Source:
       find_tokenizer: returns what `tokenizer` is, when it is asked for: a broken one doesn't matter
         where the user names another.
       notes: lines for the user, about what was left out or assumed.
+      bases: checkpoints that low-rank factors are merged into.
 
     Raises (by `get`):
       InputError: the file ends too early, or isn't what its header says.
@@ -64,6 +65,7 @@ class Source:
     dtypes: Mapping[str, str]
     find_tokenizer: Callable[[], Tokenizer | None] = lambda: None
     notes: Sequence[str] = ()
+    bases: Sequence[str] = ()
 
     @functools.cached_property
     def tokenizer(self) -> Tokenizer | None:

@@ -45,8 +45,9 @@ def read(
         find_tokenizer=lambda: model_files.tokenizer(folder.parent),
         read=adapters.Reader(str(folder)),
     )
-    notes = _notes(adapters.read(folder.parent), quantized_base)
-    return dataclasses.replace(source, notes=notes)
+    adapter = adapters.read(folder.parent)
+    bases = [] if adapter is None else [adapter.base]
+    return dataclasses.replace(source, notes=_notes(adapter, quantized_base), bases=bases)
 
 
 def _notes(adapter: adapters.Adapter | None, quantized_base: bool) -> list[str]:

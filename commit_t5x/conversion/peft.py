@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from commit_t5x import disk
+from commit_t5x import disk, signatures
 from commit_t5x.conversion import hf, rules, safetensors_files
 from commit_t5x.conversion.rules import Entry
 from commit_t5x.engine import adapters, checkpoints, model_files
@@ -215,6 +215,7 @@ def _options(src: pathlib.Path) -> Lora:
     path = src / _CONFIG
     fields = disk.read_json(path, "name a PEFT adapter's directory")
     allowed = {"peft_type": ("LORA",), "bias": ("none",), "init_lora_weights": _INITS}
+    allowed["use_rslora"] = (False, True)
     refused = [
         name for name, values in allowed.items() if fields.get(name, values[0]) not in values
     ]
@@ -226,8 +227,10 @@ def _options(src: pathlib.Path) -> Lora:
         )
     try:
         rank, alpha = fields["r"], fields["lora_alpha"]
+        options = {"rank": rank, "alpha": alpha, "dropout": fields.get("lora_dropout", 0.0)}
+        signatures.check(Lora, options)
         # rsLoRA divides by the root of the rank.
         alpha = alpha * math.sqrt(rank) if fields.get("use_rslora") else alpha
-        return Lora(rank=int(rank), alpha=alpha, dropout=float(fields.get("lora_dropout", 0.0)))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, InputError) as error:
         raise InputError(f"{path}: not a PEFT adapter's ({error}); fetch it again") from error
+    return Lora(**{**options, "alpha": alpha})

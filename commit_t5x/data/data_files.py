@@ -19,12 +19,12 @@ def find(location: str, macro: str, names: Sequence[str], shards: str = "") -> l
       location: "samples", a path, a glob such as wiki/*.parquet, a URL that fsspec opens such as
         gs://bucket/wiki (globs too), or a name on the hub or in TFDS.
       macro: the gin macro that set it, for messages.
-      names: within a folder and the samples: the first of these files that exists is taken.
+      names: the one of these files that a folder holds is taken; of the samples, the first.
       shards: a regular expression. Within a folder without any of `names`, the files of a known
         kind whose names match it are shards of one data set.
 
     Raises:
-      InputError: nothing lies where the location points to.
+      InputError: nothing lies where the location points to, or several files of `names` do.
     """
     if location == "samples":
         path = resources.path("samples") / names[0]
@@ -39,7 +39,10 @@ def find(location: str, macro: str, names: Sequence[str], shards: str = "") -> l
             return [location]
         if filesystem.isdir(place):
             folder = location.rstrip("/")
-            found = [n for n in names if filesystem.isfile(f"{place}/{n}")][:1]
+            found = [n for n in names if filesystem.isfile(f"{place}/{n}")]
+            if len(found) > 1:
+                both = f"{folder}/{found[0]} and {found[1]} are both there"
+                raise InputError(f"{macro}: {both}; name one of them")
             found = found or _shards(filesystem.ls(place, detail=True), shards)
             if not found:
                 path = f"{folder}/{names[0]}"

@@ -16,6 +16,7 @@ import tensorflow as tf
 from commit_t5x import ranges
 from commit_t5x.data import graph_templates, templates
 from commit_t5x.data.qa_prompts import get_labels, qa_prompt
+from commit_t5x.mixing import counts
 from commit_t5x.mixing.graph_mixer import GraphMixer
 from commit_t5x.mixing.mixer import CodeMixer
 from commit_t5x.mixing.schedule import MixSchedule
@@ -142,6 +143,7 @@ def encode_prompt_response(
       `input`.
     """
     vocabulary = output_features["targets"].vocabulary
+    counter = counts.current()
 
     def encode(batch: Features) -> Features:
         whole = tf.strings.join([batch["prompt"], batch["response"]])
@@ -179,6 +181,8 @@ def encode_prompt_response(
             targets = _append(targets, vocabulary.eos_id, ~ends_inputs)
             inputs = _append(inputs, vocabulary.eos_id, ends_inputs)
             cuttable = _append(cuttable, 0, ends_inputs)
+        if counter is not None:
+            counter.add_outputs_tf(targets.row_lengths())
         return {"inputs": inputs, "targets": targets, "inputs_cuttable": cuttable}
 
     return _map(ds, encode)

@@ -139,9 +139,10 @@ def import_dictionary(
                     yield Record(source, target, weight, part_of_speech, sense, file, terms)
                     count += 1
             if not count:
-                left_out = "; left out: " + describe(job.skipped) if job.skipped else ""
+                left_out = describe(job.skipped)
                 raise InputError(
-                    f"{place}: no pairs from {source_language} to {target_language}{left_out}"
+                    f"{place}: no pairs from {source_language} to {target_language}"
+                    + f"; left out: {left_out}" * bool(left_out)
                 )
 
         return dictionary_files.write_records(out, records()), job.skipped

@@ -9,21 +9,21 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 from flax import traverse_util
 
-from commit_t5x import disk
+from commit_t5x import disk, signatures
 from commit_t5x.engine import checkpoint_arrays, checkpoints, model_files
 from commit_t5x.errors import InputError
 from commit_t5x.model import lora
 from commit_t5x.model.lora import Lora
 
 FILE = "adapter.json"
-_SAMPLES = 4096  # of each array that a fingerprint looks at
+_SAMPLES = 4096  # of each weight, or layer of a stacked one, that a fingerprint looks at
 _MACROS = {
     **{"rank": "LORA_RANK", "alpha": "LORA_ALPHA", "dropout": "LORA_DROPOUT"},
     **{"targets": "LORA_TARGETS", "base_dtype": "BASE_DTYPE", "trained_parts": "TRAINED_PARTS"},
@@ -112,15 +112,24 @@ def describe(options: Lora, base: str | None) -> Adapter | None:
 
 
 def fingerprint(name: str, leaves: Mapping[str, Any]) -> str:
-    """Returns a hash over samples of a network's weights: of a stacked one, of its outer layers."""
-    read, digest = Reader(name), hashlib.sha256()
+    """Returns a hash over samples of a network's weights, from a part of every layer."""
+    reader, digest = checkpoint_arrays.Reader(name), hashlib.sha256()
     for path, leaf in sorted(leaves.items()):
-        outer = (0, leaf.shape[0] - 1) if path.startswith("layers/") else (None,)
-        for index in outer:
-            values = read(leaf, index).astype(np.float32).reshape(-1)
-            digest.update(f"{path} {tuple(leaf.shape)}".encode())
-            digest.update(values[:: max(1, values.size // _SAMPLES)].tobytes())
+        for array in _arrays(leaf):
+            digest.update(f"{path} {tuple(array.shape)}".encode())
+            for index in range(array.shape[0]) if path.startswith("layers/") else (None,):
+                values = reader.part(array, index).astype(np.float32).reshape(-1)
+                digest.update(values[:: max(1, values.size // _SAMPLES)].tobytes())
     return digest.hexdigest()[:16]
+
+
+def _arrays(leaf: Any) -> Iterator[Any]:
+    """Yields the arrays of checkpoints that a leaf of `open_params` is made of."""
+    if isinstance(leaf, Merged):
+        for part in (leaf.base, leaf.a, leaf.b):
+            yield from () if part is None else _arrays(part)
+    else:
+        yield leaf
 
 
 def read(model_dir: pathlib.Path) -> Adapter | None:
@@ -135,9 +144,16 @@ def read(model_dir: pathlib.Path) -> Adapter | None:
     remedy = "copy it from the run that wrote the checkpoints"
     fields = disk.read_json(path, remedy)
     try:
-        return Adapter(Lora(**fields["lora"]), str(fields["base"]), str(fields["fingerprint"]))
-    except (KeyError, TypeError) as error:
+        signatures.check(Lora, fields["lora"])
+        adapter = Adapter(Lora(**fields["lora"]), str(fields["base"]), str(fields["fingerprint"]))
+        if adapter.lora.rank is None:
+            raise InputError("no rank")
+        base = pathlib.Path(adapter.base).resolve()
+        if model_dir.resolve() in (base, base.parent):
+            raise InputError("it is its own base")
+    except (KeyError, TypeError, InputError) as error:
         raise InputError(f"{path}: not what training writes ({error}); {remedy}") from error
+    return adapter
 
 
 def write(model_dir: pathlib.Path, adapter: Adapter | None) -> None:

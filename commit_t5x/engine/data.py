@@ -157,10 +157,7 @@ class TrainIterator:
             batch = next(self._iterator, None)
         self.seconds_waited += time.perf_counter() - start
         if batch is None:
-            raise InputError(
-                f"{self._cfg.name}: split '{self._cfg.split}' holds no examples; "
-                "check the data file and the length policy"
-            )
+            raise providers.no_examples(self._cfg)
         self.batches += 1
         return {name: tensor.numpy() for name, tensor in batch.items()}
 

@@ -61,7 +61,8 @@ def decode(
       The new tokens of each prompt, with the one that ended it, if any.
 
     Raises:
-      InputError: a prompt has no token, max_new_tokens is not positive, or the seed out of range.
+      InputError: a prompt has no token, max_new_tokens is not positive, the seed out of range, or
+        the logits are not finite.
 
     Example:
       >>> decode(module, params, [[1, 5, 6], [1, 7]], max_new_tokens=3, eos_id=2)
@@ -90,7 +91,17 @@ def decode(
         step, is_done = until, np.asarray(state.is_done)
         if check:
             is_done = is_done | np.asarray(check(_generated(state)), bool)
+    check_finite(bool(state.is_finite))
     return _generated(state)
+
+
+def check_finite(is_finite: bool) -> None:
+    """Raises InputError where what a network computed is not: nothing could be told from it."""
+    if not is_finite:
+        raise InputError(
+            "the network's logits are not finite: its weights hold NaN or infinity, or are too "
+            "large for the type; use another checkpoint, or float32"
+        )
 
 
 @flax.struct.dataclass
@@ -164,7 +175,7 @@ def unrolled(module: llama.Llama, params: dict[str, Any]) -> tuple[llama.Llama, 
 
 @flax.struct.dataclass
 class _State:
-    """Of the loop: step is scalar, what follows is [batch, ...]."""
+    """Of the loop: step and is_finite are scalars, the others [batch, ...]."""
 
     step: jax.Array
     token: jax.Array  # [batch], the last one chosen
@@ -172,6 +183,7 @@ class _State:
     generated: jax.Array  # [batch, capacity]
     counts: jax.Array  # [batch], tokens generated so far
     is_done: jax.Array  # [batch]
+    is_finite: jax.Array  # whether all logits were
     cache: Any
 
 
@@ -199,6 +211,7 @@ def _append(
         generated=jax.lax.dynamic_update_slice(state.generated, column, (0, state.step)),
         counts=state.counts + ~state.is_done,
         is_done=state.is_done | is_stop[token],
+        is_finite=state.is_finite & jnp.isfinite(logits).all(),
         cache=cache,
     )
 
@@ -244,6 +257,7 @@ def _begin(
         generated=jnp.zeros((batch, capacity), jnp.int32),
         counts=jnp.zeros((batch,), jnp.int32),
         is_done=jnp.zeros((batch,), bool),
+        is_finite=jnp.ones((), bool),
         cache=None,
     )
     return _append(empty, logits, cache, sampling, is_stop, keys)

@@ -61,10 +61,7 @@ class TrainingEvaluator:
             for batch, num_rows in batches
         ]
         if not sums:
-            raise InputError(
-                f"{self._cfg.name}: split '{self._cfg.split}' holds no examples; "
-                "check the data file and the split"
-            )
+            raise providers.no_examples(self._cfg)
         return metrics.summarise_eval(sums)
 
 
@@ -204,8 +201,11 @@ def evaluate(
     """
     output_path = pathlib.Path(output_dir)
     disk.check_writable(output_path / "results.json")
-    params, folder = restoring.restore_weights(model, partitioner, restore_checkpoint_cfg)
     provider = providers.get_mixture_or_task(dataset_cfg)
+    for name in ("results.json", *(f"{task.name}.jsonl" for task in seqio.get_subtasks(provider))):
+        sources = providers.shards(dataset_cfg)
+        disk.check_apart("EVAL_OUTPUT_DIR", output_path / name, *sources)
+    params, folder = restoring.restore_weights(model, partitioner, restore_checkpoint_cfg)
     results: dict[str, dict[str, float]] = {}
     evaluator = TrainingEvaluator(dataset_cfg, model, partitioner, eval_steps)
     results[provider.name] = evaluator.evaluate(params)

@@ -18,6 +18,7 @@ from commit_t5x.engine import (
     interactive,
     models,
     partitioning,
+    providers,
     restoring,
     utils,
 )
@@ -101,8 +102,8 @@ def infer(
     if output_dir is not None and not converse:
         output = pathlib.Path(output_dir, f"{name}.jsonl")
         disk.check_writable(output)
-        if input_path is not None:
-            disk.check_apart("INFER_OUTPUT_DIR", output, input_path)
+        sources = [input_path] if input_path is not None else providers.shards(dataset_cfg)
+        disk.check_apart("INFER_OUTPUT_DIR", output, *sources)
     found = list(itertools.islice(found, num_examples))
     if not found and not converse:
         raise InputError(f"{input_path or name}: holds no prompts; name another")

@@ -74,6 +74,22 @@ def check_split(provider: seqio.Task | seqio.Mixture, split: str) -> None:
         )
 
 
+def shards(cfg: Any) -> list[str]:
+    """Returns what a DatasetConfig's split is read from: files, or names on the hub."""
+    tasks = tasks_with_split(get_mixture_or_task(cfg), cfg.split)
+    return [shard for task in tasks for shard in task.source.list_shards(cfg.split)]
+
+
+def no_examples(cfg: Any) -> errors.InputError:
+    """Returns the error for a DatasetConfig whose split holds no example."""
+    name, found = get_mixture_or_task(cfg).name, shards(cfg)
+    places = ", ".join(found[:2]) + f" and {len(found) - 2:,} more" * (len(found) > 2)
+    return errors.InputError(
+        f"{name}: no examples of split '{cfg.split}' in {places or 'its data'}; "
+        "fill the file, or choose another split or row length"
+    )
+
+
 def _macro(parameter: str, value: Any) -> str | None:
     """Returns the macro by which the gin files give a DatasetConfig this value; None without."""
     config = gin.config._CONFIG

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from commit_t5x.engine import decoding
 from commit_t5x.model import llama
 
 _SHORTEST_BUCKET = 32
@@ -44,6 +45,9 @@ def score_targets(
     Returns:
       A Score for each row, in their order.
 
+    Raises:
+      InputError: the logits are not finite.
+
     Example:
       >>> score_targets(module, params, [([1, 5], [6, 7])], batch_size=1, max_length=2048)
       [Score(logprob=-20.7, is_greedy=False)]
@@ -58,6 +62,7 @@ def score_targets(
         for place, index in enumerate(batch):
             tokens[place, : len(whole[index])] = whole[index]
         logprobs, greedy = jax.device_get(_token_scores(module, params, tokens))
+        decoding.check_finite(np.isfinite(logprobs).all())
         for place, index in enumerate(batch):
             end = len(whole[index]) - 1
             scored = slice(end - len(rows[index][1]), end)

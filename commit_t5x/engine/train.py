@@ -34,6 +34,7 @@ from commit_t5x.engine import (
     utils,
 )
 from commit_t5x.errors import InputError
+from commit_t5x.model import config_files
 from commit_t5x.vocabularies.tokenizer import Tokenizer
 
 
@@ -99,6 +100,10 @@ def train(
     disk.check_local(model_dir)
     model_path = pathlib.Path(model_dir).absolute()
     latest = max(checkpoints.all_steps(model_path), default=0)
+    if not latest and (model_path / config_files.HUGGING_FACE).is_file():
+        raise InputError(
+            f"MODEL_DIR: {model_dir} holds a Hugging Face model; choose another folder"
+        )
     weights, params = checkpoint_cfg.restore.path, None
     adapter = adapters.describe(model.lora, weights)
     if latest:

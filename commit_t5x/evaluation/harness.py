@@ -10,9 +10,8 @@ import pathlib
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
-import pydantic
 import tqdm
 from lm_eval import evaluator, models, utils
 from lm_eval.api import model as lm_eval_model
@@ -20,24 +19,8 @@ from lm_eval.api import registry
 from lm_eval.tasks import manager as task_manager
 
 from commit_t5x import disk, errors, resources
-from commit_t5x.evaluation import qa_tasks
+from commit_t5x.evaluation import generation_options, qa_tasks
 from commit_t5x.evaluation import results as results_file
-
-_Positive = Annotated[int, pydantic.Field(gt=0)]
-
-
-class _Generation(pydantic.BaseModel, strict=True):
-    """Options of generation that lm-eval knows by name."""
-
-    until: str | list[str] = ""
-    do_sample: bool = False
-    temperature: float = pydantic.Field(0.0, ge=0)
-    top_k: int = pydantic.Field(0, ge=0)
-    top_p: float = pydantic.Field(1.0, gt=0, le=1)
-    max_gen_toks: _Positive = 1
-    max_new_tokens: _Positive = 1
-    max_tokens: _Positive = 1
-    max_completion_tokens: _Positive = 1
 
 
 def run(
@@ -86,8 +69,8 @@ def run(
     options = {name: value for name, value in locals().items() if name != "output_path"}
     if output_path is not None:
         disk.check_writable(_results_path(output_path))
-    generation = _parsed("--gen_kwargs", gen_kwargs)
-    _check_generation(model, generation)
+        disk.check_own("--output_path", _results_path(output_path), '"results"')
+    generation = generation_options.checked(model, _parsed("--gen_kwargs", gen_kwargs))
     loaded = load_tasks(tasks, include_path, data_dir=data_dir, labels=labels)
     _configure(loaded["tasks"], num_fewshot, generation, seed)
     with _bars_on_terminals_only():
@@ -126,27 +109,6 @@ def _parsed(flag: str, arguments: Mapping[str, Any] | str) -> dict[str, Any]:
                 "path, link that to a name without a comma"
             )
     return utils.simple_parse_args_string(arguments)
-
-
-def _check_generation(model: str, options: Mapping[str, Any]) -> None:
-    """Raises InputError for options of generation that the model doesn't have, or can't."""
-    named = _Generation.model_fields
-    known = {*named}
-    if model != "commit_t5x":  # transformers' models have all of these
-        import transformers  # here: it takes seconds to load
-
-        known |= {*transformers.GenerationConfig().to_dict()}
-    for name in options:
-        if name not in known:
-            near = errors.suggest(name, sorted(known))
-            raise errors.InputError(f"--gen_kwargs {name}: {model} has no such option{near}")
-    try:
-        _Generation.model_validate({name: options[name] for name in options if name in named})
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        raise errors.InputError(
-            f"--gen_kwargs {first['loc'][0]}={options[first['loc'][0]]}: {first['msg']}"
-        ) from error
 
 
 def load_tasks(
@@ -195,13 +157,25 @@ def load_tasks(
 def _configure(
     loaded: Mapping[str, Any], num_fewshot: int | None, gen_kwargs: Mapping[str, Any], seed: int
 ) -> None:
-    for task in loaded.values():
-        if gen_kwargs and task.get_config("output_type") == "generate_until":
-            task.set_config(key="generation_kwargs", value=dict(gen_kwargs), update=True)
+    answering = [t for t in loaded.values() if t.get_config("output_type") == "generate_until"]
+    if gen_kwargs and not answering:
+        raise errors.InputError("--gen_kwargs: none of the tasks generates answers; leave it out")
+    for task in answering:
+        own = (task.get_config("generation_kwargs") or {}).get("until")
+        if (until := gen_kwargs.get("until", own)) != own:
+            name = task.get_config("task")
+            print(f"{name}: answers end at {until!r}, not at {own!r}", file=sys.stderr)
+        task.set_config(key="generation_kwargs", value=dict(gen_kwargs), update=True)
+    for name, task in loaded.items():
         # lm-eval's rule: a task that says 0 means it.
         own = task.get_config("num_fewshot")
         if own is None or (num_fewshot is not None and own != 0):
             task.set_config(key="num_fewshot", value=num_fewshot or 0)
+            if num_fewshot and num_fewshot >= (count := len(list(task.fewshot_docs()))):
+                raise errors.InputError(
+                    f"--num_fewshot: {num_fewshot}, and {name} has {count} examples to draw from, "
+                    "the question among them; ask for fewer"
+                )
         task.set_fewshot_seed(seed=seed)
 
 

@@ -26,6 +26,9 @@ what a run would train on:
 def main(argv: Sequence[str]) -> None:
     """Runs the command with its arguments; raises InputError on bad input."""
     args = _parse(argv)
+    for flag, mark in (("html", "<!doctype html>"), ("json", '"epoch"')):
+        if (name := getattr(args, flag)) is not None:
+            disk.check_own(f"--{flag}", pathlib.Path(name).expanduser(), mark)
     with quiet.native_stderr_closed():  # TensorFlow greets
         import rich.console  # here, like the others: they take seconds to load
 

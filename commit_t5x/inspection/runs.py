@@ -215,7 +215,7 @@ def inspect_data(
                 tallies[task.name].add(example)
                 taken.append(((number - 0.5) / wanted, rows))
         if not number:
-            raise InputError(_nothing_there(task.name, cfg.split, start))
+            raise _nothing_there(dataclasses.replace(cfg, mixture_or_task_name=task), start)
         complete = min(complete, number / wanted) if wanted else complete
     # A mixture's tasks take turns, as far as the data of all of them go.
     taken.sort(key=lambda pair: pair[0])
@@ -242,11 +242,11 @@ def inspect_data(
     )
 
 
-def _nothing_there(name: str, split: str, start: int) -> str:
-    if start:
-        return f"--start={start}: {name} has no such example in split {split!r}; start earlier"
-    other = ", or hold examples out with --gin.VALIDATION_EXAMPLES" * (split == "validation")
-    return f"--split={split}: {name} has no examples there; choose another{other}"
+def _nothing_there(cfg: utils.DatasetConfig, start: int) -> InputError:
+    if not start:
+        return providers.no_examples(cfg)
+    place = f"{cfg.name} has no such example in split {cfg.split!r}"
+    return InputError(f"--start={start}: {place}; start earlier")
 
 
 def _shares(provider: seqio.Task | seqio.Mixture, split: str) -> dict[seqio.Task, float]:

@@ -19,28 +19,32 @@ _LOGGER = logging.getLogger(__name__)
 # How many must have been seen before anything is said.
 _WORDS = 1000
 _EXAMPLES = 200
+_MANY = 0.5  # of the examples
 
 
 class Counts:
     """What became of the texts and examples read so far.
 
     Args:
-      of_words: count words, too; that takes Python code in the pipeline where nothing else may.
+      of_words: count words and outputs, too; that takes Python code in the pipeline where nothing
+        else may.
 
     Attributes:
       words: of the texts that are mixed, protected ones left out.
       hits: those that the dictionary knows, and `replaced`: those replaced; each word of a phrase.
       examples: that the length policy saw, and of them those `cut` and `dropped`.
+      outputs: of examples, and of them those that are `empty`, but for EOS.
 
     Raises:
       InputError: from within the pipeline, once enough was seen: a mixer knows no word, or every
-        example is dropped.
+        example is dropped, or every output empty.
     """
 
     def __init__(self, of_words: bool = True):
         self._of_words = of_words
         self.words = self.hits = self.replaced = 0
         self.examples = self.cut = self.dropped = 0
+        self.outputs = self.empty = 0
         # A mixture has several mixers, of which one may have the wrong dictionary.
         self._known: dict[CodeMixer, hit_rate.Known] = {}
         self._said: set[object] = set()
@@ -68,6 +72,11 @@ class Counts:
           lengths: what they must fit, for messages.
         """
         tf.numpy_function(lambda *flags: self._add_examples(*flags, lengths), [fits, long], [])
+
+    def add_outputs_tf(self, lengths: tf.Tensor) -> None:
+        """Adds outputs likewise: int64 [n], the tokens of each that bear loss, EOS included."""
+        if self._of_words:
+            tf.numpy_function(self._add_outputs, [lengths], [])
 
     def summary(self) -> str | None:
         """Says how many examples were cut and dropped; None if none was."""
@@ -115,6 +124,21 @@ class Counts:
                 )
             if self.cut + self.dropped:
                 self._warn_once("lengths", f"{self.summary()} ({lengths})")
+
+    def _add_outputs(self, lengths: np.ndarray) -> None:
+        with self._lock:
+            self.outputs += len(lengths)
+            self.empty += int(np.sum(lengths <= 1))
+            if self.outputs < _EXAMPLES or self.empty < _MANY * self.outputs:
+                return
+            found = (
+                f"of the first {self.outputs:,} examples {self.empty:,} "
+                f"({self.empty / self.outputs:.1%}) have an empty output: nothing is learnt of "
+                "them but to say nothing; look at the data's field `output`"
+            )
+            if self.empty == self.outputs:
+                raise InputError(found)
+            self._warn_once("outputs", found)
 
     def _warn_once(self, about: object, message: str) -> None:
         if about not in self._said:

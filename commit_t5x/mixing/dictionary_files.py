@@ -4,7 +4,6 @@ import collections
 import dataclasses
 import gzip
 import itertools
-import math
 import operator
 import pathlib
 import re
@@ -15,6 +14,7 @@ from commit_t5x import disk
 from commit_t5x.errors import InputError
 from commit_t5x.mixing import text_rows
 
+_HEAVIEST = 1e100  # weights are added
 _MAX_ODD_LINES = 100  # as many as a report lists; the rest it counts
 
 _BREAKS = re.compile(r"[\t\r\n]+")
@@ -125,7 +125,8 @@ def load(
 
     entries = group(pairs())
     if not entries:
-        raise InputError(f"{path}: no word pairs found; expected lines of source<TAB>target")
+        first = "; the first odd line is {}: {}".format(*odd_lines[0]) if odd_lines else ""
+        raise InputError(f"{path}: no word pairs found; expected lines of source<TAB>target{first}")
     weights = {}
     for word, weight in first_weights.items():
         if len(entries[word]) > 1:
@@ -179,9 +180,9 @@ def read_records(
     """Yields the records of a dictionary, holding one line in memory at a time.
 
     A line is `source<TAB>target`, else `source target` (MUSE, TSV); where tabs separate the
-    columns, these may hold spaces. Where the first line is `source<TAB>target` and more of the
-    columns that a `Record` has, it names the columns of the others. Blank lines don't count. A name
-    that ends in .csv or .csv.gz is read as CSV, one that ends in .gz is unpacked.
+    columns, these may hold spaces. Where the first line is `source<TAB>target`, with or without
+    more of the columns that a `Record` has, it names the columns of the others. Blank lines don't
+    count. A name that ends in .csv or .csv.gz is read as CSV, one that ends in .gz is unpacked.
 
     Args:
       path: the file, in UTF-8, with or without BOM.
@@ -207,7 +208,7 @@ def _values(
     rows = text_rows.read_rows(path)
     width, pick, rest = 2, None, Record("", "")[2:]
     for number, columns in itertools.islice(rows, 1):
-        if columns[:2] == ["source", "target"] and len(columns) > 2:
+        if columns[:2] == ["source", "target"]:
             width, pick = len(columns), _picker(path, number, columns)
         else:
             rows = itertools.chain([(number, columns)], rows)
@@ -230,7 +231,7 @@ def _values(
                 likely = float(weight)
             except ValueError:
                 likely = 0.0
-            if 0 < likely < math.inf:
+            if 0 < likely < _HEAVIEST:
                 yield source, target, likely, *others
                 continue
             reason = f"weight {weight!r}: expected a positive number"

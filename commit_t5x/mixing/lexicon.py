@@ -238,7 +238,7 @@ def load_dictionary(
       directory: the folder; "samples" means the small dictionaries shipped with the project.
 
     Raises:
-      InputError: no such dictionary.
+      InputError: no such dictionary, or more than one file of it.
     """
     if directory is None:
         raise InputError(
@@ -249,11 +249,15 @@ def load_dictionary(
     folder = resources.path("dicts") if shipped else pathlib.Path(directory).expanduser()
     stem = f"{source_language}-{target_language}"
     names = [stem + suffix for suffix in (".txt", ".tsv", ".csv", ".txt.gz", ".tsv.gz", ".csv.gz")]
-    for name in names:
-        path = folder / name
-        if path.is_file():
-            fingerprints.record(f"dictionary {stem}", path)
-            return _load(path, path.stat().st_mtime_ns)
+    found = [folder / name for name in names if (folder / name).is_file()]
+    if len(found) > 1:
+        raise InputError(
+            f"DICT_DIR: {found[0]} and {found[1].name} are both there; keep one of them, or join "
+            "them by `commit-t5x dicts merge`"
+        )
+    for path in found:
+        fingerprints.record(f"dictionary {stem}", path)
+        return _load(path, path.stat().st_mtime_ns)
     raise InputError(
         f"{folder / names[0]}: no dictionary {stem} there; put the MUSE file of that name into it, "
         "or set DICT_DIR to the folder that holds it"

@@ -149,6 +149,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
 
 
 def _out(args: argparse.Namespace) -> pathlib.Path:
+    disk.check_local(args.out)
     out = pathlib.Path(args.out)
     return out.absolute() if args.engine == "t5x" else out  # T5X takes no other MODEL_DIR
 

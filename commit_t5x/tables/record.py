@@ -5,13 +5,18 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from commit_t5x import disk
+from commit_t5x import disk, signatures
 from commit_t5x.errors import InputError
 from commit_t5x.tables.stages import Stage
 
 FILE = "table.json"
 # What commands run by hand (--dry_run) leave, without the record.
 _OURS = {".lock", "models", "results", "exports", "logs", "report"}
+_FIELDS = {
+    "settings": dict[str, Any],
+    "rows": dict[str, str],
+    "seconds": dict[str, tuple[float, float]],
+}
 
 
 class Record:
@@ -42,6 +47,9 @@ class Record:
                 raise InputError(f"--out: {out} is there, but no table's; choose another folder")
             return
         saved = disk.read_json(self._path, "choose another --out")
+        for name, kind in _FIELDS.items():
+            if not signatures.fits(kind, saved.get(name, {})):
+                raise InputError(f"{self._path}: {name}: not a table's; choose another --out")
         self.seconds, self._rows = saved.get("seconds", {}), saved.get("rows", {})
         before = saved.get("settings", {})
         for name in {**before, **self._settings}:

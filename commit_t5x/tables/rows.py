@@ -75,7 +75,7 @@ def read(table: str, flags: Flags) -> dict[str, Row]:
             (gin_files.COMPARED_WITH, row.compared_with, [*rows, BASE]),
         ):
             if other is not None and other not in known:
-                near = suggest(other, known) or "; name one of the folder, or None"
+                near = suggest(str(other), known) or "; name one of the folder, or None"
                 raise InputError(f"{row.gin_file}: {macro}: no row {other!r}{near}")
         list(_behind(rows, row.name, "starts_from"))
     return {

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from commit_t5x import resources
+from commit_t5x.errors import InputError
 from commit_t5x.tables import rows
 from commit_t5x.tables.rows import BASE, Row
 
@@ -111,6 +112,9 @@ def build(
       seeds: one after the other; a stage that several rows need comes but once.
       settings: see there.
 
+    Raises:
+      InputError: a path that lm-eval couldn't be given.
+
     Example:
       >>> [stage.name for stage in build(table, ["commit", "align_commit"], [0], settings)]
       ['train-commit-0', 'score-commit-0', 'train-align-0', 'train-align_commit-0',
@@ -171,6 +175,8 @@ def _train(row: Row, seed: int, start: Stage | None, settings: Settings) -> Stag
 def _score(
     row: str, seed: int | None, model: str, needs: Sequence[str], settings: Settings
 ) -> Stage:
+    if "," in model:  # rather than when all rows are trained
+        raise InputError(f"{model}: lm-eval takes no comma in a path; choose another place or name")
     folder = settings.out / "results"
     output = folder / f"{BASE}.json" if seed is None else folder / row / f"seed_{seed}.json"
     arguments = ",".join(filter(None, [f"pretrained={model}", settings.model_args]))

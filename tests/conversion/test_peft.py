@@ -143,6 +143,23 @@ def test_adapters_that_cannot_be_expressed(fields, adapter, run, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [{"r": 0}, {"r": "4"}, {"r": 4.5}, {"lora_alpha": float("nan")}, {"lora_dropout": 1.5}],
+)
+def test_values_of_another_type_or_range(fields, adapter, run, tmp_path):
+    with pytest.raises(InputError, match=r"adapter_config.json: .*doesn't fit; it takes"):
+        conversion.convert(adapter(**fields), tmp_path / "out", to="native", base=run.base)
+    with pytest.raises(InputError, match="use_rslora='no' can't be expressed"):
+        conversion.convert(adapter(use_rslora="no"), tmp_path / "out", to="native", base=run.base)
+
+
+def test_a_base_is_not_overwritten(adapter, run):
+    for source, to, base in ((adapter(), "native", run.base), (run.factors, "hf", None)):
+        with pytest.raises(InputError, match="DST: .*base is what is read"):
+            conversion.convert(source, run.base, to=to, base=base, overwrite=True)
+
+
 def test_adapter_of_another_model(adapter, run, tmp_path):
     other = dataclasses.replace(CONFIG, num_layers=2)
     weights = jax.device_get(init(Llama(other)))

@@ -218,8 +218,31 @@ def test_factors_need_a_base(base, tmp_path):
         adapters.load_params(base, steps()[0].params, SMALL, OPTIONS)
 
 
-def test_broken_record(moved):
+@pytest.mark.parametrize("layer", range(3))
+def test_fingerprint_sees_every_layer(layer, tmp_path):
+    kernel = np.zeros((3, 4, 5), np.float32)
+    found = []
+    for name, value in (("one", 0), ("same", 0), ("other", 1)):
+        kernel[layer] = value
+        params = {"layers": {"mlp": {"wo": {"kernel": kernel}}}}
+        checkpoints.save_params(tmp_path / name, params, None, None)
+        found.append(adapters.fingerprint(name, adapters.open_params(tmp_path / name)[1]))
+    assert found[0] == found[1] != found[2]
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda fields, _: fields.pop("lora"), "'lora'"),
+        (lambda fields, _: fields["lora"].update(rank="4"), "rank: '4' doesn't fit; it takes"),
+        (lambda fields, _: fields["lora"].update(base_dtype="int4"), "base_dtype: 'int4'"),
+        (lambda fields, folder: fields.update(base=str(folder)), "it is its own base"),
+    ],
+)
+def test_broken_record(change, message, moved):
     folder, _ = moved
-    (folder / "adapter.json").write_text('{"base": "x"}')
-    with pytest.raises(InputError, match="adapter.json: not what training writes .'lora'."):
+    fields = json.loads((folder / "adapter.json").read_text())
+    change(fields, folder)
+    (folder / "adapter.json").write_text(json.dumps(fields))
+    with pytest.raises(InputError, match=f"adapter.json: not what training writes .{message}"):
         native.read(folder)

@@ -293,3 +293,9 @@ def test_decodes_alike_on_a_mesh():
     greedy, drawn = found["single"]
     assert len(greedy[0]) == len(drawn[0]) == 12
     assert greedy != drawn
+
+
+def test_weights_that_are_not_finite():
+    params = jax.tree.map(lambda leaf: leaf.at[..., 0].set(jnp.nan), PARAMS)
+    with pytest.raises(InputError, match="logits are not finite: its weights hold NaN"):
+        decoding.decode(MODULE, params, PROMPTS, 20, NO_EOS)

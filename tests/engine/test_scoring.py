@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from commit_t5x.engine import scoring
+from commit_t5x.errors import InputError
 from commit_t5x.model import llama
 
 LENGTH = 64
@@ -85,3 +86,10 @@ def test_batches_are_reported(tiny_model):
 
 def test_batches_put_long_rows_first():
     assert list(scoring.batches([3, 9, 5, 9], size=3)) == [[1, 3, 2], [0]]
+
+
+def test_weights_that_are_not_finite(tiny_model):
+    params = jax.tree.map(lambda leaf: np.full_like(leaf, np.inf), tiny_model.params)
+    module = llama.Llama(tiny_model.config)
+    with pytest.raises(InputError, match="logits are not finite"):
+        scoring.score_targets(module, params, [([1], [300])], batch_size=1, max_length=256)

@@ -258,24 +258,3 @@ def test_help_shows_an_example():
     parser = argparse.ArgumentParser(prog="commit-t5x lm-eval")
     cli.add_arguments(parser)
     assert "commit-t5x lm-eval --model_args pretrained=out" in parser.format_help()
-
-
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ("max_gen_tok=4", "max_gen_tok: commit_t5x has no such option; did you mean max_gen_toks"),
-        ("max_gen_toks=many", "max_gen_toks=many: Input should be a valid integer"),
-        ("max_gen_toks=0", "max_gen_toks=0: Input should be greater than 0"),
-        ("temperature=-1", "temperature=-1: Input should be greater than or equal to 0"),
-        ("num_beams=2", "num_beams: commit_t5x has no such option"),
-    ],
-)
-def test_options_of_generation_are_checked_before_anything_is_loaded(given, said):
-    with pytest.raises(errors.InputError, match=f"^--gen_kwargs {said}"):
-        harness.run(tasks=["ogx_xquad_hi"], gen_kwargs=given)
-
-
-def test_options_that_a_model_of_transformers_has():
-    harness._check_generation("hf", {"num_beams": 2, "max_gen_toks": 4, "until": ["\n"]})
-    with pytest.raises(errors.InputError, match="hf has no such option; did you mean num_beams"):
-        harness._check_generation("hf", {"num_beam": 2})

@@ -105,3 +105,14 @@ def test_shares_are_said_once_and_in_the_end(caplog):
     said = "of 200 examples read 40 (20.0%) cut and 10 (5.0%) dropped, as too long (row 16)"
     assert record.getMessage() == said
     assert counts.summary().startswith("of 400 examples read 120 (30.0%) cut and 30 (7.5%) dropped")
+
+
+def test_a_run_whose_outputs_are_empty_ends(caplog):
+    counts = Counts()
+    counts._add_outputs(np.array(150 * [1] + 50 * [9]))  # EOS counts
+    [record] = caplog.records
+    assert "of the first 200 examples 150 (75.0%) have an empty output" in record.getMessage()
+    counts._add_outputs(np.array(200 * [1]))
+    assert len(caplog.records) == 1
+    with pytest.raises(InputError, match=r"of the first 200 examples 200 .100.0%. have an empty"):
+        Counts()._add_outputs(np.ones(200))

@@ -311,9 +311,15 @@ def test_a_header_names_more_columns(tmp_path):
     ]
 
 
-def test_a_pair_of_these_words_is_no_header(tmp_path):
+def test_a_header_of_two_columns(tmp_path):
     path = write(tmp_path / "x.tsv", "source\ttarget\ntea\tti\n")
-    assert list(dictionary_files.read_pairs(path)) == [("source", "target"), ("tea", "ti")]
+    assert list(dictionary_files.read_pairs(path)) == [("tea", "ti")]
+
+
+def test_a_file_without_pairs_says_why(tmp_path):
+    path = write(tmp_path / "x.tsv", "Source\tTarget\tWeight\ntea\tti\t1\n")
+    with pytest.raises(InputError, match="no word pairs .* odd line is 1: expected 2 columns"):
+        dictionary_files.load(path, skip_malformed=True)
 
 
 @pytest.mark.parametrize(
@@ -324,7 +330,7 @@ def test_a_pair_of_these_words_is_no_header(tmp_path):
         ("source\ttarget\tsense\na\tb\n", ":2: expected 3 columns, found 2"),
         *(
             (f"source\ttarget\tweight\na\tb\t{weight}\n", f":2: weight '{weight}': expected a pos")
-            for weight in ("0", "-1", "nan", "inf", "x")
+            for weight in ("0", "-1", "nan", "inf", "1e308", "x")
         ),
     ],
 )

@@ -135,3 +135,11 @@ def test_a_missing_dictionary_is_named_with_the_remedy(bind, tmp_path):
         load_dictionary("en", "xx")
     assert str(caught.value).startswith(f"{tmp_path / 'en-xx.txt'}: no dictionary en-xx")
     assert "DICT_DIR" in str(caught.value)
+
+
+def test_two_files_of_a_pair_are_one_too_many(tmp_path, bind):
+    for suffix in ("txt", "tsv"):
+        (tmp_path / f"en-xx.{suffix}").write_text(f"tea\t{suffix}\n")
+    bind("lexicon.load_dictionary.directory", str(tmp_path))
+    with pytest.raises(InputError, match="DICT_DIR: .*en-xx.txt and en-xx.tsv are both there"):
+        load_dictionary("en", "xx")

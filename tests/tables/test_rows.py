@@ -54,6 +54,7 @@ def test_a_folder_of_ones_own(tmp_path, flags, capsys):
     [
         ({"a": 'STARTS_FROM = "alihn"', "align": ""}, "a.gin: STARTS_FROM: .* did you mean align"),
         ({"a": 'COMPARED_WITH = "c"'}, "a.gin: COMPARED_WITH: no row 'c'"),
+        ({"a": "STARTS_FROM = 5"}, "a.gin: STARTS_FROM: no row 5; name one"),
         ({"a": 'STARTS_FROM = "b"', "b": 'STARTS_FROM = "a"'}, "STARTS_FROM leads back to a"),
         ({"a": 'COMPARED_WITH = "a"'}, "COMPARED_WITH leads back to a"),
         ({"base": ""}, "rename the file"),

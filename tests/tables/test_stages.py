@@ -4,6 +4,7 @@ import shlex
 
 import pytest
 
+from commit_t5x.errors import InputError
 from commit_t5x.tables import stages
 
 
@@ -92,3 +93,9 @@ def test_a_score_is_done_for_its_checkpoint_and_all_tasks(content, done, table, 
 @pytest.mark.parametrize("word", ["--gin.A='b'", "a b", 'it\'s "so"', "$HOME's", "plain", ""])
 def test_a_shell_reads_the_same_words(word):
     assert shlex.split(stages.shell(["commit-t5x", word])) == ["commit-t5x", word]
+
+
+def test_no_comma_in_what_lm_eval_is_given(table, settings):
+    settings = dataclasses.replace(settings, out=settings.out / "hi,el")
+    with pytest.raises(InputError, match="hi,el/models/.*: lm-eval takes no comma in a path"):
+        stages.build(table, ["commit"], [0], settings)

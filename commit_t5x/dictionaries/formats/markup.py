@@ -101,7 +101,7 @@ def _elements(job: Job, root: str, tags: tuple[str, ...]) -> Iterator[ElementTre
                     yield element
                     above[-2].remove(element)
                 above.pop()
-        except ElementTree.ParseError as error:
+        except (ElementTree.ParseError, LookupError, ValueError) as error:  # an unknown encoding
             raise InputError(f"{job.path}: not XML, or cut off ({error})") from error
 
 

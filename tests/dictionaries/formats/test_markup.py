@@ -66,6 +66,7 @@ def test_apertium(tmp_path):
 def test_other_files(tmp_path, read):
     with pytest.raises(InputError, match="x: its outermost element is a; expected "):
         list(read(write(tmp_path, "<a><b/></a>")))
-    for content in ("tea\tti", DIX[:-30] if read is markup.read_apertium else TEI[:-30]):
+    unknown = '<?xml version="1.0" encoding="klingon"?><a/>'
+    for content in ("tea\tti", unknown, DIX[:-30] if read is markup.read_apertium else TEI[:-30]):
         with pytest.raises(InputError, match="x: not XML, or cut off"):
             list(read(write(tmp_path, content)))
