@@ -70,7 +70,7 @@ def test_several_slices_are_a_table(plan):
     assert [cell.strip() for cell in header.split("|")][1:3] == ["slice", "mesh"]
     assert [row.split()[1] for row in rows] == ["v3-8"]
     (left_out,) = [line for line in err.splitlines() if "left out" in line]
-    assert left_out.startswith("left out: v4-8: PjitPartitioner.num_partitions: 8 does not divide")
+    assert left_out.startswith("left out: v4-8: NUM_PARTITIONS: 8 does not divide")
     assert len(err.splitlines()) == 2
 
 
