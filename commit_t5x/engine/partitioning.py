@@ -49,6 +49,11 @@ class PartitionedFunction:
         with self._partitioner.scope():
             return self._function.lower(*args)
 
+    def trace(self, *args):
+        """Returns the traced function for arguments or `jax.ShapeDtypeStruct`s."""
+        with self._partitioner.scope():
+            return self._function.trace(*args)
+
 
 class PjitPartitioner:
     """Splits arrays over a mesh of devices with the axes `data` and `model`.

@@ -37,9 +37,9 @@ def test_large_model_does_not_and_the_remedies_are_those_left(plan):
     assert code == 0
     verdict, _, changes = out.partition("\nDoes not fit: ")[2].partition("What to change")
     assert "of 15.48 GiB a device" in verdict
+    assert "--gin_file=adafactor.gin: " in changes
     assert "--topology=v3-32" in changes
-    assert "NUM_MICROBATCHES=2" in changes
-    assert "DTYPE" not in changes
+    assert "DTYPE=\"'bfloat16'\"" not in changes
 
 
 def test_json_is_complete(plan):
@@ -63,6 +63,25 @@ def test_sweep_tries_all_combinations_and_leaves_out_what_makes_no_sense(plan):
     assert "4 of 4, v3-8 NUM_PARTITIONS=8 BATCH_SIZE=16: Fits: " in err
 
 
+def test_gpu_is_planned_by_shapes(plan):
+    code, out, err = plan(*DEBUG[:2], "--topology=rtx4090x2")
+    assert code == 0 and not err
+    assert "rtx4090x2 (2 GPUs), mesh data x model 2x1" in out
+    assert "of 22.08 GiB a device remain, by shapes alone: an estimate." in out
+    assert "What " not in out and "XLA_" not in out
+
+
+def test_fastest_setting_that_fits_is_flags_and_a_table(plan):
+    code, out, _ = plan(*DEBUG, "--topology=t4", "--gin.DTYPE='bfloat16'", "--fit")
+    assert code == 0
+    flags = out.splitlines()[1].split()
+    assert flags == ["--gin.REMAT_POLICY=\"'none'\""]
+    assert "t4 (1 GPU)" in out and "\nFits: " in out
+    assert "| memory, GiB " in out.partition("What else fits")[2]
+    code, again, _ = plan(*DEBUG, "--topology=t4", "--gin.DTYPE='bfloat16'", "--fit", "--json")
+    assert [setting["flags"] for setting in json.loads(again)][0] == flags
+
+
 def test_several_slices_are_a_table(plan):
     code, out, err = plan(*DEBUG, "--topology=v3-8,v4-8", "--gin.NUM_PARTITIONS=8")
     assert code == 0
@@ -78,6 +97,10 @@ def test_bad_input_is_one_line(plan):
     code, _, err = plan(*DEBUG, "--topology=v1-8")
     assert code == 2
     assert err.startswith("commit-t5x: error: --topology=v1-8: unknown")
+    code, _, err = plan(*DEBUG, "--topology=v3-8,t4", "--fit")
+    assert code == 2 and "--fit: searches by itself" in err and "several names" in err
+    code, _, err = plan(*DEBUG, "--topology=t4", "--fit", "--sweep")
+    assert code == 2 and "leave out --sweep" in err
     code, _, err = plan("--topology=v3-8", "--shapes")
     assert code == 2
     assert "--gin_file: missing" in err
