@@ -8,11 +8,11 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 UV := $(shell command -v uv)
 
-.PHONY: help install quickstart miniature smollm2 test test-slow test-real lint wheel clean python
+.PHONY: help install cuda12 cuda13 quickstart miniature smollm2 test test-slow test-real lint wheel clean python
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z0-9 -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 # The versions of Python that the project runs on, an interpreter's version, and an end in one line
 # where the latter isn't among the former.
@@ -69,6 +69,10 @@ $(VENV)/.installed-smollm2: $(VENV)/.installed
 	@touch $@
 
 install: $(VENV)/.installed  ## make the environment and install the project into it
+
+cuda12 cuda13: $(VENV)/.installed  ## the same for NVIDIA's GPUs, of which all that follows makes use
+	@echo "Installing JAX's plugin and CUDA's libraries (3 GB) ..."
+	@$(INSTALL) --editable '.[$@]'
 
 # Each step is a command that you would type yourself; make prints it.
 QUICKSTART := quickstart_out

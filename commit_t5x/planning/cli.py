@@ -39,9 +39,8 @@ def main(argv: Sequence[str]) -> None:
     from commit_t5x.planning import compile, recipe, targets
 
     chosen = [targets.parse(name) for name in args.topology.split(",")]
-    if args.fit and (args.sweep or len(chosen) > 1):
-        other = "--sweep" if args.sweep else "several names in --topology"
-        raise InputError(f"--fit: searches by itself, for one target; leave out {other}")
+    if args.fit and args.sweep:
+        raise InputError("--fit: searches by itself; leave out --sweep, or --fit")
     compile.prepare()
     use_compiler = compile.has_compiler() and not args.shapes
     if not use_compiler and not args.shapes and any(target.has_compiler for target in chosen):
@@ -52,7 +51,7 @@ def main(argv: Sequence[str]) -> None:
     load = functools.partial(recipe.load, args.gin_file, args.gin_bindings, args.gin_search_paths)
     console = rich.console.Console(stderr=True)
     if args.fit:
-        _fit(load, chosen[0], use_compiler, console, args.json)
+        _fit(load, chosen, use_compiler, console, args.json)
     else:
         _plan(load, chosen, use_compiler, console, args)
 
@@ -102,17 +101,31 @@ def _plan(load, chosen, use_compiler, console, args) -> None:
         print(report.advice(tried, made, target))
 
 
-def _fit(load, target, use_compiler, console, as_json: bool) -> None:
-    """Prints the fastest setting that fits, and what else does."""
+def _fit(load, chosen, use_compiler, console, as_json: bool) -> None:
+    """Prints the fastest setting that fits, and what else does; of several targets a table."""
     from commit_t5x.planning import fit, report
 
-    with console.status(f"Trying settings for {target.name} ..."):
-        found = fit.search(load, target, use_compiler)
+    search = fit.Search(load, use_compiler)
+    best = []
+    for target in chosen:
+        with console.status(f"Trying settings for {target.name} ..."):
+            try:
+                found = search.on(target)
+            except InputError as error:
+                if len(chosen) == 1:
+                    raise
+                print(f"left out: {target.name}: {error}", file=sys.stderr)
+                continue
+        best.append(found[0])
+    if not best:
+        raise InputError("--fit: nothing fits any of these; see above")
     if as_json:
-        settings = [{"flags": one.change.flags, **one.plan.to_json()} for one in found]
-        print(json.dumps(settings, indent=2))
+        settings = best if len(chosen) > 1 else found
+        print(json.dumps([report.setting_to_json(one) for one in settings], indent=2))
+    elif len(chosen) > 1:
+        print(report.settings(best))
     else:
-        print(report.fitting(found, target))
+        print(report.fitting(found, chosen[0]))
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:

@@ -106,12 +106,17 @@ def stand_in(run: recipe.Recipe, target: Target) -> recipe.Step:
     return recipe.Step(run, jax.devices()[:1] * target.num_devices)
 
 
-def from_shapes(step: recipe.Step, target: Target, of_batch: counting.Kept | None = None) -> Plan:
-    """Plans a step by its shapes alone; see `counting.count`."""
+def from_shapes(
+    step: recipe.Step,
+    target: Target,
+    of_batch: counting.Kept | None = None,
+    work: counting.Work | None = None,
+) -> Plan:
+    """Plans a step by its shapes alone; what `counting` says of it may be at hand."""
     counted = counting.count(step, of_batch)
     known = _known(step, target, counted)
-    dtype = known["options"]["dtype"]
-    time = roofline.from_work(counting.work(step), target, step.model_flops(), dtype)
+    work, dtype = work or counting.work(step), known["options"]["dtype"]
+    time = roofline.from_work(work, target, step.model_flops(), dtype)
     return Plan(
         **known,
         compiled=False,

@@ -65,15 +65,26 @@ def fitting(found: Sequence[Found], target: Target) -> str:
     lines = ["Put behind the run's own flags:", f"  {_flags(best)}", ""]
     lines.append(describe(best.plan, target))
     if others:
-        rows = [
-            (f"{one.plan.needed / _GIB:.2f}", f"{one.plan.time.total:.2f}", _flags(one))
-            for one in others
-            if one.plan.needed is not None and one.plan.time is not None
-        ]
-        header = ("memory, GiB", "step, s", "flags")
         lines += ["", "What else fits, by shapes, and the least time that it takes:", ""]
-        lines.append(tabulate.tabulate(rows, header, "pipe", disable_numparse=True))
+        lines.append(settings(others))
     return "\n".join(lines)
+
+
+def settings(found: Sequence[Found]) -> str:
+    """Returns a Markdown table of settings that fit."""
+    rows = []
+    for one in found:
+        needed, time = one.plan.needed, one.plan.time
+        assert needed is not None and time is not None  # it fits
+        memory = f"{needed / _GIB:.2f} of {one.plan.capacity / _GIB:.2f}"
+        rows.append((one.plan.topology, memory, f"{time.total:.2f}", _flags(one)))
+    header = ("device", "memory, GiB", "step, s", "flags")
+    return tabulate.tabulate(rows, header, "pipe", disable_numparse=True)
+
+
+def setting_to_json(found: Found) -> dict[str, Any]:
+    """Returns what `json` can write of a setting."""
+    return {"flags": found.change.flags, **found.plan.to_json()}
 
 
 def _flags(found: Found) -> str:

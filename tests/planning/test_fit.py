@@ -18,7 +18,7 @@ def loader(*files, **macros):
 
 
 def test_with_room_nothing_is_computed_anew_or_in_parts():
-    best, *others = fit.search(loader(BATCH_SIZE=8, NUM_MICROBATCHES=4), ROOM, False)
+    best, *others = fit.Search(loader(BATCH_SIZE=8, NUM_MICROBATCHES=4), False).on(ROOM)
     assert best.change.flags == [
         "--gin.DTYPE=\"'bfloat16'\"",
         "--gin.REMAT_POLICY=\"'none'\"",
@@ -30,7 +30,7 @@ def test_with_room_nothing_is_computed_anew_or_in_parts():
 
 
 def test_with_little_the_batch_is_cut_and_weights_are_still_trained():
-    best = fit.search(loader(BATCH_SIZE=256, NUM_PARTITIONS=8), LITTLE, False)[0]
+    best = fit.Search(loader(BATCH_SIZE=256, NUM_PARTITIONS=8), False).on(LITTLE)[0]
     assert best.plan.fits and best.plan.options["lora_rank"] is None
     assert best.change.macros["NUM_PARTITIONS"] == "None"  # of a slice; here is one device
     parts = int(best.change.macros["NUM_MICROBATCHES"])
@@ -43,11 +43,11 @@ def test_factors_are_trained_where_all_weights_do_not_fit():
     # 252 million parameters: 2.3 GiB of them and their moments.
     sizes = {"EMBED_DIM": 1024, "MLP_DIM": 4096, "NUM_LAYERS": 12, "NUM_HEADS": 16, "HEAD_DIM": 64}
     load = loader(BATCH_SIZE=1, SEQUENCE_LENGTH=64, **sizes)
-    best = fit.search(load, targets.parse("gpu:1.5GiB"), False)[0]
+    best = fit.Search(load, False).on(targets.parse("gpu:1.5GiB"))[0]
     assert best.change.files == ("lora.gin",)
     assert best.plan.options["base_dtype"] == "bfloat16"
     with pytest.raises(InputError, match="nothing fits gpu:1GiB.*lora.gin.*nearest, with .* GiB"):
-        fit.search(loader(BATCH_SIZE=1, **sizes, VOCAB_SIZE=400_000), LITTLE, False)
+        fit.Search(loader(BATCH_SIZE=1, **sizes, VOCAB_SIZE=400_000), False).on(LITTLE)
 
 
 def test_advice_is_tried():
