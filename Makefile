@@ -12,7 +12,7 @@ UV := $(shell command -v uv)
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@sed -n 's/^\([a-z0-9 -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 # The versions of Python that the project runs on, an interpreter's version, and an end in one line
 # where the latter isn't among the former.
@@ -70,9 +70,12 @@ $(VENV)/.installed-smollm2: $(VENV)/.installed
 
 install: $(VENV)/.installed  ## make the environment and install the project into it
 
-cuda12 cuda13: $(VENV)/.installed  ## the same for NVIDIA's GPUs, of which all that follows makes use
-	@echo "Installing JAX's plugin and CUDA's libraries (3 GB) ..."
-	@$(INSTALL) --editable '.[$@]'
+# The plugin that lets JAX use NVIDIA's GPUs, and CUDA's libraries (3 GB).
+cuda12: $(VENV)/.installed  ## the same for NVIDIA's GPUs by CUDA 12; all that follows then runs on them
+	@$(INSTALL) --editable '.[cuda12]'
+
+cuda13: $(VENV)/.installed  ## the same by CUDA 13
+	@$(INSTALL) --editable '.[cuda13]'
 
 # Each step is a command that you would type yourself; make prints it.
 QUICKSTART := quickstart_out

@@ -15,6 +15,9 @@ from commit_t5x.planning.recipe import Change
 from commit_t5x.planning.targets import Target
 
 _GIB = 2**30
+# Where no compiler has the last word, this share must be left: shapes have told up to a tenth less
+# than the TPU's compiler.
+_RESERVE = 0.1
 _REMAT = ("none", "minimal", "full")
 _LORA = Change(files=("lora.gin",))
 _INT8 = Change({"BASE_DTYPE": "'int8'"})
@@ -36,9 +39,9 @@ class Found:
 class Search:
     """Tries settings of a run, for one target after another; what it has traced it keeps.
 
-    All are planned by shapes, and with a compiler the first one by that. Training all weights goes
-    before low-rank factors, and these over bfloat16 before those over int8: what is trained changes
-    only where nothing else fits.
+    All are planned by shapes, and with a compiler the first one by that; without one a tenth of the
+    memory is left. Training all weights goes before low-rank factors, and these over bfloat16
+    before those over int8: what is trained changes only where nothing else fits.
 
     Args:
       load: of the run.
@@ -64,7 +67,7 @@ class Search:
         nearest: list[tuple[float, Change]] = []
         for tier in _tiers(self._load(change=own)):
             needed = _state(self._traced(own | tier, target).step)
-            if needed > target.capacity:
+            if not self._fits(needed, target):
                 nearest.append((needed, own | tier))
                 continue
             tried = [self._try(change, target) for change in self._choices(own | tier)]
@@ -77,9 +80,10 @@ class Search:
                 return found
         needed, change = min(nearest, key=lambda tried: tried[0])
         raise InputError(
-            f"--fit: nothing fits {target.name}, {_gib(target.capacity)} a device; "
-            f"{' '.join(change.flags) or 'the run as it is'} comes nearest, with {_gib(needed)} at "
-            f"least by shapes; lower SEQUENCE_LENGTH, take a smaller network, or {target.larger}"
+            f"--fit: nothing fits {target.name}, {_gib(target.capacity)} a device, with a tenth "
+            f"left; {' '.join(change.flags) or 'the run as it is'} comes nearest, with "
+            f"{_gib(needed)} at least; lower SEQUENCE_LENGTH, take a smaller network, or "
+            f"{target.larger}"
         )
 
     def _traced(self, change: Change, target: Target) -> "_Traced":
@@ -116,14 +120,18 @@ class Search:
         traced = self._traced(change, target)
         for parts in microbatches(traced.step):
             needed = counting.count(traced.step, traced.kept, parts).total
-            if needed <= target.capacity:
+            if self._fits(needed, target):
                 break
         if parts != traced.step.trainer.num_microbatches:
             change = change | Change({"NUM_MICROBATCHES": str(parts)})
-        if needed > target.capacity:
+        if not self._fits(needed, target):
             return needed, change, None
         whole, traced = traced.kept, self._traced(change, target)
         return needed, change, plan.from_shapes(traced.step, target, whole, traced.work)
+
+    def _fits(self, needed: float, target: Target) -> bool:
+        by_compiler = self._use_compiler and target.has_compiler
+        return needed <= target.capacity * (1.0 if by_compiler else 1.0 - _RESERVE)
 
     def _compiled(self, found: list[Found], target: Target) -> list[Found]:
         """Puts the first one that the compiler finds to fit in front, planned by it."""
