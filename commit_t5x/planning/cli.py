@@ -88,8 +88,8 @@ def _plan(load, chosen, use_compiler, console, args) -> None:
     if len(tries) > 1:
         print(json.dumps(report.to_json(found), indent=2) if args.json else report.table(found))
         return
-    tried = []
-    if changes.wanted(made):
+    tried, wanted = [], changes.wanted(made)
+    if wanted:
         with console.status("Trying what would save memory ..."):
             tried = changes.advise(load, made, target)
     if args.json:
@@ -97,7 +97,7 @@ def _plan(load, chosen, use_compiler, console, args) -> None:
         print(json.dumps(report.to_json(found)[0] | advice, indent=2))
         return
     print(report.describe(made, target))
-    if tried:
+    if wanted:
         print(report.advice(tried, made, target))
 
 
