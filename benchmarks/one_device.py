@@ -2,7 +2,7 @@
 
   make cuda12 smollm2                                    installs, and imports the model
   python benchmarks/one_device.py smollm2_out/base out   prints JSON, a line for each variant
-  python benchmarks/one_device.py smollm2_out/base out --steps 20 --length 160 --batch_size 1
+  python benchmarks/one_device.py smollm2_out/base out --steps 20 --length 160 --dtype float32
 
 Equal steps of equal batches, on the shipped samples or on data of your own: validation loss,
 seconds of a step, the most memory that the device had in use (where it says), and bytes of the
@@ -42,10 +42,11 @@ def run(task: tuple[str, argparse.Namespace]) -> dict[str, Any]:
     }
     size = {
         "TRAIN_STEPS": args.steps,
+        "WARMUP_STEPS": args.steps // 20,
         "BATCH_SIZE": args.batch_size,
         "SEQUENCE_LENGTH": args.length,
         "NUM_PARTITIONS": None,
-        "DTYPE": "bfloat16",
+        "DTYPE": args.dtype,
         "EVAL_PERIOD": args.steps,
         "STATS_PERIOD": max(args.steps // 2, 1),
         "CHECKPOINT_PERIOD": args.steps,
@@ -78,6 +79,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--batch_size", type=int, default=16)
     parser.add_argument("--length", type=int, default=512)
+    parser.add_argument("--dtype", default="bfloat16", help="of the computation; CPUs want float32")
     args = parser.parse_args()
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         for figures in pool.imap(run, [(name, args) for name in VARIANTS]):
