@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 UV := $(shell command -v uv)
 
-.PHONY: help install quickstart miniature smollm2 test test-slow test-real lint wheel clean python
+.PHONY: help install cuda12 cuda13 quickstart miniature smollm2 test test-slow test-real lint wheel clean python
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -69,6 +69,13 @@ $(VENV)/.installed-smollm2: $(VENV)/.installed
 	@touch $@
 
 install: $(VENV)/.installed  ## make the environment and install the project into it
+
+# The plugin that lets JAX use NVIDIA's GPUs, and CUDA's libraries (3 GB).
+cuda12: $(VENV)/.installed  ## the same for NVIDIA's GPUs by CUDA 12; all that follows then runs on them
+	@$(INSTALL) --editable '.[cuda12]'
+
+cuda13: $(VENV)/.installed  ## the same by CUDA 13
+	@$(INSTALL) --editable '.[cuda13]'
 
 # Each step is a command that you would type yourself; make prints it.
 QUICKSTART := quickstart_out

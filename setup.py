@@ -64,6 +64,9 @@ setuptools.setup(
     extras_require={
         "cache": ["apache-beam>=2.77", "google-crc32c>=1.5"],  # seqio_cache_tasks
         "convert": ["torch>=2.13"],  # reads PyTorch's and Meta's weight files
+        # NVIDIA's GPUs, by CUDA's libraries from PyPI (3 GB); the driver says which one.
+        "cuda12": ["jax[cuda12]"],
+        "cuda13": ["jax[cuda13]"],
         "filters": ["datasketch>=1.6"],  # near-duplicate documents
         "gguf": ["gguf>=0.19"],  # reads llama.cpp's weight files
         "plan": ["jax[tpu]"],  # the TPU compiler that this jax wants (700 MB)

@@ -20,7 +20,7 @@ COMMANDS = {
     "infer": ("commit_t5x.engine.cli:infer", "let a checkpoint answer"),
     "inspect": ("commit_t5x.inspection.cli", "show what a run would train on, and report the mix"),
     "convert": ("commit_t5x.conversion.cli", "convert checkpoints from and to other formats"),
-    "plan": ("commit_t5x.planning.cli", "find out whether a run fits a TPU, without one"),
+    "plan": ("commit_t5x.planning.cli", "find out whether a run fits a TPU or a GPU, without one"),
     "lm-eval": ("commit_t5x.evaluation.cli", "run EleutherAI's lm-eval with the paper's tasks"),
     "report": ("commit_t5x.evaluation.report", "turn result files into tables and a plot"),
     "table": ("commit_t5x.tables.cli", "make a table of the paper: train its rows, score, compare"),

@@ -5,7 +5,8 @@ import sys
 
 _TRAINING = (
     "raise NUM_MICROBATCHES; set REMAT_POLICY='full' or DTYPE='bfloat16'; lower SEQUENCE_LENGTH or "
-    "BATCH_SIZE; or spread the network by NUM_PARTITIONS: `commit-t5x plan` tells what fits"
+    "BATCH_SIZE; spread the network by NUM_PARTITIONS=None; or train factors by "
+    "--gin_file=lora.gin: `commit-t5x plan --fit` tells what fits"
 )
 _ANSWERING = "lower {} or the tokens of an answer, or set DTYPE='bfloat16'"
 _REMEDIES = {

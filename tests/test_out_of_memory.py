@@ -11,6 +11,7 @@ def test_a_device_that_has_no_more():
     said = out_of_memory.message(error.value, "train")
     assert said.startswith("out of memory: 16,384.00 GiB more were needed")
     assert "; raise NUM_MICROBATCHES;" in said and "\n" not in said
+    assert "--gin_file=lora.gin" in said and "plan --fit" in said
 
 
 def test_a_host_that_has_no_more(monkeypatch, capsys):

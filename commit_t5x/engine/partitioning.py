@@ -49,6 +49,11 @@ class PartitionedFunction:
         with self._partitioner.scope():
             return self._function.lower(*args)
 
+    def trace(self, *args):
+        """Returns the traced function for arguments or `jax.ShapeDtypeStruct`s."""
+        with self._partitioner.scope():
+            return self._function.trace(*args)
+
 
 class PjitPartitioner:
     """Splits arrays over a mesh of devices with the axes `data` and `model`.
@@ -76,8 +81,8 @@ class PjitPartitioner:
         num_partitions = num_partitions or len(devices)
         if len(devices) % num_partitions:
             raise InputError(
-                f"PjitPartitioner.num_partitions: {num_partitions} does not divide the "
-                f"{len(devices)} devices; set NUM_PARTITIONS to a divisor, or None for all of them"
+                f"NUM_PARTITIONS: {num_partitions} does not divide the number of devices, "
+                f"{len(devices)}; --gin.NUM_PARTITIONS=None takes those that are there"
             )
         shape = (len(devices) // num_partitions, num_partitions)
         grid = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)

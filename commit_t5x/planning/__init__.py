@@ -1,1 +1,1 @@
-"""What a training step needs on a TPU slice, found out without one."""
+"""What a training step needs on a TPU slice or a GPU, found out without one."""

@@ -1,10 +1,14 @@
-"""Memory of a step by the shapes of its arrays alone, where there is no compiler to ask."""
+"""Memory and work of a step by the shapes of its arrays, where there is no compiler to ask."""
 
+import copy
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import jax
+from jax.extend import core
+from jax.interpreters import partial_eval
 
 from commit_t5x.planning.recipe import Step
 
@@ -16,16 +20,21 @@ class Count:
     Attributes:
       params: of the parameters.
       optimizer: of the optimizer's state.
-      gradients: all of them, in the type of the parameters that are trained: clipping needs them
-        at once.
+      gradients: all of them at once, since clipping needs them: in the type of the computation
+        where there are copies, and in fp32 beside that where those of microbatches are added up.
+      copies: of trained parameters in the type of the computation.
       activations: what the forward pass keeps for the backward one; how the compiler would split
         it over devices is a guess.
+      working: what the backward pass of one layer, or the loss of one chunk of positions, needs
+        beside that; a guess, too.
     """
 
     params: float
     optimizer: float
     gradients: float
+    copies: float
     activations: float
+    working: float
 
     @property
     def state(self) -> float:
@@ -34,7 +43,20 @@ class Count:
 
     @property
     def total(self) -> float:
-        return self.state + self.gradients + self.activations
+        return self.state + self.gradients + self.copies + self.activations + self.working
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """Work of a step, all devices together, what is computed anew included.
+
+    Attributes:
+      flops: of matrix products, by the type of their operands.
+      num_bytes: that these read and write, and that the update does.
+    """
+
+    flops: dict[str, float]
+    num_bytes: float
 
 
 def state_bytes(tree: Any) -> float:
@@ -50,38 +72,94 @@ def state_bytes(tree: Any) -> float:
     )
 
 
-def count(step: Step) -> Count:
-    """Counts the memory of a step; takes seconds, since it traces the forward pass."""
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """Bytes a device of a whole batch.
+
+    Attributes:
+      gradients, copies: as in Count, of one batch; of a microbatch they are as many.
+      activations, working: as in Count; of a microbatch they are a part.
+    """
+
+    gradients: float
+    copies: float
+    activations: float
+    working: float
+
+
+def kept(step: Step) -> Kept:
+    """Traces the forward pass of a whole batch, twice; takes seconds."""
+    found, module = _residuals(step, step.model), step.model.module
+    everything = copy.copy(step.model)
+    everything.module = module.clone(remat_policy="none")
+    more = _residuals(step, everything).activations - found.activations
+    return dataclasses.replace(found, working=max(more / module.config.num_layers, _of_loss(step)))
+
+
+def count(step: Step, of_batch: Kept | None = None, parts: int | None = None) -> Count:
+    """Counts the memory of a step.
+
+    Args:
+      step: the step.
+      of_batch: what `kept` returns, where it is at hand.
+      parts: microbatches, where they aren't the step's own.
+    """
+    of_batch = of_batch or kept(step)
+    parts = parts or step.trainer.num_microbatches
     trained = state_bytes(step.state.params)
     return Count(
         params=trained + state_bytes(step.state.frozen),
         optimizer=state_bytes(step.state.param_states),
-        gradients=trained,
-        activations=_activations(step) / step.trainer.num_microbatches,
+        gradients=of_batch.gradients + (trained if parts > 1 else 0.0),
+        copies=of_batch.copies,
+        activations=of_batch.activations / parts,
+        working=of_batch.working / parts,
     )
 
 
-def _activations(step: Step) -> float:
-    """Returns the bytes a device of the residuals between the forward and the backward pass."""
+def _residuals(step: Step, model: Any) -> Kept:
+    """Returns what stays between the forward and the backward pass of a batch."""
 
     def residuals(params, batch, rng, frozen):
         def loss(params):
-            return step.model.loss_fn(params, batch, rng, frozen=frozen)[0]
+            return model.loss_fn(params, batch, rng, frozen=frozen)[0]
 
         return jax.vjp(loss, params)[1]
 
     state = step.state
     with step.partitioner.scope():
-        kept = jax.eval_shape(residuals, state.params, step.batch, state.rng, state.frozen)
-    # Parameters are among them, as they are; they have been counted.
-    known = [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves((state.params, state.frozen))]
-    total = 0.0
-    for leaf in jax.tree.leaves(kept):
-        if (leaf.shape, leaf.dtype) in known:
-            known.remove((leaf.shape, leaf.dtype))
-        elif jax.dtypes.issubdtype(leaf.dtype, jax.numpy.number):
-            total += leaf.size * leaf.dtype.itemsize / _shards(step, leaf.shape)
-    return total
+        found = jax.eval_shape(residuals, state.params, step.batch, state.rng, state.frozen)
+    # Parameters are among them, as they are (these have been counted) or in another type; what is
+    # like a frozen one has no use that a compiler would see.
+    trained, frozen = (jax.tree.leaves(tree) for tree in (state.params, state.frozen))
+    known = {(_sides(leaf), leaf.dtype) for leaf in (*trained, *frozen)}
+    shapes, unused = {_sides(leaf): leaf for leaf in trained}, {_sides(leaf) for leaf in frozen}
+    gradients, copies, activations = state_bytes(trained), 0.0, 0.0
+    for leaf in jax.tree.leaves(found):
+        is_number = jax.dtypes.issubdtype(leaf.dtype, jax.numpy.number)
+        if not is_number or (_sides(leaf), leaf.dtype) in known:
+            continue
+        if param := shapes.get(_sides(leaf)):
+            whole = state_bytes([param])
+            copied = whole * leaf.dtype.itemsize / param.dtype.itemsize
+            copies, gradients = copies + copied, gradients - whole + copied
+        elif _sides(leaf) not in unused:
+            activations += leaf.size * leaf.dtype.itemsize / _shards(step, leaf.shape)
+    return Kept(gradients, copies, activations, working=0.0)
+
+
+def _sides(leaf: Any) -> tuple[int, ...]:
+    """An array's shape, however it is turned."""
+    return tuple(sorted(leaf.shape))
+
+
+def _of_loss(step: Step) -> float:
+    """Returns the bytes a device of a chunk's logits, fp32, and of their gradient."""
+    rows, length = step.batch_shape
+    vocab = step.model.config.vocab_size
+    chunk = min(step.model.loss_chunk_length or length, length)
+    size = jax.numpy.dtype(step.model.module.dtype).itemsize
+    return rows * chunk * vocab * (4 + size) / (step.mesh["data"] * step.mesh["model"])
 
 
 def _shards(step: Step, shape: tuple[int, ...]) -> int:
@@ -97,3 +175,42 @@ def _shards(step: Step, shape: tuple[int, ...]) -> int:
         spec = step.partitioner.sharding(axes, (*step.batch_shape, cfg.emb_dim)).spec
         return shards * (mesh["model"] if "model" in spec else 1)
     return shards * (mesh["model"] if len(shape) > 2 else 1)
+
+
+def work(step: Step) -> Work:
+    """Counts the work of a step; takes seconds, since it traces all of it."""
+    flops: dict[str, float] = {}
+    num_bytes = 0.0
+    traced = step.trace()
+    # Gradients of what is frozen are in it, and no compiler computes them.
+    program, _ = partial_eval.dce_jaxpr(traced, [True] * len(traced.outvars))
+    for product, times in _products(program, 1):
+        left, right, result = (var.aval for var in (*product.invars, *product.outvars))
+        (contracted, _), _ = product.params["dimension_numbers"]
+        depth, kind = math.prod(left.shape[axis] for axis in contracted), str(left.dtype)
+        flops[kind] = flops.get(kind, 0.0) + 2.0 * times * result.size * depth
+        num_bytes += times * sum(a.size * a.dtype.itemsize for a in (left, right, result))
+    trained, parts = _size(step.state.params), step.trainer.num_microbatches
+    # Reading and writing of state and gradients; adding up those of microbatches.
+    num_bytes += 2 * (trained + _size(step.state.param_states)) + trained
+    num_bytes += 3 * trained * parts if parts > 1 else 0
+    return Work(flops, num_bytes)
+
+
+def _size(tree: Any) -> float:
+    return float(sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree)))
+
+
+def _products(jaxpr: core.Jaxpr, times: int) -> Iterator[tuple[Any, int]]:
+    """Yields a program's matrix products, and how often each is computed."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            yield equation, times
+        turns = equation.params["length"] if equation.primitive.name == "scan" else 1
+        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=_is_program):
+            if _is_program(inner):
+                yield from _products(getattr(inner, "jaxpr", inner), times * turns)
+
+
+def _is_program(value: Any) -> bool:
+    return isinstance(value, core.Jaxpr | core.ClosedJaxpr)

@@ -1,4 +1,4 @@
-"""The plan of a run on a slice: whether it fits, how long a step may take, what to change."""
+"""The plan of a run on a slice or on GPUs: whether it fits, and how long a step may take."""
 
 import dataclasses
 import math
@@ -8,20 +8,16 @@ from typing import Any
 import jax
 
 from commit_t5x.planning import compile, counting, hlo, recipe, roofline
+from commit_t5x.planning.targets import Target
 from commit_t5x.planning.topologies import Topology
-
-_GIB = 2**30
-# Below this share of a device's memory left, a plan is called tight: other versions of the compiler
-# need a little more or less.
-_TIGHT = 0.03
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is known of a training step on a slice; bytes are a device.
+    """What is known of a training step on a target; bytes are a device.
 
     Attributes:
-      topology: the slice's name.
+      topology: the target's name.
       options: what was chosen: mesh, batch, dtype, remat policy, ...
       compiled: whether the TPU compiler said so; else the shapes did.
       fits: the verdict.
@@ -31,10 +27,10 @@ class Plan:
       count: the memory by shapes.
       collectives: kind -> (how many, bytes).
       loops: names and turns of the program's loops.
-      time: None without a program.
+      time: by the program, or else by the work that was counted; None of what doesn't fit, by
+        the compiler.
       model_flops: of a step, all devices together.
       compile_seconds: how long the compiler took.
-      advice: what to change, most promising first.
     """
 
     topology: str
@@ -50,7 +46,6 @@ class Plan:
     time: roofline.StepTime | None
     model_flops: float
     compile_seconds: float
-    advice: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Returns what `json` can write."""
@@ -65,74 +60,81 @@ class Plan:
         return fields
 
 
-def make_plan(run: recipe.Recipe, topology: Topology, use_compiler: bool) -> Plan:
+def make_plan(run: recipe.Recipe, target: Target, use_compiler: bool) -> Plan:
     """Plans a run; with the compiler that takes a minute or more for a 7B model.
+
+    Args:
+      run: what gin files configure.
+      target: the devices.
+      use_compiler: where libtpu is installed, and compiles for these.
 
     Raises:
       InputError: batch and mesh don't go together, or libtpu knows no such slice.
     """
-    generation = topology.generation
-    if not use_compiler:
-        # As many times the same device: good enough to ask for shardings.
-        step = recipe.Step(run, jax.devices()[:1] * topology.num_devices)
-        return _from_shapes(step, topology)
-    step = recipe.Step(run, compile.devices(topology))
+    if not (use_compiler and isinstance(target, Topology)):
+        return from_shapes(stand_in(run, target), target)
+    step = recipe.Step(run, compile.devices(target))
     outcome = compile.compile_step(step.lower())
-    known = _known(step, topology) | {"compiled": True, "compile_seconds": outcome.seconds}
+    known = _known(step, target, counting.count(step))
+    known |= {"compiled": True, "compile_seconds": outcome.seconds}
     if isinstance(outcome, compile.DoesNotFit):
         return Plan(
-            **known | {"capacity": outcome.capacity or generation.usable_memory},
+            **known | {"capacity": outcome.capacity or target.capacity},
             fits=False,
             needed=outcome.needed,
             code=0.0,
             collectives={},
             loops=(),
             time=None,
-            advice=advise(step, topology),
         )
     program = hlo.parse(outcome.text)
     chips = _chips(step.partitioner.mesh.devices.flat)
-    time = roofline.estimate(program, topology, chips, step.model_flops())
     needed = outcome.peak_memory + outcome.code
     return Plan(
         **known,
-        fits=needed <= generation.usable_memory,
+        fits=needed <= target.capacity,
         needed=needed,
         code=outcome.code,
         collectives=hlo.by_kind(program.collectives),
         loops=program.loops,
-        time=time,
-        advice=advise(step, topology) if needed > _comfortable(topology) else (),
+        time=roofline.estimate(program, target, chips, step.model_flops()),
     )
 
 
-def _from_shapes(step: recipe.Step, topology: Topology) -> Plan:
-    known = _known(step, topology)
-    needed = known["count"].total
+def stand_in(run: recipe.Recipe, target: Target) -> recipe.Step:
+    """Returns the step on as many times the same device: good enough to ask for shardings."""
+    return recipe.Step(run, jax.devices()[:1] * target.num_devices)
+
+
+def from_shapes(
+    step: recipe.Step,
+    target: Target,
+    of_batch: counting.Kept | None = None,
+    work: counting.Work | None = None,
+) -> Plan:
+    """Plans a step by its shapes alone; what `counting` says of it may be at hand."""
+    counted = counting.count(step, of_batch)
+    known = _known(step, target, counted)
+    work, dtype = work or counting.work(step), known["options"]["dtype"]
+    time = roofline.from_work(work, target, step.model_flops(), dtype)
     return Plan(
         **known,
         compiled=False,
         compile_seconds=0.0,
-        fits=needed <= topology.generation.usable_memory,
-        needed=needed,
+        fits=counted.total <= target.capacity,
+        needed=counted.total,
         code=0.0,
         collectives={},
         loops=(),
-        time=None,
-        advice=advise(step, topology) if needed > _comfortable(topology) else (),
+        time=time,
     )
 
 
-def _comfortable(topology: Topology) -> float:
-    return (1 - _TIGHT) * topology.generation.usable_memory
-
-
-def _known(step: recipe.Step, topology: Topology) -> dict[str, Any]:
-    counted = counting.count(step)
+def _known(step: recipe.Step, target: Target, counted: counting.Count) -> dict[str, Any]:
     return {
-        "topology": topology.name,
+        "topology": target.name,
         "options": _options(step),
-        "capacity": topology.generation.usable_memory,
+        "capacity": target.capacity,
         "count": counted,
         "model_flops": step.model_flops(),
     }
@@ -177,40 +179,3 @@ def _chips(devices: Sequence[Any]) -> list[int]:
     """Returns a number for the chip of each device."""
     places: dict[tuple[int, ...], int] = {}
     return [places.setdefault(tuple(device.coords), len(places)) for device in devices]
-
-
-def advise(step: recipe.Step, topology: Topology) -> tuple[str, ...]:
-    """Returns changes that save memory and that the run hasn't made, cheapest in time first."""
-    options, mesh = _options(step), step.mesh
-    found = []
-    if options["dtype"] == "float32":
-        found.append("--gin.DTYPE=\"'bfloat16'\": halves activations, and is faster")
-    if mesh["model"] > 1 and "model" not in options["residual_stream"]:
-        found.append(
-            "--gin.ACTIVATION_PARTITIONING_DIMS=2: what layers keep is split over the model axis"
-        )
-    if options["parameters_split_over"] < topology.num_devices:
-        found.append(
-            f"--gin.NUM_PARTITIONS={topology.num_devices}, or "
-            "--gin.PARAMETER_PARTITIONING_DIMS=2: weights "
-            "and optimizer state are split over every device"
-        )
-    if options["remat_policy"] != "full":
-        found.append("--gin.REMAT_POLICY=\"'full'\": keeps each layer's input only")
-    rows = options["batch_size"] // options["num_microbatches"]
-    if rows > mesh["data"]:
-        found.append(
-            f"--gin.NUM_MICROBATCHES={options['num_microbatches'] * 2}: the same batch in halves, "
-            "one after the other; or a smaller BATCH_SIZE"
-        )
-    if options["lora_rank"] is None:
-        found.append("--gin_file=lora.gin: low-rank factors are trained, over a base in bfloat16")
-    elif options["base_dtype"] != "int8":
-        found.append("--gin.BASE_DTYPE=\"'int8'\": a byte for each weight of the base")
-    found.append(f"a larger slice: --topology={topology.kind}-{_next_size(topology)}")
-    return tuple(found)
-
-
-def _next_size(topology: Topology) -> int:
-    generation = topology.generation
-    return max(4, generation.growth * topology.num_chips) * generation.counted_cores

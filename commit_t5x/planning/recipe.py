@@ -1,8 +1,8 @@
 """The training step that gin files configure, on devices that need not be there."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import gin
 import jax
@@ -57,6 +57,10 @@ class Step:
         """Returns the lowered `Trainer.train_step`."""
         return self.trainer.train_step.lower(self.state, self.batch)
 
+    def trace(self) -> Any:
+        """Returns the jaxpr of `Trainer.train_step`."""
+        return self.trainer.train_step.trace(self.state, self.batch).jaxpr.jaxpr
+
     @property
     def batch_shape(self) -> tuple[int, int]:
         """Rows and tokens of a row."""
@@ -74,8 +78,48 @@ class Step:
         return float(self.model.config.training_flops_per_token(length, frozen) * rows * length)
 
 
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """What is set beside a run's own flags.
+
+    Attributes:
+      macros: name -> value, as gin reads it.
+      files: gin files that follow the run's.
+
+    Example:
+      >>> Change({"BASE_DTYPE": "'int8'"}, ("lora.gin",)).flags
+      ['--gin_file=lora.gin', '--gin.BASE_DTYPE="\'int8\'"']
+    """
+
+    macros: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    files: tuple[str, ...] = ()
+
+    @property
+    def flags(self) -> list[str]:
+        """For a shell, after the run's own."""
+        bindings = [
+            f'--gin.{name}="{value}"' if "'" in value else f"--gin.{name}={value}"
+            for name, value in self.macros.items()
+        ]
+        return [*(f"--gin_file={name}" for name in self.files), *bindings]
+
+    def __or__(self, other: "Change") -> "Change":
+        return Change({**self.macros, **other.macros}, (*self.files, *other.files))
+
+
+class Load(Protocol):
+    """`load` with a run's own flags."""
+
+    def __call__(self, *, change: Change = ...) -> Recipe:
+        """Returns the recipe of the run with a change."""
+        ...
+
+
 def load(
-    gin_files: Sequence[str], bindings: Sequence[str] = (), search_paths: Sequence[str] = ()
+    gin_files: Sequence[str],
+    bindings: Sequence[str] = (),
+    search_paths: Sequence[str] = (),
+    change: Change = Change(),
 ) -> Recipe:
     """Returns the recipe of a run's gin files.
 
@@ -86,7 +130,9 @@ def load(
     """
     if not gin_files:
         raise InputError("--gin_file: missing; name a run's, e.g. main_results/commit.gin")
-    gin_utils.load([*gin_files, _RUN_FILE], bindings, search_paths)
+    changes = [f"{name} = {value}" for name, value in change.macros.items()]
+    files = [*gin_files, *change.files, _RUN_FILE]
+    gin_utils.load(files, [*bindings, *changes], search_paths)
     with gin_errors.plain_errors():
         recipe = gin.get_configurable(Recipe)()
     if recipe.model.optimizer_def is None:

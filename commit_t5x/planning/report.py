@@ -6,17 +6,21 @@ from typing import Any
 
 import tabulate
 
-from commit_t5x.planning import compile
+from commit_t5x.planning import compile, gpus
+from commit_t5x.planning.changes import Tried
+from commit_t5x.planning.fit import Found
+from commit_t5x.planning.gpus import Gpus
 from commit_t5x.planning.plan import Plan
+from commit_t5x.planning.targets import Target
 from commit_t5x.planning.topologies import Topology
 
 _GIB = 2**30
 _TERA = 1e12
 
 
-def describe(plan: Plan, topology: Topology) -> str:
+def describe(plan: Plan, target: Target) -> str:
     """Returns a plan in full."""
-    lines = [_title(plan, topology), "", *_memory(plan), ""]
+    lines = [_title(plan, target), "", *_memory(plan, target), ""]
     if plan.collectives:
         lines += ["collectives of a step, on each device:"]
         lines += _aligned(
@@ -26,17 +30,71 @@ def describe(plan: Plan, topology: Topology) -> str:
             ]
         )
         lines.append("")
-    lines += [*_time(plan, topology), "", verdict(plan)]
-    if plan.advice:
-        lines += ["What would save memory:" if plan.fits else "What to change, one or several:"]
-        lines += [f"  - {change}" for change in plan.advice]
+    lines += [*_time(plan, target), "", verdict(plan)]
+    if _takes_more(plan, target):
+        lines.append(
+            f"Set {gpus.FRACTION} in the environment: JAX takes {gpus.DEFAULT_SHARE:.0%} of a GPU "
+            "by default."
+        )
     return "\n".join(lines)
+
+
+def _takes_more(plan: Plan, target: Target) -> bool:
+    """Returns whether a plan fits, but not what JAX takes of a GPU by default."""
+    if not isinstance(target, Gpus) or not plan.fits or plan.needed is None:
+        return False
+    return plan.needed > target.default_capacity
+
+
+def advice(tried: Sequence[Tried], plan: Plan, target: Target) -> str:
+    """Returns what to change, the first thing first, with the memory by shapes of each."""
+    first = "What would save memory" if plan.fits else "What to change"
+    lines = [f"{first}, with the memory by shapes:"]
+    for one in tried:
+        fits = "fits" if one.fits else "not enough alone"
+        flags = " ".join(one.change.flags)
+        lines.append(f"  - {flags}: {one.effect}; {_size(one.needed)}, {fits}")
+    lines.append("  - --fit behind the command: the fastest of these together that fits")
+    lines.append(f"  - more devices, or larger ones: --topology={target.larger}")
+    return "\n".join(lines)
+
+
+def fitting(found: Sequence[Found], target: Target) -> str:
+    """Returns the fastest setting that fits, as flags and in full, and a table of the others."""
+    best, *others = found
+    lines = ["Put behind the run's own flags:", f"  {_flags(best)}", ""]
+    lines.append(describe(best.plan, target))
+    if others:
+        lines += ["", "What else fits, by shapes, and the least time that it takes:", ""]
+        lines.append(settings(others))
+    return "\n".join(lines)
+
+
+def settings(found: Sequence[Found]) -> str:
+    """Returns a Markdown table of settings that fit."""
+    rows = []
+    for one in found:
+        needed, time = one.plan.needed, one.plan.time
+        assert needed is not None and time is not None  # it fits
+        memory = f"{needed / _GIB:.2f} of {one.plan.capacity / _GIB:.2f}"
+        rows.append((one.plan.topology, memory, f"{time.total:.2f}", _flags(one)))
+    header = ("device", "memory, GiB", "step, s", "flags")
+    return tabulate.tabulate(rows, header, "pipe", disable_numparse=True)
+
+
+def setting_to_json(found: Found) -> dict[str, Any]:
+    """Returns what `json` can write of a setting."""
+    return {"flags": found.change.flags, **found.plan.to_json()}
+
+
+def _flags(found: Found) -> str:
+    return " ".join(found.change.flags) or "none"
 
 
 def verdict(plan: Plan) -> str:
     """Returns whether it fits, in one line."""
     capacity = f"{plan.capacity / _GIB:.2f} GiB"
-    by = "" if plan.compiled else ", by shapes alone: a guess"
+    by = "" if plan.compiled else ", by shapes alone: an estimate"
     if plan.fits:
         left = (plan.capacity - plan.needed) / _GIB
         return f"Fits: {left:.2f} of {capacity} a device remain{by}."
@@ -81,7 +139,12 @@ def to_json(plans: Sequence[tuple[dict[str, str], Plan]]) -> list[dict[str, Any]
     return [{"set": chosen, **plan.to_json()} for chosen, plan in plans]
 
 
-def _title(plan: Plan, topology: Topology) -> str:
+def change_to_json(tried: Tried) -> dict[str, Any]:
+    """Returns what `json` can write of a change."""
+    return {"flags": tried.change.flags, "needed": tried.needed, "fits": tried.fits}
+
+
+def _title(plan: Plan, target: Target) -> str:
     options = plan.options
     parts = [
         f"{options['parameters']:,} parameters",
@@ -95,54 +158,67 @@ def _title(plan: Plan, topology: Topology) -> str:
     if options["lora_rank"] is not None:
         factors = f"factors of rank {options['lora_rank']} over a base in {options['base_dtype']}"
         parts.insert(1, factors)
-    devices = f"{topology.num_chips} chips, {topology.num_devices} devices"
     return (
-        f"{plan.topology} ({devices}), mesh data x model {_mesh(plan)}\n"
+        f"{plan.topology} ({target.summary}), mesh data x model {_mesh(plan)}\n"
         f"{', '.join(parts)}\n"
         f"parameters split over {options['parameters_split_over']} devices; "
         f"residual stream: {options['residual_stream']}"
     )
 
 
-def _memory(plan: Plan) -> list[str]:
-    rows = [("parameters and optimizer", _size(plan.count.state))]
+def _memory(plan: Plan, target: Target) -> list[str]:
+    count = plan.count
+    rows = [("parameters and optimizer", _size(count.state))]
     if plan.compiled and plan.needed is not None and plan.fits:
         rows += [
-            ("everything else at the peak", _size(plan.needed - plan.count.state - plan.code)),
+            ("everything else at the peak", _size(plan.needed - count.state - plan.code)),
             ("program", _size(plan.code)),
         ]
     elif not plan.compiled:
-        rows += [
-            ("gradients", _size(plan.count.gradients)),
-            ("activations kept, about", _size(plan.count.activations)),
-        ]
+        parts = {
+            "gradients": count.gradients,
+            "weights in the type of the computation": count.copies,
+            "activations kept, about": count.activations,
+            "work on one layer, about": count.working,
+        }
+        rows += [(name, _size(num_bytes)) for name, num_bytes in parts.items() if num_bytes]
     if plan.needed is not None:
         rows.append(("together", _size(plan.needed)))
     rows.append(("capacity", _size(plan.capacity)))
     lines = ["memory of a device:", *_aligned(rows)]
     if not plan.compiled:
-        lines += [
-            "  counted from shapes, without what the compiler adds for its own work; for its",
-            f"  answer: {compile.INSTALL}",
-        ]
+        lines.append("  estimated from shapes, without what a compiler adds for its own work")
+        if target.has_compiler and not compile.has_compiler():
+            lines.append(f"  for its answer: {compile.INSTALL}")
     return lines
 
 
-def _time(plan: Plan, topology: Topology) -> list[str]:
-    flops = f"{plan.model_flops / topology.num_devices / _TERA:.3g} TFLOP a device"
+def _time(plan: Plan, target: Target) -> list[str]:
+    flops = f"{plan.model_flops / target.num_devices / _TERA:.3g} TFLOP a device"
+    peak = f"{target.peak(plan.options['dtype']) / _TERA:.4g} TFLOP/s"
     if plan.time is None:
-        least = plan.model_flops / topology.num_devices / topology.device_flops
-        return [f"time of a step: at least {least:.3g} s ({flops} at the peak rate)"]
-    time, generation = plan.time, topology.generation
+        return [f"{flops} without recomputation; peak {peak}"]
+    time = plan.time
+    parts = {"compute": time.compute, "memory": time.memory, "links": time.links}
+    rows = [(name, f"{seconds:.3g} s") for name, seconds in parts.items() if seconds]
+    of_peak = f"utilisation: {flops} without recomputation, of {peak}."
+    if not (plan.compiled and isinstance(target, Topology)):
+        return [
+            f"time of a step, at least: {time.total:.3g} s, utilisation {time.utilisation:.0%}",
+            *_aligned(rows),
+            "  matrix products, recomputation included, at the peak rate, and their bytes and the",
+            f"  update's at {target.memory_bandwidth / 1e9:.0f} GB/s; no links; {of_peak}",
+            "  Good for ratios between plans; nothing was run.",
+        ]
+    generation = target.generation
     return [
         f"time of a step, by a model: {time.total:.3g} s, utilisation {time.utilisation:.0%}",
-        *_aligned([("compute", f"{time.compute:.3g} s"), ("links", f"{time.links:.3g} s")]),
+        *_aligned(rows),
         f"  compute: the compiler's cycles at {generation.clock / 1e9:.2f} GHz, loops multiplied "
         "out; links: {} a chip at {:.0f} GB/s,".format(
-            topology.links, generation.link_bandwidth / 1e9
+            target.links, generation.link_bandwidth / 1e9
         ),
-        f"  full speed, no overlap; utilisation: {flops} without recomputation, of "
-        f"{topology.device_flops / _TERA:.1f} TFLOP/s.",
+        f"  full speed, no overlap; {of_peak}",
         "  Good for ratios between plans; nothing ran on a TPU.",
     ]
 

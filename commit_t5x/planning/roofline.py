@@ -1,13 +1,15 @@
 """How long a step should take: the compiler's cycles, and a lower bound for the links.
 
-A cost model, good for ratios: nothing ran on a TPU. The two parts are added up, as if nothing
-overlapped.
+A cost model, good for ratios: nothing ran on a TPU. The parts are added up, as if nothing
+overlapped. Without a program, the products of matrices at the peak rate and their memory traffic
+stand for the cycles: a step takes longer than that.
 """
 
 import dataclasses
 from collections.abc import Sequence
 
-from commit_t5x.planning import hlo
+from commit_t5x.planning import counting, hlo
+from commit_t5x.planning.targets import Target
 from commit_t5x.planning.topologies import Topology
 
 
@@ -18,18 +20,21 @@ class StepTime:
     Attributes:
       compute: the compiler's estimated cycles over the clock: matrix products, vector units and
         memory traffic; and the writing of random bits, for which it has none, at the memory's full
-        speed.
-      links: bytes over the links at their full speed.
+        speed. Without a compiler, matrix products at the peak rate.
+      memory: bytes to and from memory at its full speed, where the compiler's cycles don't hold
+        them.
+      links: bytes over the links at their full speed; without a program they aren't known.
       utilisation: model FLOPs over what the devices could do in that time.
     """
 
     compute: float
+    memory: float
     links: float
     utilisation: float
 
     @property
     def total(self) -> float:
-        return self.compute + self.links
+        return self.compute + self.memory + self.links
 
 
 def estimate(
@@ -46,15 +51,35 @@ def estimate(
       chips: of each device of the mesh, in the mesh's order.
       model_flops: of the whole step.
     """
-    generation = topology.generation
-    bandwidth = generation.memory_bandwidth / generation.devices
-    compute = program.cycles / generation.clock + program.random_bytes / bandwidth
+    writing = program.random_bytes / topology.memory_bandwidth
+    compute = program.cycles / topology.generation.clock + writing
     links = sum(
         collective.count * link_seconds(collective, topology, chips)
         for collective in program.collectives
     )
-    peak = topology.device_flops * topology.num_devices
-    return StepTime(compute, links, model_flops / ((compute + links) * peak))
+    return _step_time(compute, 0.0, links, model_flops, topology, "bfloat16")
+
+
+def from_work(work: counting.Work, target: Target, model_flops: float, dtype: str) -> StepTime:
+    """Returns the least time of a step by what was counted, shared evenly by all devices.
+
+    Args:
+      work: of the whole step.
+      target: the devices.
+      model_flops: of the whole step.
+      dtype: that the network computes in.
+    """
+    compute = sum(flops / target.peak(kind) for kind, flops in work.flops.items())
+    memory = work.num_bytes / target.memory_bandwidth
+    devices = target.num_devices
+    return _step_time(compute / devices, memory / devices, 0.0, model_flops, target, dtype)
+
+
+def _step_time(
+    compute: float, memory: float, links: float, model_flops: float, target: Target, dtype: str
+) -> StepTime:
+    possible = (compute + memory + links) * target.peak(dtype) * target.num_devices
+    return StepTime(compute, memory, links, model_flops / possible)
 
 
 # Share of the array that passes each link of a ring of n: (n - 1) / n times this.

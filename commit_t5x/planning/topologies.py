@@ -7,7 +7,7 @@ import re
 from commit_t5x.engine.tpu_generations import GENERATIONS, Generation
 from commit_t5x.errors import InputError
 
-_EXAMPLES = "v3-8, v4-8, v5e-1, v5e-8, v5p-8, v6e-1, v6e-8, v5e-64"
+EXAMPLES = "v3-8, v4-8, v5e-1, v5e-8, v5p-8, v6e-1, v6e-8, v5e-64"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,9 +47,28 @@ class Topology:
         """Links that each chip has at least, wherever it stands in a grid that doesn't wrap."""
         return sum(size > 1 for size in self.grid)
 
+    has_compiler = True
+
     @property
-    def device_flops(self) -> float:
-        """Peak a device and second."""
+    def summary(self) -> str:
+        return f"{self.num_chips} chips, {self.num_devices} devices"
+
+    @property
+    def capacity(self) -> float:
+        return self.generation.usable_memory
+
+    @property
+    def memory_bandwidth(self) -> float:
+        return self.generation.memory_bandwidth / self.generation.devices
+
+    @property
+    def larger(self) -> str:
+        chips = max(4, self.generation.growth * self.num_chips)
+        return f"{self.kind}-{chips * self.generation.counted_cores}"
+
+    def peak(self, dtype: str) -> float:
+        """Peak a device and second, that of bfloat16: by default a TPU rounds operands to it."""
+        del dtype
         return self.generation.device_flops
 
 
@@ -66,7 +85,7 @@ def parse(name: str) -> Topology:
     match = re.fullmatch(r"(v\w+?)-(\d+)", name)
     kind = {"v5litepod": "v5e"}.get(match[1], match[1]) if match else ""
     if kind not in GENERATIONS:
-        raise InputError(f"--topology={name}: unknown; write it as one of {_EXAMPLES}")
+        raise InputError(f"--topology={name}: unknown; write it as one of {EXAMPLES}")
     generation, count = GENERATIONS[kind], int(match[2])
     chips, rest = divmod(count, generation.counted_cores)
     if count == 1 and generation.counted_cores == 1:

@@ -40,7 +40,7 @@ def test_no_number_takes_all_devices():
 
 
 def test_partitions_must_divide_the_devices():
-    with pytest.raises(InputError, match="num_partitions: 3 does not divide the 1 devices"):
+    with pytest.raises(InputError, match="NUM_PARTITIONS: 3 .*, 1; --gin.NUM_PARTITIONS=None"):
         tiny.partitioner(num_partitions=3)
 
 

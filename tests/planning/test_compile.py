@@ -45,7 +45,20 @@ def test_step_that_does_not_fit_is_a_verdict(plan):
     assert found["fits"] is False
     assert found["capacity"] == pytest.approx(15.48 * 2**30)
     assert found["needed"] > found["capacity"]
-    assert any("NUM_PARTITIONS=8" in change for change in found["advice"])
+    flags = [" ".join(change["flags"]) for change in found["advice"]]
+    assert "--gin.NUM_PARTITIONS=8" in flags
+
+
+@needs_compiler
+@pytest.mark.slow
+@pytest.mark.parametrize("base", ["bfloat16", "int8"])
+def test_estimate_from_shapes_is_near_the_compilers_figure(plan, base):
+    run = ("--gin_file=main_results/commit.gin", "--gin_file=lora.gin", "--topology=v5e-1")
+    options = (f"--gin.BASE_DTYPE='{base}'", "--gin.NUM_MICROBATCHES=8")
+    compiled, counted = (plan(*run, *options, *how)[1] for how in ((), ("--shapes",)))
+    assert compiled["compiled"] and not counted["compiled"]
+    assert counted["needed"] == pytest.approx(compiled["needed"], rel=0.05)
+    assert counted["time"]["total"] < compiled["time"]["total"]
 
 
 def test_what_the_compiler_says_of_memory_is_read():

@@ -1,0 +1,184 @@
+"""The fastest setting of a run that fits, found by trying.
+
+Tried are microbatches, what the backward pass recomputes, and the type of the computation; where no
+such setting fits, low-rank factors over a base in bfloat16, and at last in int8.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from commit_t5x.errors import InputError
+from commit_t5x.planning import counting, plan, recipe
+from commit_t5x.planning.recipe import Change
+from commit_t5x.planning.targets import Target
+
+_GIB = 2**30
+# Where no compiler has the last word, this share must be left: shapes have told up to a tenth less
+# than the TPU's compiler.
+_RESERVE = 0.1
+_REMAT = ("none", "minimal", "full")
+_LORA = Change(files=("lora.gin",))
+_INT8 = Change({"BASE_DTYPE": "'int8'"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A setting that was tried.
+
+    Attributes:
+      change: to the run.
+      plan: by shapes, or by the compiler.
+    """
+
+    change: Change
+    plan: plan.Plan
+
+
+class Search:
+    """Tries settings of a run, for one target after another; what it has traced it keeps.
+
+    All are planned by shapes, and with a compiler the first one by that; without one a tenth of the
+    memory is left. Training all weights goes before low-rank factors, and these over bfloat16
+    before those over int8: what is trained changes only where nothing else fits.
+
+    Args:
+      load: of the run.
+      use_compiler: compile the fastest ones, a minute each, until the compiler says that one fits.
+
+    Example:
+      >>> Search(load, use_compiler=False).on(targets.parse("rtx4090"))[0].change.flags
+      ['--gin_file=lora.gin', '--gin.NUM_PARTITIONS=None', ...]
+    """
+
+    def __init__(self, load: recipe.Load, use_compiler: bool):
+        self._load = load
+        self._use_compiler = use_compiler
+        self._seen: dict[tuple[Any, ...], _Traced] = {}
+
+    def on(self, target: Target) -> list[Found]:
+        """Returns the settings that fit, the fastest first.
+
+        Raises:
+          InputError: nothing fits; the message tells what comes nearest.
+        """
+        own = self._devices(target)
+        nearest: list[tuple[float, Change]] = []
+        for tier in _tiers(self._load(change=own)):
+            needed = _state(self._traced(own | tier, target).step)
+            if not self._fits(needed, target):
+                nearest.append((needed, own | tier))
+                continue
+            tried = [self._try(change, target) for change in self._choices(own | tier)]
+            nearest += [(needed, change) for needed, change, _ in tried]
+            found = [Found(change, made) for _, change, made in tried if made is not None]
+            found.sort(key=_seconds)
+            if self._use_compiler and target.has_compiler:
+                found = self._compiled(found, target)
+            if found:
+                return found
+        needed, change = min(nearest, key=lambda tried: tried[0])
+        raise InputError(
+            f"--fit: nothing fits {target.name}, {_gib(target.capacity)} a device, with a tenth "
+            f"left; {' '.join(change.flags) or 'the run as it is'} comes nearest, with "
+            f"{_gib(needed)} at least; lower SEQUENCE_LENGTH, take a smaller network, or "
+            f"{target.larger}"
+        )
+
+    def _traced(self, change: Change, target: Target) -> "_Traced":
+        key = (*change.flags, target.num_devices)
+        if key not in self._seen:
+            self._seen[key] = _Traced(plan.stand_in(self._load(change=change), target))
+        return self._seen[key]
+
+    def _devices(self, target: Target) -> Change:
+        """A run for another number of devices takes those that are there."""
+        try:
+            self._traced(Change(), target)
+        except InputError as error:
+            if "NUM_PARTITIONS" not in str(error):
+                raise
+            return Change({"NUM_PARTITIONS": "None"})
+        return Change()
+
+    def _choices(self, change: Change) -> Iterator[Change]:
+        """Yields a change with each of the other choices, where they differ from the run's."""
+        module = self._load(change=change).model.module
+        for dtype in dict.fromkeys([str(module.dtype), "bfloat16"]):
+            for remat in _REMAT:
+                chosen = {"DTYPE": f"'{dtype}'"} if dtype != str(module.dtype) else {}
+                if remat != module.remat_policy:
+                    chosen["REMAT_POLICY"] = f"'{remat}'"
+                yield change | Change(chosen)
+
+    def _try(self, change: Change, target: Target) -> tuple[float, Change, plan.Plan | None]:
+        """Returns the bytes needed with the fewest microbatches that fit, or with the most of them.
+
+        And the change that sets these; and the plan, if it fits.
+        """
+        traced = self._traced(change, target)
+        for parts in microbatches(traced.step):
+            needed = counting.count(traced.step, traced.kept, parts).total
+            if self._fits(needed, target):
+                break
+        if parts != traced.step.trainer.num_microbatches:
+            change = change | Change({"NUM_MICROBATCHES": str(parts)})
+        if not self._fits(needed, target):
+            return needed, change, None
+        whole, traced = traced.kept, self._traced(change, target)
+        return needed, change, plan.from_shapes(traced.step, target, whole, traced.work)
+
+    def _fits(self, needed: float, target: Target) -> bool:
+        by_compiler = self._use_compiler and target.has_compiler
+        return needed <= target.capacity * (1.0 if by_compiler else 1.0 - _RESERVE)
+
+    def _compiled(self, found: list[Found], target: Target) -> list[Found]:
+        """Puts the first one that the compiler finds to fit in front, planned by it."""
+        for number, candidate in enumerate(found):
+            made = plan.make_plan(self._load(change=candidate.change), target, use_compiler=True)
+            if made.fits:
+                return [Found(candidate.change, made), *found[number + 1 :]]
+        return []
+
+
+class _Traced:
+    """A step, and what tracing it for seconds has told."""
+
+    def __init__(self, step: recipe.Step):
+        self.step = step
+
+    @functools.cached_property
+    def kept(self) -> counting.Kept:
+        return counting.kept(self.step)
+
+    @functools.cached_property
+    def work(self) -> counting.Work:
+        return counting.work(self.step)
+
+
+def microbatches(step: recipe.Step) -> list[int]:
+    """Returns the numbers of microbatches that the devices can share, the fewest first."""
+    rows = step.batch_shape[0] // step.mesh["data"]
+    return [parts for parts in range(1, rows + 1) if rows % parts == 0]
+
+
+def _tiers(run: recipe.Recipe) -> Sequence[Change]:
+    """The run's way of training, and those that need less."""
+    options = run.model.lora
+    if options.rank is None:
+        return [Change(), _LORA, _LORA | _INT8]
+    return [Change()] if options.base_dtype == "int8" else [Change(), _INT8]
+
+
+def _state(step: recipe.Step) -> float:
+    return counting.state_bytes((step.state.params, step.state.frozen, step.state.param_states))
+
+
+def _seconds(found: Found) -> float:
+    assert found.plan.time is not None
+    return found.plan.time.total
+
+
+def _gib(num_bytes: float) -> str:
+    return f"{num_bytes / _GIB:.2f} GiB"
