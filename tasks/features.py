@@ -2,6 +2,7 @@
 
 import seqio
 
+from commit_t5x.data import pair_features
 from commit_t5x.vocabularies.seqio_vocabulary import ConfiguredVocabulary
 
 # EOS is placed by the preprocessors, BOS by the feature converter.
@@ -10,6 +11,10 @@ _TOKENS = seqio.Feature(ConfiguredVocabulary(), add_eos=False)
 # A prompt, and the response or answer on which the loss falls. Documents have an empty prompt:
 # SeqIO mixes only tasks of the same features.
 FEATURES = {"inputs": _TOKENS, "targets": _TOKENS}
+
+# What tasks with pairs have besides; units are numbers.
+_UNITS = seqio.Feature(seqio.PassThroughVocabulary(2**31), add_eos=False)
+PAIRS = {name: _UNITS if "units" in name else _TOKENS for name in pair_features.TASK_FEATURES}
 
 
 def cache_placeholder() -> seqio.CacheDatasetPlaceholder:
