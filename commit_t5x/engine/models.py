@@ -10,6 +10,7 @@ from flax import linen as nn
 
 from commit_t5x import ranges
 from commit_t5x.engine import losses
+from commit_t5x.engine.hidden_state_distance import METRIC, HiddenStateDistance
 from commit_t5x.engine.linear_cross_entropy import linear_cross_entropy
 from commit_t5x.model import lora
 from commit_t5x.model.optim import Optimizer
@@ -34,13 +35,14 @@ class DecoderOnlyModel:
         `commit_t5x.engine.losses`.
       z_loss: coefficient of the z-loss.
       loss_chunk_length: positions of each row whose logits exist at a time; None for all of them.
+      hidden_state_distance: what training adds to the cross entropy; None for nothing.
 
     A batch maps feature names to integers [batch, length]: decoder_input_tokens,
     decoder_target_tokens, decoder_loss_weights, and for packed rows decoder_segment_ids and
-    decoder_positions.
+    decoder_positions. For hidden_state_distance it also has the features of `pair_rows.beside`.
 
     Raises:
-      InputError: more tokens than the network has rows.
+      InputError: more tokens than the network has rows, or states that it hasn't.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class DecoderOnlyModel:
         loss_normalizing_factor: losses.NormalizingFactor = losses.AVERAGE_PER_SEQUENCE,
         z_loss: ranges.NotNegative = 0.0,
         loss_chunk_length: ranges.Positive | None = None,
+        hidden_state_distance: HiddenStateDistance | None = None,
     ):
         rows = getattr(getattr(module, "config", None), "vocab_size", None)
         if rows is not None and vocabulary is not None:  # a step alone needs none
@@ -63,6 +66,8 @@ class DecoderOnlyModel:
         self.loss_normalizing_factor = loss_normalizing_factor
         self.z_loss = z_loss
         self.loss_chunk_length = loss_chunk_length
+        self.hidden_state_distance = hidden_state_distance or HiddenStateDistance()
+        self.hidden_state_distance.check_layers(getattr(self.config, "num_layers", None))
 
     @property
     def config(self) -> Any:
@@ -105,22 +110,53 @@ class DecoderOnlyModel:
         denominator: jax.Array | None = None,
         frozen: Any = None,
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Returns the loss and sums for the metrics.
+        """Returns what training minimises, and sums for the metrics.
 
         Args:
           params: of the network, or of it what is trained.
           batch: features [batch, length]; maybe a part of the batch that is trained on.
-          dropout_rng: None in evaluation.
+          dropout_rng: None drops nothing.
           denominator: of the whole batch, where `batch` is a part of it. Then the losses, their
             gradients and the sums of the parts add up to those of the whole.
           frozen: the other parameters, which have no gradients.
+
+        Returns:
+          As `cross_entropy`; with a hidden_state_distance, that is in the losses by its weight and
+          beside them by itself.
+
+        Raises:
+          InputError: the batch has no pairs to compare, or has pairs that nothing compares.
+        """
+        distance = self.hidden_state_distance
+        distance.check_features(batch)
+        params = params if frozen is None else lora.joined(params, frozen)
+        loss, sums = self.cross_entropy(params, batch, dropout_rng, denominator)
+        if distance.kind is None:
+            return loss, sums
+        if dropout_rng is not None:
+            dropout_rng = jax.random.fold_in(dropout_rng, 1)
+        found = distance(self.module, params, batch, dropout_rng)
+        loss = loss + distance.weight * found
+        return loss, {**sums, "loss": loss, METRIC: found}
+
+    def cross_entropy(
+        self,
+        params: Any,
+        batch: Batch,
+        dropout_rng: jax.Array | None = None,
+        denominator: jax.Array | None = None,
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Returns the cross entropy and sums for the metrics; an evaluation's loss.
+
+        Args:
+          params: of the network.
+          batch, dropout_rng, denominator: as for `loss_fn`.
 
         Returns:
           The loss, and a dictionary of scalars: "loss", "z_loss", and the numbers of "correct"
           tokens (those with the largest logit, among the loss-bearing), of "loss_tokens" and of
           "tokens" (those that aren't padding).
         """
-        params = params if frozen is None else lora.joined(params, frozen)
         hidden = self.module.apply(
             {"params": params},
             batch["decoder_input_tokens"],
