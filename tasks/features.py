@@ -12,9 +12,8 @@ _TOKENS = seqio.Feature(ConfiguredVocabulary(), add_eos=False)
 # SeqIO mixes only tasks of the same features.
 FEATURES = {"inputs": _TOKENS, "targets": _TOKENS}
 
-# What tasks with pairs have besides; units are numbers.
-_UNITS = seqio.Feature(seqio.PassThroughVocabulary(2**31), add_eos=False)
-PAIRS = {name: _UNITS if "units" in name else _TOKENS for name in pair_features.TASK_FEATURES}
+# What tasks with pairs have besides. Units are numbers, but a task has one vocabulary.
+PAIRS = dict.fromkeys(pair_features.TASK_FEATURES, _TOKENS)
 
 
 def cache_placeholder() -> seqio.CacheDatasetPlaceholder:

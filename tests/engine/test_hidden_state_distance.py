@@ -1,7 +1,9 @@
 import dataclasses
 import functools
 import itertools
+import json
 
+import gin
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 import tiny
 from small_llama import CONFIG, init
 
+from commit_t5x import cli
 from commit_t5x.data import pair_features
 from commit_t5x.engine.hidden_state_distance import METRIC, HiddenStateDistance
 from commit_t5x.engine.trainer import Trainer
@@ -171,3 +174,57 @@ def test_what_cannot_be_compared_is_refused():
         tiny.model(MODULE).loss_fn(params(), batch())
     with pytest.raises(InputError, match="NUM_MICROBATCHES: 2 parts of a batch have other"):
         Trainer(model, tiny.partitioner(), {}, num_microbatches=2)
+
+
+FLAGS = {
+    "LANGUAGE": "hi",
+    **dict.fromkeys(("DICT_DIR", "ALPACA_PATH", "TOKENIZER"), "samples"),
+    "HIDDEN_STATE_END": 1,
+    **{"INITIAL_CHECKPOINT_PATH": None, "VOCAB_SIZE": 3072, "NUM_PARTITIONS": 1},
+    **{"NUM_LAYERS": 1, "EMBED_DIM": 16, "MLP_DIM": 16, "NUM_HEADS": 2, "REMAT_POLICY": "none"},
+    **{"BATCH_SIZE": 2, "SEQUENCE_LENGTH": 48, "TRAIN_STEPS": 2, "WARMUP_STEPS": 0},
+}
+
+
+def run(model_dir, *files, **macros):
+    macros = {"MODEL_DIR": str(model_dir), **FLAGS, **macros}
+    gin.clear_config()
+    return cli.main(
+        [
+            "train",
+            *(f"--gin_file={name}" for name in (*files, "models/debug.gin")),
+            *(f"--gin.{name}={value!r}" for name, value in macros.items()),
+        ]
+    )
+
+
+def lines(model_dir):
+    return [json.loads(line) for line in (model_dir / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run_writes_the_distance_and_notices_another(tmp_path, capsys):
+    assert run(tmp_path, "hidden_states/l2.gin", HIDDEN_STATE_WEIGHT=0.5) == 0
+    first, second = lines(tmp_path)
+    assert 0 < second[METRIC] != first[METRIC] > 0
+    assert first["loss"] > 0.5 * first[METRIC] + 5  # a cross entropy of about log(3072)
+    capsys.readouterr()
+    assert run(tmp_path, "hidden_states/cos.gin", HIDDEN_STATE_WEIGHT=0.5) == 0
+    note = "Without effect, as it was trained with others: HIDDEN_STATE_DISTANCE"
+    assert note in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "files, macros, message",
+    [
+        (["main_results/alpaca.gin"], {"HIDDEN_STATE_DISTANCE": "l2"}, "'l2' compares pairs"),
+        (["hidden_states/cos.gin"], {"HIDDEN_STATE_DISTANCE": None}, "this task has pairs, and"),
+        (["hidden_states/cos.gin"], {"NUM_MICROBATCHES": 2}, "NUM_MICROBATCHES: 2 parts"),
+        (["hidden_states/cos.gin"], {"HIDDEN_STATE_WEIGHT": -1.0}, "HIDDEN_STATE_WEIGHT: -1.0 doe"),
+        (["hidden_states/cos.gin"], {"HIDDEN_STATE_END": 2}, "above the network's 1 layers"),
+    ],
+)
+def test_a_run_that_cannot_compare_ends_before_it_begins(files, macros, message, tmp_path, capsys):
+    macros = macros if "alpaca" not in files[0] else {**macros, "LANGUAGE": None, "DICT_DIR": None}
+    assert run(tmp_path / "out", *files, **macros) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
