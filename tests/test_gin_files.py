@@ -16,11 +16,11 @@ from commit_t5x import resources
 from commit_t5x.data import preprocessors, qa_prompts, sources, templates
 from commit_t5x.data.feature_converters import DecoderFeatureConverter
 from commit_t5x.engine import gin_utils
-from commit_t5x.engine.hidden_state_distance import HiddenStateDistance
 from commit_t5x.errors import InputError
 from commit_t5x.mixing import mixer
 from commit_t5x.mixing.schedule import MixSchedule
 from commit_t5x.model import llama
+from commit_t5x.model.hidden_state_distance import HiddenStateDistance
 
 ROOT = resources.path("gin")
 FILES = sorted(str(path.relative_to(ROOT)) for path in ROOT.rglob("*.gin"))

@@ -14,6 +14,15 @@ def carried(features: Mapping[str, Any]) -> dict[str, Any]:
     return {name: features[name] for name in TASK_FEATURES if name in features}
 
 
+def of_side(batch: Mapping[str, Any], side: str) -> dict[str, Any]:
+    """Returns what a batch has of a side: `tokens`, `units` and maybe `segment_ids`."""
+    return {
+        name.removeprefix(f"{side}_"): values
+        for name, values in batch.items()
+        if name.startswith(side)
+    }
+
+
 def model_features(segments: bool) -> tuple[str, ...]:
     """Returns the names of what a row has of pairs."""
     return (*TASK_FEATURES, *(_SEGMENTS if segments else ()))

@@ -1,6 +1,6 @@
 """The model as the trainer sees it: a network, its vocabulary, its optimizer and its loss."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
@@ -9,10 +9,12 @@ import optax
 from flax import linen as nn
 
 from commit_t5x import ranges
+from commit_t5x.data import pair_features
 from commit_t5x.engine import losses
-from commit_t5x.engine.hidden_state_distance import METRIC, HiddenStateDistance
 from commit_t5x.engine.linear_cross_entropy import linear_cross_entropy
+from commit_t5x.errors import InputError
 from commit_t5x.model import lora
+from commit_t5x.model.hidden_state_distance import HiddenStateDistance
 from commit_t5x.model.optim import Optimizer
 from commit_t5x.vocabularies import tokenizer
 from commit_t5x.vocabularies.tokenizer import Tokenizer
@@ -98,6 +100,21 @@ class DecoderOnlyModel:
             rngs=None if dropout_rng is None else {"dropout": dropout_rng},
         )
 
+    def check_features(self, names: Collection[str]) -> None:
+        """Raises InputError if a batch has no pairs to compare, or has some that nothing would."""
+        kind = self.hidden_state_distance.kind
+        has_pairs = any(name in names for name in pair_features.TASK_FEATURES)
+        if kind is not None and not has_pairs:
+            raise InputError(
+                f"HIDDEN_STATE_DISTANCE: {kind!r} compares pairs, which this task hasn't; train on "
+                "alpaca_codemix_pairs_hi or another language's, or set it to None"
+            )
+        if kind is None and has_pairs:
+            raise InputError(
+                "MIXTURE_OR_TASK_NAME: this task has pairs, and nothing would compare them; set "
+                "HIDDEN_STATE_DISTANCE to l2, avgdist or cos, or train on alpaca_en"
+            )
+
     def loss_denominator(self, batch: Batch, num_rows: jax.Array | int | None = None) -> jax.Array:
         """Returns what `loss_fn` divides by for a whole batch; see `losses.denominator`."""
         return losses.denominator(batch, self.loss_normalizing_factor, num_rows)
@@ -125,19 +142,20 @@ class DecoderOnlyModel:
           beside them by itself.
 
         Raises:
-          InputError: the batch has no pairs to compare, or has pairs that nothing compares.
+          InputError: see `check_features`.
         """
         distance = self.hidden_state_distance
-        distance.check_features(batch)
+        self.check_features(batch)
         params = params if frozen is None else lora.joined(params, frozen)
         loss, sums = self.cross_entropy(params, batch, dropout_rng, denominator)
         if distance.kind is None:
             return loss, sums
         if dropout_rng is not None:
             dropout_rng = jax.random.fold_in(dropout_rng, 1)
-        found = distance(self.module, params, batch, dropout_rng)
+        sides = (pair_features.of_side(batch, side) for side in pair_features.SIDES)
+        found = distance(self.module, params, *sides, dropout_rng)
         loss = loss + distance.weight * found
-        return loss, {**sums, "loss": loss, METRIC: found}
+        return loss, {**sums, "loss": loss, "hidden_state_distance": found}
 
     def cross_entropy(
         self,

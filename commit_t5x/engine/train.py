@@ -242,7 +242,7 @@ def _train_iterator(
     iterator, record = data_record.describe(
         cfg, lambda: data.TrainIterator(cfg, model.FEATURE_CONVERTER_CLS)
     )
-    model.hidden_state_distance.check_features(iterator.features)
+    model.check_features(iterator.features)
     return iterator, record
 
 

@@ -22,9 +22,9 @@ from t5x import models as t5x_models
 
 from commit_t5x import ranges
 from commit_t5x.engine import checkpoints, losses, model_files, models
-from commit_t5x.engine.hidden_state_distance import METRIC, HiddenStateDistance
 from commit_t5x.engine.sampling import Sampling
 from commit_t5x.errors import InputError
+from commit_t5x.model.hidden_state_distance import HiddenStateDistance
 from commit_t5x.model.lora import Lora
 from commit_t5x.model.optim import Optimizer
 from commit_t5x.t5x_adapter import data
@@ -102,7 +102,7 @@ class DecoderOnlyModel(t5x_models.DecoderOnlyModel):
     def loss_fn(self, params, batch, dropout_rng):
         """Returns the loss, and T5X's metrics under the native engine's names."""
         loss, sums = self._engine_model.loss_fn(params, batch, dropout_rng, batch.get(_DENOMINATOR))
-        per_step = {"loss", "z_loss", METRIC, "loss_tokens", "tokens"} & {*sums}
+        per_step = {*sums} - {"correct"}
         return loss, {
             **{name: metrics.AveragePerStep(total=sums[name]) for name in per_step},
             "accuracy": clu_metrics.Average(total=sums["correct"], count=sums["loss_tokens"]),

@@ -9,11 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from commit_t5x import ranges
-from commit_t5x.data.pair_features import MIXED, PLAIN
 from commit_t5x.errors import InputError
 from commit_t5x.model.hidden_states import hidden_states
-
-METRIC = "hidden_state_distance"
+from commit_t5x.model.llama import Llama
 
 Kind = Literal["l2", "avgdist", "cos"]
 _SMALLEST = 1e-30  # below it a root has no gradient
@@ -75,54 +73,40 @@ class HiddenStateDistance:
                 "leave it at 1 with HIDDEN_STATE_DISTANCE, and set a smaller BATCH_SIZE"
             )
 
-    def check_features(self, names: Mapping[str, Any]) -> None:
-        """Raises InputError if a batch has no pairs to compare, or has some that nothing would."""
-        has_pairs = f"{PLAIN}_tokens" in names
-        if self.kind is not None and not has_pairs:
-            raise InputError(
-                f"HIDDEN_STATE_DISTANCE: {self.kind!r} compares pairs, which this task hasn't; "
-                "train on alpaca_codemix_pairs_hi or another language's, or set it to None"
-            )
-        if self.kind is None and has_pairs:
-            raise InputError(
-                "MIXTURE_OR_TASK_NAME: this task has pairs, and nothing would compare them; set "
-                "HIDDEN_STATE_DISTANCE to l2, avgdist or cos, or train on alpaca_en"
-            )
-
     def __call__(
         self,
-        module: Any,
+        module: Llama,
         params: Any,
-        batch: Mapping[str, jax.Array],
+        plain: Mapping[str, jax.Array],
+        mixed: Mapping[str, jax.Array],
         dropout_rng: jax.Array | None = None,
     ) -> jax.Array:
         """Returns the sum of the distances, not weighted: a scalar.
 
         Args:
-          module: the network, which `hidden_states` takes.
+          module: the network.
           params: of it.
-          batch: with the features of `pair_rows.beside`.
+          plain, mixed: `tokens`, `units` and, where rows have segments, `segment_ids`: int
+            [batch, length] each.
           dropout_rng: None drops nothing.
         """
 
-        def side_by_side(kind: str) -> jax.Array | None:
-            if f"{PLAIN}_{kind}" not in batch:
-                return None
+        def both(name: str) -> jax.Array:
             # In turn, so that each device's rows stay on that device.
-            both = jnp.stack([batch[f"{PLAIN}_{kind}"], batch[f"{MIXED}_{kind}"]], axis=1)
-            return both.reshape(-1, both.shape[-1])
+            return jnp.stack([plain[name], mixed[name]], axis=1).reshape(-1, plain[name].shape[1])
 
-        tokens, segments = side_by_side("tokens"), side_by_side("segment_ids")
+        tokens = both("tokens")
+        segments = both("segment_ids") if "segment_ids" in plain else None
         states = hidden_states(
             module, params, tokens, segments, last=self.end, dropout_rng=dropout_rng
         )[self.start :].astype(jnp.float32)
         weights = jnp.ones(tokens.shape, jnp.float32)
         if self.places == "words":
-            states, weights = _unit_means(states, side_by_side("units"))
+            states, weights = _unit_means(states, both("units"))
         states = states.reshape(len(states), -1, 2, *states.shape[2:])
         weights = jnp.min(weights.reshape(-1, 2, weights.shape[-1]), axis=1)
-        plain, mixed = states[:, :, 0], states[:, :, 1]
-        return jnp.sum(jax.vmap(_DISTANCES[self.kind], (0, 0, None))(plain, mixed, weights))
+        distance = jax.vmap(_DISTANCES[self.kind], (0, 0, None))
+        return jnp.sum(distance(states[:, :, 0], states[:, :, 1], weights))
 
 
 def _unit_means(states: jax.Array, units: jax.Array) -> tuple[jax.Array, jax.Array]:
