@@ -10,6 +10,11 @@ The utilisation is model FLOPs (6 a weight of a matrix and token, 12 a layer for
 and context position and unit of width; no recomputation) over the time of the step, as a share of
 the fastest large matrix product that JAX or torch did in the same run. Figures are of the fastest
 step and the median one.
+
+  python benchmarks/train_step.py --contestants commit_t5x commit_t5x_l2
+
+sets beside the plain step the one that also compares the hidden states of pairs, up to layer 5; its
+utilisation counts the plain rows alone.
 """
 
 import argparse
@@ -22,6 +27,7 @@ import sys
 import time
 
 CONTESTANTS = ("commit_t5x", "hf_sdpa", "hf_eager")
+PAIRED = "commit_t5x_l2"
 MATMUL = 4096  # rows, columns and depth of the product that utilisation refers to
 
 
@@ -37,8 +43,9 @@ def main():
     parser.add_argument("--loss_chunk_length", type=int, default=128)
     parser.add_argument("--remat_policy", default="minimal")
     parser.add_argument("--rounds", type=int, default=8, help="steps of each, after one to warm up")
-    parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=CONTESTANTS)
-    parser.add_argument("--serve", choices=CONTESTANTS, help=argparse.SUPPRESS)
+    known = [*CONTESTANTS, PAIRED]
+    parser.add_argument("--contestants", nargs="+", choices=known, default=CONTESTANTS)
+    parser.add_argument("--serve", choices=known, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
         serve(args)
@@ -95,7 +102,7 @@ class Worker:
 
 
 def serve(args):
-    step, matmul = ours(args) if args.serve == "commit_t5x" else huggingface(args)
+    step, matmul = huggingface(args) if args.serve.startswith("hf") else ours(args)
     loss, memory = None, None
     for line in sys.stdin:
         question, start = line.strip(), time.perf_counter()
@@ -143,6 +150,7 @@ def ours(args):
 
     from commit_t5x.engine import models, partitioning, train_state, trainer
     from commit_t5x.model import llama, optim
+    from commit_t5x.model.hidden_state_distance import HiddenStateDistance
 
     optimizer = optim.adamw(1e-4, clip_norm=1.0, mu_dtype=None)
     model = models.DecoderOnlyModel(
@@ -150,6 +158,7 @@ def ours(args):
         None,
         optimizer,
         loss_chunk_length=args.loss_chunk_length,
+        hidden_state_distance=HiddenStateDistance("l2" if args.serve == PAIRED else None),
     )
     partitioner = partitioning.PjitPartitioner()
     initializer = train_state.TrainStateInitializer(model, partitioner)
@@ -161,6 +170,12 @@ def ours(args):
         "decoder_target_tokens": tokens[:, 1:].astype("int32"),
         "decoder_loss_weights": (tokens[:, 1:] > 0).astype("int32"),
     }
+    if args.serve == PAIRED:
+        inputs = batch["decoder_input_tokens"]
+        units = inputs * 0 + range(1, args.length + 1)  # a word each
+        pairs = {"tokens": inputs, "units": units.astype("int32")}
+        batch |= {f"pair_plain_{name}": values for name, values in pairs.items()}
+        batch |= {f"pair_mixed_{name}": values[::-1] for name, values in pairs.items()}
 
     def step():
         nonlocal state

@@ -32,6 +32,7 @@ FAMILIES = {
     "alpaca": Family("alpaca_en", ()),
     "alpaca_codemix": Family("alpaca_codemix_{}"),
     "alpaca_naive_codemix": Family("alpaca_naive_codemix_{}"),
+    "alpaca_codemix_pairs": Family("alpaca_codemix_pairs_{}"),
     "commit_mix": Family("commit_mix_{}"),
     "translation": Family("translation_{}"),
     "wikipedia": Family("wikipedia_{}"),

@@ -2,6 +2,7 @@
 
 import seqio
 
+from commit_t5x.data import pair_features
 from commit_t5x.vocabularies.seqio_vocabulary import ConfiguredVocabulary
 
 # EOS is placed by the preprocessors, BOS by the feature converter.
@@ -10,6 +11,9 @@ _TOKENS = seqio.Feature(ConfiguredVocabulary(), add_eos=False)
 # A prompt, and the response or answer on which the loss falls. Documents have an empty prompt:
 # SeqIO mixes only tasks of the same features.
 FEATURES = {"inputs": _TOKENS, "targets": _TOKENS}
+
+# What tasks with pairs have besides. Units are numbers, but a task has one vocabulary.
+PAIRS = dict.fromkeys(pair_features.TASK_FEATURES, _TOKENS)
 
 
 def cache_placeholder() -> seqio.CacheDatasetPlaceholder:

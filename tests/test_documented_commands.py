@@ -46,7 +46,9 @@ def test_flags_and_macros_exist(words):
     module = importlib.import_module(cli.COMMANDS[command][0].partition(":")[0])
     if command == "table":
         args, _ = module.parse(arguments)
-        rows.read(args.table, module.training_flags(args))
+        for language in args.language or [None]:
+            args.language = language  # each has a table of its own
+            rows.read(args.table, module.training_flags(args))
     elif hasattr(module, "add_arguments"):
         parser = argparse.ArgumentParser()
         module.add_arguments(parser)

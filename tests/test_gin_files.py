@@ -20,10 +20,12 @@ from commit_t5x.errors import InputError
 from commit_t5x.mixing import mixer
 from commit_t5x.mixing.schedule import MixSchedule
 from commit_t5x.model import llama
+from commit_t5x.model.hidden_state_distance import HiddenStateDistance
 
 ROOT = resources.path("gin")
 FILES = sorted(str(path.relative_to(ROOT)) for path in ROOT.rglob("*.gin"))
-RUNS = [name for name in FILES if name.split("/")[0] in ("main_results", "table3", "table4")]
+TABLES = ("main_results", "table3", "table4", "hidden_states")
+RUNS = [name for name in FILES if name.split("/")[0] in TABLES]
 RECIPES = [name for name in FILES if name.startswith("recipes/")] + ["quickstart.gin"]
 MINIATURE = [name for name in FILES if name.startswith("miniature/")]
 EVALUATIONS = [name for name in FILES if name.startswith("evaluation/")]
@@ -63,7 +65,7 @@ def required(name):
 
 @pytest.mark.parametrize("name", RUNS + RECIPES)
 def test_training_files_build_what_train_needs(name, built):
-    load(name, "models/debug.gin", **required(name))
+    load(name, "models/debug.gin", **required(name), HIDDEN_STATE_END="2")
     arguments = built()
     assert arguments["model_dir"] == "out"
     assert isinstance(arguments["model"].module, llama.Llama)
@@ -73,6 +75,7 @@ def test_training_files_build_what_train_needs(name, built):
         "alpaca_en",
         "alpaca_codemix_hi",
         "alpaca_naive_codemix_hi",
+        "alpaca_codemix_pairs_hi",
         "wikipedia_hi",
         "wikipedia_codemix_hi",
         "mix_alpaca_codemix_hi_2_alpaca_en_1_wikipedia_codemix_hi_1",
@@ -90,6 +93,9 @@ TABLE = {
     "table3/codemixed_clm.gin": ("wikipedia_codemix_hi", 10000, 300, 0.5),
     "table3/naive_clm_commit.gin": ("alpaca_codemix_hi", 1210, 36, 0.9),
     "table3/codemixed_clm_commit.gin": ("alpaca_codemix_hi", 1210, 36, 0.9),
+    "hidden_states/l2.gin": ("alpaca_codemix_pairs_hi", 10000, 300, 0.9),
+    "hidden_states/avgdist.gin": ("alpaca_codemix_pairs_hi", 10000, 300, 0.9),
+    "hidden_states/cos.gin": ("alpaca_codemix_pairs_hi", 10000, 300, 0.9),
     "table4/naive_codemix.gin": ("alpaca_naive_codemix_hi", 1210, 36, 0.9),
     "table4/commit.gin": ("alpaca_codemix_hi", 1210, 36, 0.9),
 }
@@ -125,6 +131,10 @@ def test_runs_are_the_papers(name, built):
     assert [float(rate(step)) for step in (0, warmup, steps)] == pytest.approx([0, 2e-5, 1e-7])
     if "codemix" in task:
         assert mixer.make_mixer("en", "hi").ratio == ratio
+    row = name.removeprefix("hidden_states/").removesuffix(".gin")
+    kind = row if name.startswith("hidden_states/") else None
+    expected = HiddenStateDistance(kind, start=0, end=5, weight=1.0, places="positions")
+    assert arguments["model"].hidden_state_distance == expected
     # The quirks reach the objects that mix, mask and pack.
     assert not mixer.make_mixer("en", "hi").lexicon.translations("Water")
     assert arguments["model"].FEATURE_CONVERTER_CLS()._packing == "stream"
@@ -140,6 +150,7 @@ def test_recipes_put_every_quirk_right(name, built):
     assert arguments["train_dataset_cfg"].shuffle
     assert arguments["model"].loss_normalizing_factor == "NUM_REAL_TARGET_TOKENS"
     assert arguments["model"].FEATURE_CONVERTER_CLS().pack
+    assert arguments["model"].hidden_state_distance.places == "words"
     assert gin.get_bindings(preprocessors.encode_prompt_response) == {"response_mask": "exact"}
     if name != "recipes/align.gin":
         assert mixer.make_mixer("en", "hi").lexicon.translations("Water")
@@ -294,6 +305,9 @@ def needs(macro):
         ("VALIDATION_EXAMPLES", "5", lambda _: sources.Locations().validation_examples == 5),
         ("INITIAL_CHECKPOINT_PATH", "'llama'", lambda a: a.checkpoint_cfg.restore.path == "llama"),
         ("CHECKPOINT_PERIOD", "50", lambda a: a.checkpoint_cfg.save.period == 50),
+        ("HIDDEN_STATE_START", "1", lambda a: a.model.hidden_state_distance.start == 1),
+        ("HIDDEN_STATE_END", "7", lambda a: a.model.hidden_state_distance.end == 7),
+        ("HIDDEN_STATE_WEIGHT", "0.5", lambda a: a.model.hidden_state_distance.weight == 0.5),
         ("LEARNING_RATE", "1e-3", lambda a: float(a.rate(36)) == pytest.approx(1e-3)),
     ],
 )

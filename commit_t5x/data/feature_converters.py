@@ -7,6 +7,7 @@ import gin
 import seqio
 import tensorflow as tf
 
+from commit_t5x.data import pair_features, pair_rows
 from commit_t5x.data.length_policy import check_lengths, row_length
 from commit_t5x.mixing import pointer_jumping
 from commit_t5x.vocabularies.tokenizer import Tokenizer
@@ -63,6 +64,8 @@ class DecoderFeatureConverter(seqio.FeatureConverter):
     `{"inputs": 512, "targets": 512, "row": 512}` makes prompt and response share 512 tokens. Such
     rows have no decoder_causal_attention.
 
+    Examples that have pairs bring features of theirs beside all these; see `pair_rows.beside`.
+
     Args:
       pack: put several sequences into a row; else one a row, padded.
       use_custom_packing_ops: SeqIO's; not looked at.
@@ -111,6 +114,15 @@ class DecoderFeatureConverter(seqio.FeatureConverter):
         return self._convert_features(ds, task_feature_lengths)
 
     def _convert_features(
+        self, ds: tf.data.Dataset, task_feature_lengths: Mapping[str, int]
+    ) -> tf.data.Dataset:
+        rows = self._rows(ds, task_feature_lengths)
+        if not pair_features.carried(ds.element_spec):
+            return rows
+        length = row_length(task_feature_lengths)
+        return pair_rows.beside(rows, ds, length, self.bos_id, segments=self.pack)
+
+    def _rows(
         self, ds: tf.data.Dataset, task_feature_lengths: Mapping[str, int]
     ) -> tf.data.Dataset:
         length = row_length(task_feature_lengths)

@@ -6,6 +6,7 @@ from typing import Literal
 import gin
 import tensorflow as tf
 
+from commit_t5x.data import pair_features
 from commit_t5x.errors import InputError
 from commit_t5x.mixing import counts
 
@@ -75,7 +76,8 @@ def fit_prompt_response(
     described = ", ".join(f"{name} {length}" for name, length in sequence_length.items())
 
     def fit(batch: Features) -> Features:
-        batch = {name: batch[name] for name in ("inputs", "inputs_cuttable", "targets")}
+        names = ("inputs", "inputs_cuttable", "targets")
+        batch = {**{name: batch[name] for name in names}, **pair_features.carried(batch)}
         inputs, targets = (batch[name].row_lengths() for name in ("inputs", "targets"))
         long = (inputs > longest_inputs) | (targets > longest_targets)
         long |= inputs + targets > longest_row
@@ -108,10 +110,10 @@ def fit_prompt_response(
         keep_inputs = (flags == 0) | (before < tf.gather(cuttable, rows))
         places = tf.ragged.range(batch["targets"].row_lengths())
         keep_targets = places.flat_values < tf.gather(targets, places.value_rowids())
-        return fits, {
-            name: _kept(ragged, keep_targets if name == "targets" else keep_inputs, fits)
-            for name, ragged in batch.items()
-        }
+        keep = {"inputs": keep_inputs, "inputs_cuttable": keep_inputs, "targets": keep_targets}
+        kept = {name: _kept(batch[name], keep[name], fits) for name in keep}
+        pairs = pair_features.carried(batch)
+        return fits, kept | {n: tf.ragged.boolean_mask(pairs[n], fits) for n in pairs}
 
     return ds.map(fit, num_parallel_calls=tf.data.AUTOTUNE)
 

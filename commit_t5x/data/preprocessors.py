@@ -14,7 +14,7 @@ import seqio
 import tensorflow as tf
 
 from commit_t5x import ranges
-from commit_t5x.data import graph_templates, templates
+from commit_t5x.data import graph_templates, pair_features, templates
 from commit_t5x.data.qa_prompts import get_labels, qa_prompt
 from commit_t5x.mixing import counts
 from commit_t5x.mixing.graph_mixer import GraphMixer
@@ -24,7 +24,7 @@ from commit_t5x.mixing.schedule import MixSchedule
 Features = Mapping[str, tf.Tensor]
 
 _BATCH = 512  # the more examples, the more of their words are repeats, tokenised only once
-_FIELDS = ("instruction", "input", "output")
+FIELDS = ("instruction", "input", "output")
 
 
 def batch_examples(ds: tf.data.Dataset) -> tf.data.Dataset:
@@ -33,20 +33,21 @@ def batch_examples(ds: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def unbatch_examples(ds: tf.data.Dataset) -> tf.data.Dataset:
-    """Takes batches apart again; only `inputs` and `targets` remain."""
+    """Takes batches apart again; only `inputs` and `targets` remain, and what there is of pairs."""
+    names = ["inputs", "targets", *pair_features.carried(ds.element_spec)]
 
     def join(batch: Features) -> tf.RaggedTensor:
-        # Before the two, their sizes: three numbers, the first of which counts these.
-        parts = batch["inputs"], batch["targets"]
+        # Before the parts, their sizes: numbers, the first of which counts these.
+        parts = [batch[name] for name in names]
         sizes = [tf.cast(part.row_lengths(), tf.int32) for part in parts]
-        sizes = tf.stack([tf.fill(tf.shape(sizes[0]), 3), *sizes], axis=1)
+        sizes = tf.stack([tf.fill(tf.shape(sizes[0]), len(names) + 1), *sizes], axis=1)
         return tf.concat([sizes, *parts], axis=1)
 
     def split(row: tf.Tensor) -> Features:
-        _, inputs, targets = tf.split(row, row[:3], num=3)
-        return {"inputs": inputs, "targets": targets}
+        _, *parts = tf.split(row, row[: len(names) + 1], num=len(names) + 1)
+        return dict(zip(names, parts, strict=True))
 
-    # Taking one ragged tensor apart costs half as much as taking two.
+    # Taking one ragged tensor apart costs half as much as taking several.
     rows = ds.map(join).unbatch()
     # tf.data would hand what is done to each example from thread to thread, which costs more.
     options = tf.data.Options()
@@ -87,7 +88,7 @@ def fill_prompt(
         return graph_templates.render(template, batch), span
 
     def fill_batch(batch: Features) -> Features:
-        fields = {name: batch[name] for name in _FIELDS}
+        fields = {name: batch[name] for name in FIELDS}
         without_input = fields["input"] == ""
         if mixer and template_blocked:
             fields = _mix(mixer, batch, fields, {"output": response_ratio})
@@ -104,18 +105,18 @@ def fill_prompt(
             span = tf.zeros_like(span)  # mixing has moved it
         return {"prompt": prompt, "response": fields["output"], "cuttable_span": span}
 
-    return _map(ds, fill_batch)
+    return map_batches(ds, fill_batch)
 
 
 def mix_documents(ds: tf.data.Dataset, *, mixer: Callable[[], CodeMixer]) -> tf.data.Dataset:
     """Code-mixes batches of `text`, for alignment; they also have what `number_epochs` adds."""
     mixer = GraphMixer(mixer())
-    return _map(ds, lambda batch: _mix(mixer, batch, {"text": batch["text"]}))
+    return map_batches(ds, lambda batch: _mix(mixer, batch, {"text": batch["text"]}))
 
 
 def mixing_seeds(epoch_seed, index, field: int):
     """Returns the two integers that seed the mixing of the `field`-th text of an example."""
-    return epoch_seed, index * len(_FIELDS) + field
+    return epoch_seed, index * len(FIELDS) + field
 
 
 @gin.configurable
@@ -185,7 +186,7 @@ def encode_prompt_response(
             counter.add_outputs_tf(targets.row_lengths())
         return {"inputs": inputs, "targets": targets, "inputs_cuttable": cuttable}
 
-    return _map(ds, encode)
+    return map_batches(ds, encode)
 
 
 @gin.configurable
@@ -219,7 +220,7 @@ def encode_documents(
         )
         return {"inputs": nothing, "targets": ids}
 
-    return _map(ds, encode)
+    return map_batches(ds, encode)
 
 
 def encode_question(
@@ -272,18 +273,30 @@ def _append(rows: tf.RaggedTensor, last: int, to: tf.Tensor | None = None) -> tf
     return tf.concat([rows, column], axis=1)
 
 
-def _map(ds: tf.data.Dataset, fn: Callable[[Features], Features]) -> tf.data.Dataset:
-    fn = tf.autograph.experimental.do_not_convert(fn)  # plain graph code, which traces faster
-    return ds.map(fn, num_parallel_calls=tf.data.AUTOTUNE)
+def map_batches(ds: tf.data.Dataset, fn: Callable[[Features], Features]) -> tf.data.Dataset:
+    """Maps batches of examples, several at a time; what they have of pairs stays."""
+
+    def with_pairs(batch: Features) -> Features:
+        return {**pair_features.carried(batch), **fn(batch)}
+
+    # Plain graph code, which traces faster.
+    with_pairs = tf.autograph.experimental.do_not_convert(with_pairs)
+    return ds.map(with_pairs, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def _mix(
+def _mix(mixer: GraphMixer, batch: Features, texts: Features, *ratios) -> Features:
+    """Mixes several texts of every example of a batch; arguments as of `mixing_arguments`."""
+    mixed = mixer(*mixing_arguments(mixer, batch, texts, *ratios))
+    return dict(zip(texts, tf.split(mixed, len(texts)), strict=True))
+
+
+def mixing_arguments(
     mixer: GraphMixer,
     batch: Features,
     texts: Features,
     ratios: Mapping[str, float | None] = MappingProxyType({}),
-) -> Features:
-    """Mixes several texts, string [n] each, of every example of a batch by one call.
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Returns what mixes several texts, string [n] each, of every example of a batch by one call.
 
     Args:
       mixer: mixes.
@@ -297,5 +310,4 @@ def _mix(
         ratio = ratios.get(name)
         seeds.append(tf.stack(mixing_seeds(batch["epoch_seed"], batch["index"], field), axis=1))
         scaled.append(factor * (mixer.ratio if ratio is None else ratio))
-    mixed = mixer(*(tf.concat(a, axis=0) for a in (list(texts.values()), seeds, scaled)))
-    return dict(zip(texts, tf.split(mixed, len(texts)), strict=True))
+    return tuple(tf.concat(a, axis=0) for a in (list(texts.values()), seeds, scaled))

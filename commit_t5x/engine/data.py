@@ -118,6 +118,7 @@ class TrainIterator:
       feature_converter_cls: called with `pack`.
 
     Attributes:
+      features: the names of what a batch has.
       batches: number of batches handed out since the beginning of the data.
       batch_shape: rows and tokens of a row.
       seconds_waited: time spent waiting for batches in this process.
@@ -144,6 +145,7 @@ class TrainIterator:
         # Built anew each time: a second iterator over one tf.data.Dataset shuffles differently.
         with counts.counting(self.counts):
             rows = get_rows(self._cfg, self._feature_converter_cls, num_epochs=None)
+        self.features = tuple(rows.element_spec)
         self.batch_shape = (self._cfg.batch_size, *next(iter(rows.element_spec.values())).shape)
         batches = rows.batch(self._cfg.batch_size, drop_remainder=True).skip(skip)
         self._iterator = iter(batches.prefetch(tf.data.AUTOTUNE))

@@ -239,7 +239,11 @@ def _train_iterator(
         model.vocabulary.check_exportable()  # rather than after days of training
     if cfg.seed is None:
         cfg = dataclasses.replace(cfg, seed=random_seed)
-    return data_record.describe(cfg, lambda: data.TrainIterator(cfg, model.FEATURE_CONVERTER_CLS))
+    iterator, record = data_record.describe(
+        cfg, lambda: data.TrainIterator(cfg, model.FEATURE_CONVERTER_CLS)
+    )
+    model.check_features(iterator.features)
+    return iterator, record
 
 
 @dataclasses.dataclass

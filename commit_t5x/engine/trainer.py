@@ -40,6 +40,7 @@ class Trainer:
         self._model = model
         self._partitioner = partitioner
         self._num_microbatches = num_microbatches or 1
+        model.hidden_state_distance.check_microbatches(num_microbatches)
         self._shardings = jax.tree.map(lambda leaf: leaf.sharding, state_shapes)
         self.train_step = partitioner.partition(
             self._train_step,
@@ -129,13 +130,13 @@ def make_eval_step(
 ) -> partitioning.PartitionedFunction:
     """Returns (params, batch, number of rows that aren't filling) -> sums to add over batches.
 
-    The sums are those of `DecoderOnlyModel.loss_fn` without dropout, but "loss" and "z_loss" are
-    numerators, and "denominator" is what their sum over all batches is to be divided by.
+    The sums are those of `DecoderOnlyModel.cross_entropy` without dropout, but "loss" and "z_loss"
+    are numerators, and "denominator" is what their sum over all batches is to be divided by.
     """
 
     def eval_step(params, batch, num_rows):
         one = jnp.ones((), jnp.float32)
-        _, sums = model.loss_fn(params, batch, None, one)
+        _, sums = model.cross_entropy(params, batch, None, one)
         return sums | {"denominator": model.loss_denominator(batch, num_rows)}
 
     return partitioner.partition(

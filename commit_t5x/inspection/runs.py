@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from commit_t5x.data import length_policy
 from commit_t5x.data.feature_converters import DecoderFeatureConverter
+from commit_t5x.data.pair_features import TASK_FEATURES
 from commit_t5x.engine import gin_errors, gin_utils, providers, utils
 from commit_t5x.errors import InputError
 from commit_t5x.inspection import examples
@@ -170,7 +171,8 @@ def _dataset_config(
     if split is None and cfg.split not in provider.splits:
         cfg = dataclasses.replace(cfg, split=sorted(provider.splits)[-1])
     if sequence_length:
-        lengths = dict.fromkeys([*provider.output_features, "row"], sequence_length)
+        features = [name for name in provider.output_features if name not in TASK_FEATURES]
+        lengths = dict.fromkeys([*features, "row"], sequence_length)
         cfg = dataclasses.replace(cfg, task_feature_lengths=lengths)
     return cfg
 

@@ -77,6 +77,48 @@ class GraphMixer:
         """
         if self._empty:
             return tf.identity(texts)
+        return tf.strings.reduce_join(self._mix(texts, seeds, ratios)[1], axis=-1)
+
+    def aligned(
+        self, texts: tf.Tensor, seeds: tf.Tensor, ratios: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.RaggedTensor, tf.RaggedTensor]:
+        """Mixes as a call does, and says which bytes stand for which before and after.
+
+        The units are `Mixed.pieces`: words and phrases, and what stands between them; but spaces
+        at the end of such a gap go with the word behind, as in tokens.
+
+        Args:
+          texts, seeds, ratios: as for a call.
+
+        Returns:
+          The mixed texts, string [n], and the bytes of each unit in `texts` and in these: int64
+          ragged [n, (units)] each.
+
+        Example:
+          >>> mix.aligned(tf.constant(["hot tea"]), tf.constant([[42, 0]], tf.int64))[1:]
+          [[0, 3, 4, 0]], [[0, 3, 10, 0]]
+        """
+        if self._empty:
+            whole = tf.strings.length(texts)[:, tf.newaxis]
+            whole = tf.RaggedTensor.from_tensor(tf.cast(whole, tf.int64))
+            return tf.identity(texts), whole, whole
+        before, after, inner = self._mix(texts, seeds, ratios)
+        rows = tf.boolean_mask(before.value_rowids(), ~inner)
+        units = tf.cumsum(tf.cast(~inner, tf.int64)) - 1
+        lengths = (
+            tf.RaggedTensor.from_value_rowids(
+                tf.math.unsorted_segment_sum(_token_bytes(side), units, tf.size(rows)),
+                *(rows, before.nrows()),
+                validate=False,
+            )
+            for side in (before, after)
+        )
+        return tf.strings.reduce_join(after, axis=-1), *lengths
+
+    def _mix(
+        self, texts: tf.Tensor, seeds: tf.Tensor, ratios: tf.Tensor | None
+    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.Tensor]:
+        """Returns the pieces before and after, and which are in a phrase but its first: bool."""
         if ratios is None:
             ratios = tf.fill(tf.shape(texts), tf.constant(self.ratio, tf.float64))
         pieces = graph_segmenters.segment(self._segmenter, texts)
@@ -99,6 +141,7 @@ class GraphMixer:
         counters = 2 * _rank_in_row(hit_rows)
         replace = graph_random.bits(streams, counters) < tf.gather(thresholds, hit_rows)
 
+        inner = _inner(starts, ends, tf.shape(flat, tf.int64))
         hits = tf.reduce_sum((ends - starts + 1) // 2)
         starts, ends, entries = (a[replace] for a in (starts, ends, entries))
         if counter := counts.current():
@@ -116,7 +159,7 @@ class GraphMixer:
             flat = tf.tensor_scatter_nd_update(
                 flat, rest[:, tf.newaxis], tf.fill(tf.shape(rest), "")
             )
-        return tf.strings.reduce_join(pieces.with_flat_values(flat), axis=-1)
+        return pieces, pieces.with_flat_values(flat), inner
 
     def _with_phrases(
         self, keys: tf.RaggedTensor, starts: tf.Tensor, entries: tf.Tensor
@@ -225,6 +268,22 @@ def _with_spaces(pieces: tf.RaggedTensor, starts: tf.Tensor, ends: tf.Tensor) ->
     touching = (around[:, 0] != "") & (around[:, 1] == "") & (around[:, 2] != "")
     gaps = gaps[touching][:, tf.newaxis]
     return tf.tensor_scatter_nd_update(flat, gaps, tf.fill([tf.shape(gaps)[0]], " "))
+
+
+def _inner(starts: tf.Tensor, ends: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
+    """Returns which pieces are in one of the spans, int64 [k], but its first: bool `shape`."""
+    places = tf.ragged.range(starts + 1, ends).flat_values
+    return tf.scatter_nd(places[:, tf.newaxis], tf.fill(tf.shape(places), True), shape)
+
+
+def _token_bytes(pieces: tf.RaggedTensor) -> tf.Tensor:
+    """Returns the bytes of the flat pieces, int64; a gap's last spaces count for the next word."""
+    flat = pieces.flat_values
+    spaces = tf.strings.length(flat) - tf.strings.length(tf.strings.regex_replace(flat, " +$", ""))
+    are_gaps = ~_even_in_row(tf.range(tf.size(flat, tf.int64)), pieces.value_rowids())
+    spaces = tf.where(are_gaps, spaces, 0)  # none is a text's last piece
+    moved = tf.concat([[0], spaces], axis=0)[:-1] - spaces
+    return tf.cast(tf.strings.length(flat) + moved, tf.int64)
 
 
 def _count_words(pieces: tf.RaggedTensor) -> tf.Tensor:

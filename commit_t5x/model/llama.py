@@ -131,7 +131,7 @@ class Llama(nn.Module):
         if self.scan_layers:
             scanned = nn_partitioning.scan_with_axes(
                 layer,
-                variable_axes={"params": 0, "cache": 0},
+                variable_axes={"params": 0, "cache": 0, "intermediates": 0},
                 split_rngs={"params": True, "dropout": True},
                 in_axes=nn.broadcast,
                 length=cfg.num_layers,

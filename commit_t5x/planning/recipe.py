@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import gin
 import jax
 
+from commit_t5x.data import pair_features
 from commit_t5x.engine import gin_errors, gin_utils, models, partitioning, train_state, utils
 from commit_t5x.engine import trainer as trainer_lib
 from commit_t5x.errors import InputError
@@ -146,7 +147,10 @@ def _batch_shapes(
     partitioner: partitioning.PjitPartitioner,
 ) -> dict[str, jax.ShapeDtypeStruct]:
     converter = model.FEATURE_CONVERTER_CLS(pack=cfg.pack)
-    lengths = converter.get_model_feature_lengths(cfg.task_feature_lengths)
+    lengths = dict(converter.get_model_feature_lengths(cfg.task_feature_lengths))
+    if model.hidden_state_distance.kind is not None:
+        pairs = pair_features.model_features(segments=converter.pack)
+        lengths |= dict.fromkeys(pairs, max(lengths.values()))
     return {
         name: jax.ShapeDtypeStruct(
             (cfg.batch_size, length), "int32", sharding=partitioner.data_sharding

@@ -24,6 +24,7 @@ from commit_t5x import ranges
 from commit_t5x.engine import checkpoints, losses, model_files, models
 from commit_t5x.engine.sampling import Sampling
 from commit_t5x.errors import InputError
+from commit_t5x.model.hidden_state_distance import HiddenStateDistance
 from commit_t5x.model.lora import Lora
 from commit_t5x.model.optim import Optimizer
 from commit_t5x.t5x_adapter import data
@@ -42,7 +43,7 @@ class DecoderOnlyModel(t5x_models.DecoderOnlyModel):
 
     Args:
       module, vocabulary, feature_converter_cls, loss_normalizing_factor, z_loss,
-        loss_chunk_length: as in `commit_t5x.engine.models.DecoderOnlyModel`.
+        loss_chunk_length, hidden_state_distance: as in `commit_t5x.engine.models.DecoderOnlyModel`.
       optimizer_def: an optax transformation, such as `optim.adamw` makes.
       decode_fn: see `decode_fn` below.
 
@@ -60,6 +61,7 @@ class DecoderOnlyModel(t5x_models.DecoderOnlyModel):
         loss_normalizing_factor: losses.NormalizingFactor = losses.AVERAGE_PER_SEQUENCE,
         z_loss: ranges.NotNegative = 0.0,
         loss_chunk_length: ranges.Positive | None = None,
+        hidden_state_distance: HiddenStateDistance | None = None,
     ):
         if getattr(module, "lora", Lora()).rank is not None:
             raise InputError(
@@ -79,7 +81,13 @@ class DecoderOnlyModel(t5x_models.DecoderOnlyModel):
             loss_normalizing_factor=loss_normalizing_factor,
             z_loss=z_loss,
             loss_chunk_length=loss_chunk_length,
+            hidden_state_distance=hidden_state_distance,
         )
+
+    @property
+    def hidden_state_distance(self) -> HiddenStateDistance:
+        """What training adds to the cross entropy."""
+        return self._engine_model.hidden_state_distance
 
     def get_initial_variables(self, rng, input_shapes, input_types=None):
         """Returns the native engine's parameters of the same key."""
@@ -94,7 +102,7 @@ class DecoderOnlyModel(t5x_models.DecoderOnlyModel):
     def loss_fn(self, params, batch, dropout_rng):
         """Returns the loss, and T5X's metrics under the native engine's names."""
         loss, sums = self._engine_model.loss_fn(params, batch, dropout_rng, batch.get(_DENOMINATOR))
-        per_step = ("loss", "z_loss", "loss_tokens", "tokens")
+        per_step = {*sums} - {"correct"}
         return loss, {
             **{name: metrics.AveragePerStep(total=sums[name]) for name in per_step},
             "accuracy": clu_metrics.Average(total=sums["correct"], count=sums["loss_tokens"]),
@@ -105,7 +113,7 @@ class DecoderOnlyModel(t5x_models.DecoderOnlyModel):
     def eval_fn(self, params, batch):
         """Returns loss and metrics that average over an evaluation's batches as over one."""
         one = jnp.ones((), jnp.float32)
-        loss, sums = self._engine_model.loss_fn(params, batch, None, one)
+        loss, sums = self._engine_model.cross_entropy(params, batch, None, one)
         num_rows = jnp.sum(jnp.any(batch["decoder_target_tokens"] != 0, axis=-1))
         count = self._engine_model.loss_denominator(batch, num_rows)
         return loss / count, {
@@ -142,6 +150,7 @@ class Trainer(trainer.Trainer):
         learning_rate_fn: optax.Schedule | None = None,
         **options: Any,
     ):
+        options["model"].hidden_state_distance.check_microbatches(num_microbatches)
         optimizer = options["model"].optimizer_def
         if learning_rate_fn is None and optimizer is not None:
             unknown = optax.constant_schedule(jnp.nan)

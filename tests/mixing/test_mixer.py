@@ -49,6 +49,23 @@ def mix_tf(mixer, batch, seeds):
     return [text.decode() for text in mixed.numpy()]
 
 
+def aligned_tf(mixer, batch, seeds):
+    """Returns as `mix_tf` does, and the bytes of the units on either side."""
+    seeds = (np.array(seeds, object) % 2**64).astype(np.uint64).astype(np.int64)
+    mixed, *sides = GraphMixer(mixer).aligned(tf.constant(batch, tf.string), tf.constant(seeds))
+    return [text.decode() for text in mixed.numpy()], *(side.to_list() for side in sides)
+
+
+def unit_bytes(texts):
+    """Returns the bytes of pieces, the spaces at a gap's end counted with the next word's."""
+    texts = list(texts)
+    for place in range(1, len(texts), 2):
+        gap = texts[place].rstrip(" ")
+        texts[place + 1] = " " * (len(texts[place]) - len(gap)) + texts[place + 1]
+        texts[place] = gap
+    return [len(text.encode()) for text in texts]
+
+
 def original(text, dictionary):
     """The original's algorithm with nothing random left, told anew from its description.
 
@@ -148,6 +165,10 @@ def test_tensorflow_agrees_to_the_byte(lexicon, batch, ratio, segmenter, phrases
     expected = [mixer.mix(text, seed) for text, seed in zip(batch, seeds, strict=True)]
     assert mix_tf(mixer, batch, seeds) == expected
     assert mix_tf(mixer, batch[:1], seeds[:1]) == expected[:1]  # alone as in a batch
+    found = [mixer.mix_with_replacements(*text).pieces for text in zip(batch, seeds, strict=True)]
+    before = [unit_bytes(piece.source for piece in pieces) for pieces in found]
+    after = [unit_bytes(piece.text for piece in pieces) for pieces in found]
+    assert aligned_tf(mixer, batch, seeds) == (expected, before, after)
 
 
 def test_weights_of_a_file_reach_both_faces(tmp_path):

@@ -11,10 +11,12 @@ import tiny
 from jax.sharding import PartitionSpec
 from small_llama import CONFIG, init, random_tokens
 
+from commit_t5x.data import pair_features
 from commit_t5x.engine import decoding as engine_decoding
 from commit_t5x.engine import losses, models
 from commit_t5x.errors import InputError
 from commit_t5x.model import llama, new_rows, optim
+from commit_t5x.model.hidden_state_distance import HiddenStateDistance
 from commit_t5x.model.lora import Lora
 
 pytestmark = pytest.mark.t5x
@@ -221,3 +223,21 @@ def test_new_rows_alone(tmp_path):
     np.testing.assert_array_equal(moved.all(axis=1), [False, False, True])
     params, _ = wrapped.apply_gradient(None, table, state, table)
     assert np.all(params["token_embedder"]["embedding"] != 1)
+
+
+def test_hidden_states_are_compared_as_in_the_native_engine():
+    options = {"hidden_state_distance": HiddenStateDistance("l2", end=2, weight=0.3)}
+    rng = np.random.default_rng(1)
+    pairs = {name: rng.integers(1, 9, (4, LENGTH)) for name in pair_features.TASK_FEATURES}
+    whole = batch() | pairs
+    native = models.DecoderOnlyModel(MODULE, tiny.VOCABULARY, **options)
+    model = adapter.DecoderOnlyModel(MODULE, tiny.VOCABULARY, optim.adamw(1e-3), **options)
+    loss, metrics = jax.jit(model.loss_fn)(params(), model.with_denominator(whole), None)
+    expected, sums = jax.jit(native.loss_fn)(params(), whole)
+    assert loss == metrics["loss"].compute() == pytest.approx(float(expected), rel=1e-6)
+    distance = sums["hidden_state_distance"]
+    assert metrics["hidden_state_distance"].compute() == pytest.approx(float(distance), rel=1e-6)
+    evaluated, _ = jax.jit(model.eval_fn)(params(), whole)
+    assert float(evaluated) == pytest.approx(float(expected - 0.3 * distance), rel=1e-5)
+    with pytest.raises(InputError, match="NUM_MICROBATCHES: 2 parts of a batch have other"):
+        adapter.Trainer(2, model=model)

@@ -9,6 +9,7 @@ TABLES = {
     "main_results": ["base", "alpaca", "commit", "align_commit"],
     "table3": ["base", "naive_clm_commit", "codemixed_clm_commit"],
     "table4": ["base", "naive_codemix", "commit"],
+    "hidden_states": ["base", "l2", "avgdist", "cos"],
 }
 
 

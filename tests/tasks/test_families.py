@@ -14,6 +14,7 @@ def test_each_language_has_every_task(language):
         "alpaca_en",
         f"alpaca_codemix_{language}",
         f"alpaca_naive_codemix_{language}",
+        f"alpaca_codemix_pairs_{language}",
         f"commit_mix_{language}",
         f"translation_{language}",
         f"wikipedia_{language}",

@@ -60,6 +60,20 @@ def test_codemix_changes_words_and_blocks_the_template(language):
     assert changed > 15
 
 
+def test_pairs_are_the_examples_of_two_tasks():
+    pairs = examples("alpaca_codemix_pairs_hi", count=20)
+    for pair, mixed, alone in zip(
+        pairs, examples("alpaca_codemix_hi", count=20), plain(), strict=True
+    ):
+        for example, side in ((alone, "pair_plain_tokens"), (mixed, "pair_mixed_tokens")):
+            tokens = [*example["inputs"], *example["targets"]]
+            assert pair[side].tolist() == tokens[:-1]  # no EOS
+        assert [pair["inputs"].tolist(), pair["targets"].tolist()] == [
+            alone["inputs"].tolist(),
+            alone["targets"].tolist(),
+        ]
+
+
 @pytest.mark.parametrize("language", ["hi", "el"])
 def test_wikipedia_mixes_towards_english(language):
     plain = examples(f"wikipedia_{language}", count=10)
