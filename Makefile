@@ -84,15 +84,15 @@ SEEDS = 0
 SCORING := --batch_size 50 --gen_kwargs max_gen_toks=16
 TABLE := $(BIN)/commit-t5x table miniature --out $(MINIATURE)/table $(SCORING)
 MODEL = $(MINIATURE)/table/models/$(1)/seed_0
-TUNE = $(BIN)/commit-t5x train --gin_file=miniature/$(1).gin --gin.MODEL_DIR="'$(MODEL)'" 2>&1 \
-  | sed 's/^/$(1): /'
+TUNE = XLA_PYTHON_CLIENT_PREALLOCATE=false $(BIN)/commit-t5x train \
+  --gin_file=miniature/$(1).gin --gin.MODEL_DIR="'$(MODEL)'" 2>&1 | sed 's/^/$(1): /'
 
 $(MINIATURE)/base: | $(VENV)/.installed
 	$(BIN)/python benchmarks/miniature/world.py $(MINIATURE)/world
 	$(BIN)/commit-t5x convert --to native benchmarks/miniature/base $@
 
 # So small a model makes no use of a second core: the rows that table would train one after the other
-# are trained side by side.
+# are trained side by side (on a GPU, neither may take most of its memory beforehand).
 quickstart: $(MINIATURE)/base  ## the effect of COMMIT in a small world: tune, export, score, report
 	$(call TUNE,alpaca) & $(call TUNE,commit) & wait
 	$(TABLE) --rows base,alpaca,commit
