@@ -28,6 +28,7 @@ TABLES = ("main_results", "table3", "table4", "hidden_states")
 RUNS = [name for name in FILES if name.split("/")[0] in TABLES]
 RECIPES = [name for name in FILES if name.startswith("recipes/")] + ["quickstart.gin"]
 MINIATURE = [name for name in FILES if name.startswith("miniature/")]
+CURVES = [name for name in FILES if name.startswith("miniature_curves/")]
 EVALUATIONS = [name for name in FILES if name.startswith("evaluation/")]
 MODELS = [name.split("/")[1].removesuffix(".gin") for name in FILES if name.startswith("models/")]
 SIZES = [name for name in MODELS if name != "from_checkpoint"]
@@ -172,10 +173,21 @@ def test_rows_of_the_miniature_differ_by_their_data(name, built):
     cfg = arguments["train_dataset_cfg"]
     assert cfg.mixture_or_task_name == family[row]
     assert (cfg.batch_size, set(cfg.task_feature_lengths.values())) == (3, {384})
-    assert arguments["total_steps"] == (600 if row == "align" else 1200)
+    assert arguments["total_steps"] == (300 if row == "align" else 900)
     assert arguments["model"].FEATURE_CONVERTER_CLS()._packing == (
         "filled" if row == "align" else "segments"
     )
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_a_row_of_a_curve_is_commit_but_for_one_thing(name):
+    def settings(name):
+        load(name, MODEL_DIR="'out'")
+        return {line for line in gin.config_str().splitlines() if line and line[0] not in "#"}
+
+    commit, row = settings("miniature/commit.gin"), settings(name)
+    changed = {line.partition(" =")[0] for line in row - commit} - {"COMPARED_WITH"}
+    assert len({key for key in changed if key.isupper()}) == (name != "miniature_curves/commit.gin")
 
 
 def test_both_fidelities_set_the_same_options():

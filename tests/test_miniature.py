@@ -39,7 +39,7 @@ def test_a_seed_fixes_every_file(folder, tmp_path):
     world.write(tmp_path / "again", world.World(seed=0), **SIZES)
     world.write(tmp_path / "other", world.World(seed=1), **SIZES)
     names = sorted(path.name for path in folder.iterdir())
-    assert len(names) == 7
+    assert len(names) == 8
     for name in names:
         text = (folder / name).read_bytes()
         assert text == (tmp_path / "again" / name).read_bytes(), name
@@ -92,21 +92,55 @@ def test_the_dictionaries_know_what_relations_are_said_with_and_a_share_of_the_r
 
 
 def test_a_mixed_document_says_what_the_target_language_says(folder):
-    """Word for word, but for order and articles."""
+    """In note form word for word, but for order."""
     made = world.World(seed=0, coverage=1.0)
     pairs = [(word.lower(), made.translations[word]) for word in made.known]
     lexicon = Lexicon.from_pairs(pairs).with_case_variants("en", "qaa")
     mixer = CodeMixer(lexicon, ratio=1.0)
     for _, document in zip(range(20), made.documents("test"), strict=False):
-        mixed = mixer.mix(made.text(document, "en"), seed=(0, 0)).lower()
+        notes = world.note_form(made.text(document, "en"))
+        mixed = mixer.mix(notes, seed=(0, 0)).lower()
         words = collections.Counter(mixed.replace(".", "").split())
         told = collections.Counter(made.text(document, "qaa").lower().replace(".", "").split())
-        assert not told - words
-        assert set(words - told) <= {"a", "the", "was"}
+        assert words == told
 
 
-def test_instructions_are_english_and_their_outputs_begin_with_a_space(folder):
-    rows = records(folder / "alpaca.jsonl")
+def test_note_form_is_without_what_has_no_translation():
+    made = world.World(seed=0)
+    wordings = [r.question[0] for r in wordlists.RELATIONS]
+    wordings += [wording for r in wordlists.RELATIONS for wording, _ in r.wordings]
+    said = {word.lower() for text in wordings for word in text.strip("?").split()} - {"{}"}
+    assert said - set(made.translations) == set(wordlists.LEFT_IN_ENGLISH)
+    assert world.note_form("Where was Rasel born?") == "Where Rasel born?"
+
+
+def test_half_of_the_notes_are_notes(folder):
+    plain, notes = records(folder / "alpaca.jsonl"), records(folder / "alpaca_notes.jsonl")
+    changed = 0
+    for one, other in zip(plain, notes, strict=True):
+        shorter = {name: world.note_form(text) for name, text in one.items()}
+        for name, text in other.items():
+            assert text in (one[name], shorter[name])
+        changed += one != other
+    assert 0.3 < changed / len(plain) < 0.6
+
+
+def test_documents_say_some_things_twice(folder):
+    made = world.World(seed=0)
+    documents = (folder / "wikipedia.qaa.txt").read_text().strip().split("\n\n")
+    assert len(documents) == SIZES["documents"]
+    longer = 0
+    for text, document in zip(documents, made.documents("wikipedia"), strict=False):
+        once = made.text(document, "qaa")
+        assert text.startswith(once)
+        assert all(again.strip(" .") in once for again in text[len(once) :].split(". "))
+        longer += text != once
+    assert longer > len(documents) / 2
+
+
+@pytest.mark.parametrize("name", ["alpaca.jsonl", "alpaca_notes.jsonl"])
+def test_instructions_are_english_and_their_outputs_begin_with_a_space(folder, name):
+    rows = records(folder / name)
     assert len(rows) == SIZES["examples"]
     targets = set(world.World(seed=0).translations.values())
     about_texts = 0
@@ -182,7 +216,7 @@ def test_the_shipped_base_is_the_documented_one():
 
 @pytest.mark.slow
 def test_commit_answers_in_a_language_that_alpaca_does_not(tmp_path):
-    """The method's effect by the ordinary commands: 24.3 against 0.0 (docs/miniature.md)."""
+    """The method's effect by the ordinary commands: docs/miniature.md has the figures."""
     world.write(tmp_path / "miniature_out" / "world", world.World(seed=0))
     base = pathlib.Path(world.__file__).parent / "base"
     arguments = "--rows alpaca,commit --out table --batch_size 50 --gen_kwargs max_gen_toks=16"
@@ -208,5 +242,5 @@ def test_commit_answers_in_a_language_that_alpaca_does_not(tmp_path):
         return results[task]["exact_match,none"]
 
     assert exact(alpaca, "ogx_xquad_en") > 85
-    assert exact(alpaca, "ogx_xquad_enqaa") < 5
-    assert exact(commit, "ogx_xquad_enqaa") > exact(alpaca, "ogx_xquad_enqaa") + 15
+    assert exact(alpaca, "ogx_xquad_enqaa") < 10
+    assert exact(commit, "ogx_xquad_enqaa") > exact(alpaca, "ogx_xquad_enqaa") + 20

@@ -137,6 +137,9 @@ _FORMS = (
 )
 STEMS = {form: forms.split()[-1] for forms in _FORMS.split("; ") for form in forms.split()}
 
+# Words that the target language has none for, and the dictionary no entry.
+LEFT_IN_ENGLISH = ("a", "the", "did", "does", "was")
+
 # Words of instructions and of the prompt's template, which the dictionary knows, too.
 INSTRUCTION_WORDS = (
     "read text answer question list names repeat first sentence name instruction input response "

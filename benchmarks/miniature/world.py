@@ -6,7 +6,9 @@ writes what the ordinary commands take, the same files for the same seed:
 
 - xquad.en.json, xquad.qaa.json: the same questions in English and in the target language, in
   SQuAD's format;
-- alpaca.jsonl: English instructions; wikipedia.qaa.txt: documents of the target language;
+- alpaca.jsonl: English instructions; alpaca_notes.jsonl: the same, half of them in note form,
+  without the articles and auxiliary verbs that the target language hasn't;
+- wikipedia.qaa.txt: documents of the target language, most of which say some things twice;
 - en-qaa.txt, qaa-en.txt: dictionaries, complete for what relations and questions are said with, and
   with entries for `--coverage` of the other words;
 - pretraining.jsonl: documents that the base reads, each `text` with `answers`, the spans (start and
@@ -22,6 +24,7 @@ import argparse
 import json
 import pathlib
 import random
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -154,12 +157,18 @@ class World:
         return self.translations[word]
 
 
+def questions(world: World, count: int) -> Iterator[tuple[Document, Fact]]:
+    """Yields documents of the test, and the fact of each that is asked for."""
+    rng = world.stream("xquad questions")
+    for document in _some(world, "xquad", count):
+        yield document, rng.choice(document.facts)
+
+
 def squad(world: World, language: str, count: int) -> dict:
     """Returns `count` questions about as many documents; the same in every language."""
-    rng, articles = world.stream("xquad questions"), []
-    for number, document in zip(range(count), world.documents("xquad"), strict=False):
-        context, fact = world.text(document, language), rng.choice(document.facts)
-        answer = world.answer(fact, language)
+    articles = []
+    for number, (document, fact) in enumerate(questions(world, count)):
+        context, answer = world.text(document, language), world.answer(fact, language)
         qa = {
             "id": f"{number}",
             "question": world.question(document, fact, language),
@@ -171,16 +180,22 @@ def squad(world: World, language: str, count: int) -> dict:
     return {"version": "miniature", "data": articles}
 
 
-def instructions(world: World, count: int) -> Iterator[dict[str, str]]:
-    """Yields Alpaca's records, in English.
+def note_form(text: str) -> str:
+    """Returns an English text without the words that the target language has none for."""
+    return re.sub(rf"\b({'|'.join(wordlists.LEFT_IN_ENGLISH)}) ", "", text)
+
+
+def instructions(world: World, count: int, notes: float = 0.0) -> Iterator[dict[str, str]]:
+    """Yields Alpaca's records, in English, a share of them in note form.
 
     Outputs begin with a space: right after the template's colon, a word would have other tokens
     than the same word has in the text that it is copied from.
     """
-    rng = world.stream("alpaca instructions")
+    rng, styles = world.stream("alpaca instructions"), world.stream("alpaca notes")
     for document in _some(world, "alpaca", count):
-        text, fact = world.text(document, "en"), rng.choice(document.facts)
-        question = world.question(document, fact, "en")
+        style = note_form if styles.random() < notes else str
+        text, fact = style(world.text(document, "en")), rng.choice(document.facts)
+        question = style(world.question(document, fact, "en"))
         form = rng.random()
         if form < 0.3:
             fields = "Read the text and answer the question.", f"{text}\n{question}", fact.answer
@@ -195,7 +210,7 @@ def instructions(world: World, count: int) -> Iterator[dict[str, str]]:
             ]
             fields = "List the names in the text.", text, ", ".join(names)
         elif form < 0.97:
-            first = world.sentence(document, 0, "en")
+            first = style(world.sentence(document, 0, "en"))
             fields = "Repeat the first sentence.", text, first
         else:
             kind = rng.choice(("job", "food", "animal", "instrument", "subject", "building"))
@@ -224,8 +239,7 @@ def pretraining(world: World, count: int) -> Iterator[dict]:
         if language == LANGUAGE:
             if rng.random() < 0.8:
                 start = len(text)
-                again = rng.sample(range(len(document.facts)), rng.randint(1, 3))
-                text += "\n\n" + " ".join(world.sentence(document, n, language) for n in again)
+                text += f"\n\n{_again(rng, world, document)}"
                 answers.append((start, len(text)))
         elif rng.random() < 0.85:
             background, ask, reply = _XQUAD if rng.random() < 0.5 else rng.choice(_LABELS)
@@ -236,6 +250,19 @@ def pretraining(world: World, count: int) -> Iterator[dict]:
                 text += f" {world.answer(fact, 'en')}"
                 answers.append((start, len(text)))
         yield {"text": text, "answers": answers}
+
+
+def wikipedia(world: World, count: int) -> Iterator[str]:
+    """Yields documents of the target language; most repeat some of what they say."""
+    rng = world.stream("wikipedia forms")
+    for document in _some(world, "wikipedia", count):
+        text = world.text(document, LANGUAGE)
+        yield f"{text} {_again(rng, world, document)}" if rng.random() < 0.8 else text
+
+
+def _again(rng: random.Random, world: World, document: Document) -> str:
+    numbers = rng.sample(range(len(document.facts)), rng.randint(1, 3))
+    return " ".join(world.sentence(document, n, LANGUAGE) for n in numbers)
 
 
 def _some(world: World, purpose: str, count: int) -> Iterator[Document]:
@@ -265,9 +292,9 @@ def write(
     for language in ("en", LANGUAGE):
         put(f"xquad.{language}.json", json.dumps(squad(world, language, questions)) + "\n")
     put("alpaca.jsonl", lines(instructions(world, examples)))
+    put("alpaca_notes.jsonl", lines(instructions(world, examples, notes=0.5)))
     put("pretraining.jsonl", lines(pretraining(world, pretraining_documents)))
-    texts = (world.text(document, LANGUAGE) for document in _some(world, "wikipedia", documents))
-    put(f"wikipedia.{LANGUAGE}.txt", "\n\n".join(texts) + "\n")
+    put(f"wikipedia.{LANGUAGE}.txt", "\n\n".join(wikipedia(world, documents)) + "\n")
     pairs = [(word.lower(), world.translations[word]) for word in world.known]
     put(f"en-{LANGUAGE}.txt", "".join(f"{en}\t{target}\n" for en, target in pairs))
     put(f"{LANGUAGE}-en.txt", "".join(f"{target}\t{en}\n" for en, target in pairs))
