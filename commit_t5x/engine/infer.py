@@ -18,7 +18,6 @@ from commit_t5x.engine import (
     interactive,
     models,
     partitioning,
-    providers,
     restoring,
     utils,
 )
@@ -102,8 +101,7 @@ def infer(
     if output_dir is not None and not converse:
         output = pathlib.Path(output_dir, f"{name}.jsonl")
         disk.check_writable(output)
-        sources = [input_path] if input_path is not None else providers.shards(dataset_cfg)
-        disk.check_apart("INFER_OUTPUT_DIR", output, *sources)
+        disk.check_apart("INFER_OUTPUT_DIR", output, *_inputs(input_path, dataset_cfg))
     found = list(itertools.islice(found, num_examples))
     if not found and not converse:
         raise InputError(f"{input_path or name}: holds no prompts; name another")
@@ -162,6 +160,14 @@ def _lines() -> Iterator[tuple[str, dict[str, str]]]:
             raise InputError(f"{position}: not UTF-8; convert it to UTF-8") from error
         if text.strip():
             yield position, {"prompt": text}
+
+
+def _inputs(input_path: str | None, dataset_cfg: utils.DatasetConfig) -> Sequence[str]:
+    if input_path is not None:
+        return [input_path]
+    from commit_t5x.engine import providers  # here: prompts of a file need no TensorFlow
+
+    return providers.shards(dataset_cfg)
 
 
 def _filled(instruction: str, record: Mapping[str, Any]) -> str:

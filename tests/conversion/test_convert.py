@@ -283,7 +283,7 @@ def test_context_length(native, tmp_path):
         conversion.convert(directory, tmp_path / "x", to="hf", max_length=0)
 
 
-@pytest.mark.parametrize("name", ["a b", "a#b", "a%20b", "[x]", "it's", 'a"b', "a:b&c"])
+@pytest.mark.parametrize("name", ["a b", "a#b%20c", "[x]", "it's", 'a"b:c&d'])
 def test_paths_with_signs_in_them(native, tmp_path, name):
     _, params, _ = native
     conversion.convert(native[0], tmp_path / name / "hf", to="hf")

@@ -45,6 +45,7 @@ def assert_same(batches, others):
             np.testing.assert_array_equal(rows, other[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_a_run_can_be_repeated_and_resumed_in_mid_epoch(task, tmp_path):
     iterator = data.TrainIterator(config(task), CONVERTER)
@@ -57,6 +58,7 @@ def test_a_run_can_be_repeated_and_resumed_in_mid_epoch(task, tmp_path):
     assert_same(take(again, 6), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_threads_change_nothing(task):
     def batches(threads):

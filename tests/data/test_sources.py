@@ -133,6 +133,7 @@ def test_shards_are_read_in_the_order_of_their_names(locate, tmp_path, shards, l
 
 def test_a_language_does_not_read_anothers_file(locate, tmp_path, shards):
     locate(wikipedia=shards)
+    (shards / "el.txt").unlink()
     assert [e["text"] for e in sources.wikipedia_examples("el", "train")] == ["not Hindi"]
     for name in ("a.txt", "b.jsonl", "c.jsonl.gz"):
         (shards / name).unlink()

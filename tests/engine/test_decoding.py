@@ -49,7 +49,7 @@ def test_ragged_prompts_decode_as_by_full_passes():
     assert decoding.decode(MODULE, PARAMS, PROMPTS, 20, NO_EOS) == EXPECTED
 
 
-@pytest.mark.parametrize("scan_layers", [True, False])
+@pytest.mark.parametrize("scan_layers", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_what_prompts_share_is_computed_once(scan_layers, monkeypatch):
     first, second = [1, *range(2, 30)], [1, *range(30, 10, -1)]
     prompts = [[*first, 7], [*second, 8, 9], [*first, 9, 4, 3], [*second, 2]]

@@ -201,6 +201,7 @@ def test_infer_needs_one_kind_of_prompts(tmp_path, checkpoint, task, path):
         )
 
 
+@pytest.mark.slow
 def test_answers_during_training(tmp_path):
     train.train(
         model=tiny.model(llama.Llama(CONFIG)),

@@ -27,6 +27,7 @@ def generator(**options):
 ANSWERS = generator().answers(PROMPTS, 4)
 
 
+@pytest.mark.slow
 def test_batches_change_nothing():
     drawn = {"sampling": Sampling(2.0), "seed": 5}
     expected = generator(**drawn).answers(PROMPTS, 4)

@@ -66,6 +66,7 @@ def call(checkpoint, **options):
     )
 
 
+@pytest.mark.slow
 def test_standard_input_to_standard_output_by_the_real_command(tmp_path, checkpoint):
     flags = ["--gin.INPUT_PATH='-'", "--gin.MAX_NEW_TOKENS=8", "--gin.BATCH_SIZE=2"]
     drawn = ["--gin.TEMPERATURE=0.8", "--gin.TOP_K=40", "--gin.TOP_P=0.95", "--gin.SEED=3"]

@@ -36,7 +36,7 @@ def by_autodiff(hidden, kernel, targets, weights, z_loss):
 
 
 @pytest.mark.parametrize("z_loss", [0.0, 0.1])
-@pytest.mark.parametrize("chunk_length", [None, 1, 4, 5, 10, 99])
+@pytest.mark.parametrize("chunk_length", [None, 4, 5, 99])
 def test_sums_and_gradients(chunk_length, z_loss):
     hidden, kernel, targets, weights = inputs()
     (loss, others), grads = by_autodiff(hidden, kernel, targets, weights, z_loss)
@@ -75,7 +75,7 @@ def test_half_precision_operands_and_single_precision_logits():
         np.testing.assert_allclose(np.float32(ours), other, rtol=0.05, atol=0.02)
 
 
-@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("tied", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_is_the_networks_own_head(tied):
     config = llama.LlamaConfig(**{**vars(CONFIG), "tied_embeddings": tied})
     module = llama.Llama(config)

@@ -116,6 +116,7 @@ def lines(model_dir):
     return [json.loads(line) for line in (model_dir / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_run_writes_the_distance_and_notices_another(tmp_path, capsys):
     assert run(tmp_path, "hidden_states/l2.gin", HIDDEN_STATE_WEIGHT=0.5) == 0
     first, second = lines(tmp_path)
@@ -130,8 +131,14 @@ def test_a_run_writes_the_distance_and_notices_another(tmp_path, capsys):
 @pytest.mark.parametrize(
     "files, macros, message",
     [
-        (["main_results/alpaca.gin"], {"HIDDEN_STATE_DISTANCE": "l2"}, "'l2' compares pairs"),
-        (["hidden_states/cos.gin"], {"HIDDEN_STATE_DISTANCE": None}, "this task has pairs, and"),
+        pytest.param(
+            *(["main_results/alpaca.gin"], {"HIDDEN_STATE_DISTANCE": "l2"}, "'l2' compares pairs"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            *(["hidden_states/cos.gin"], {"HIDDEN_STATE_DISTANCE": None}, "this task has pairs"),
+            marks=pytest.mark.slow,
+        ),
         (["hidden_states/cos.gin"], {"NUM_MICROBATCHES": 2}, "NUM_MICROBATCHES: 2 parts"),
         (["hidden_states/cos.gin"], {"HIDDEN_STATE_WEIGHT": -1.0}, "HIDDEN_STATE_WEIGHT: -1.0 doe"),
         (["hidden_states/cos.gin"], {"HIDDEN_STATE_END": 2}, "above the network's 1 layers"),

@@ -34,7 +34,7 @@ def _run(steps, state, num_steps=3):
 @pytest.mark.parametrize(
     ("factor", "num_microbatches"),
     [
-        (losses.AVERAGE_PER_SEQUENCE, 2),
+        pytest.param(losses.AVERAGE_PER_SEQUENCE, 2, marks=pytest.mark.slow),
         (losses.AVERAGE_PER_SEQUENCE, 8),
         (losses.NUM_REAL_TARGET_TOKENS, 4),
     ],

@@ -152,7 +152,9 @@ def test_a_task_of_other_preprocessors_is_refused(read):
     [
         ("alpaca_codemix_hi", "fit_prompt_response.too_long", {0, 1}),
         ("wikipedia_th", "fit_documents.too_long", {1, 2}),  # cached as tokens
-        ("wikipedia_codemix_th", "fit_documents.too_long", {1, 2}),
+        pytest.param(
+            *("wikipedia_codemix_th", "fit_documents.too_long", {1, 2}), marks=pytest.mark.slow
+        ),
     ],
 )
 def test_rows_are_those_of_the_task(samples, bind, name, policy, rows):

@@ -35,8 +35,8 @@ def plain(query, key, value, mask):
     return result
 
 
-@pytest.mark.parametrize("heads, kv_heads", [(4, 4), (4, 2), (3, 1)])
-@pytest.mark.parametrize("length", [1, 63, 64, 65, 200])
+@pytest.mark.parametrize("heads, kv_heads", [(4, 2), (3, 1)])
+@pytest.mark.parametrize("length", [1, 64, 65, 200])
 def test_blocks_of_any_length(length, heads, kv_heads):
     arrays = inputs(length, heads, kv_heads)
     segments = jnp.arange(length)[None] // 70 + jnp.array([[0], [5]])

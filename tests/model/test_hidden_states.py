@@ -42,7 +42,7 @@ def by_hand(params, tokens, segments=None, positions=None):
 
 
 @pytest.mark.parametrize("scan", [True, False])
-@pytest.mark.parametrize("segments", [None, SEGMENTS])
+@pytest.mark.parametrize("segments", [pytest.param(None, marks=pytest.mark.slow), SEGMENTS])
 def test_states_are_those_of_each_layer(scan, segments):
     module = llama.Llama(CONFIG, scan_layers=scan)
     params, tokens = init(module), random_tokens(1)
@@ -57,7 +57,7 @@ def test_states_are_those_of_each_layer(scan, segments):
     np.testing.assert_allclose(found[-1], expected[-1], atol=1e-5)
 
 
-@pytest.mark.parametrize("scan", [True, False])
+@pytest.mark.parametrize("scan", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_recomputation_leaves_states_and_gradients(scan):
     tokens = random_tokens(1)
     params = init(llama.Llama(CONFIG, scan_layers=scan))

@@ -88,7 +88,12 @@ def test_unrolled_equals_scanned():
 
 
 @pytest.mark.parametrize(
-    "policy, scan_layers", [("minimal", True), ("full", True), ("full", False)]
+    "policy, scan_layers",
+    [
+        ("minimal", True),
+        pytest.param("full", True, marks=pytest.mark.slow),
+        pytest.param("full", False, marks=pytest.mark.slow),
+    ],
 )
 def test_rematerialisation_changes_no_gradient(policy, scan_layers):
     config = dataclasses.replace(CONFIG, num_layers=2)

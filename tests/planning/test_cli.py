@@ -52,6 +52,7 @@ def test_json_is_complete(plan):
     assert 0 < found["state"] < found["needed"] < found["capacity"]
 
 
+@pytest.mark.slow
 def test_sweep_tries_all_combinations_and_leaves_out_what_makes_no_sense(plan):
     code, out, err = plan(
         *DEBUG, "--topology=v3-8", "--sweep", "NUM_PARTITIONS=1,8", "--sweep", "BATCH_SIZE=4,16"
@@ -71,6 +72,7 @@ def test_gpu_is_planned_by_shapes(plan):
     assert "What " not in out and "XLA_" not in out
 
 
+@pytest.mark.slow
 def test_fastest_setting_that_fits_is_flags_and_a_table(plan):
     code, out, _ = plan(*DEBUG, "--topology=t4", "--gin.DTYPE='bfloat16'", "--fit")
     assert code == 0

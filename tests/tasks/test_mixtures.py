@@ -108,6 +108,7 @@ def test_examples_are_drawn_at_the_rates(samples):
     assert drawn["alpaca_en"] / count == pytest.approx(0.75, abs=0.04)  # 3.7 standard deviations
 
 
+@pytest.mark.slow
 def test_draws_follow_the_seed(samples):
     name = "commit_mix_hi"
     first = rows(name, 40, seed=1)

@@ -127,7 +127,7 @@ def test_training_rows_are_the_same_for_the_same_seed():
     "task, lengths",
     [
         ("alpaca_codemix_hi", {"inputs": 160, "targets": 96}),
-        ("wikipedia_codemix_hi", {"targets": 256}),
+        pytest.param("wikipedia_codemix_hi", {"targets": 256}, marks=pytest.mark.slow),
         pytest.param("commit_mix_hi", {"inputs": 160, "targets": 96}, marks=pytest.mark.slow),
     ],
 )
