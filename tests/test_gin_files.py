@@ -160,6 +160,8 @@ def test_recipes_put_every_quirk_right(name, built):
 @pytest.mark.parametrize("name", MINIATURE)
 def test_rows_of_the_miniature_differ_by_their_data(name, built):
     sizes = {"llama.Llama.config": "@llama.preset()", "llama.preset.name": "'debug'"}
+    if "hidden" in name:
+        sizes["HIDDEN_STATE_END"] = "2"  # which has two layers
     load(name, MODEL_DIR="'out'", INITIAL_CHECKPOINT_PATH="None", TOKENIZER="'samples'", **sizes)
     arguments = built()
     row = name.split("/")[1].removesuffix(".gin")
@@ -169,13 +171,17 @@ def test_rows_of_the_miniature_differ_by_their_data(name, built):
         "commit": "alpaca_codemix_qaa",
         "align": "wikipedia_codemix_qaa",
         "align_commit": "alpaca_codemix_qaa",
+        "align_naive": "wikipedia_codemix_qaa",  # at ratio 0
+        "align_naive_commit": "alpaca_codemix_qaa",
+        "hidden_l2": "alpaca_codemix_pairs_qaa",
     }
+    is_alignment = row in ("align", "align_naive")
     cfg = arguments["train_dataset_cfg"]
     assert cfg.mixture_or_task_name == family[row]
     assert (cfg.batch_size, set(cfg.task_feature_lengths.values())) == (3, {384})
-    assert arguments["total_steps"] == (300 if row == "align" else 900)
+    assert arguments["total_steps"] == (300 if is_alignment else 900)
     assert arguments["model"].FEATURE_CONVERTER_CLS()._packing == (
-        "filled" if row == "align" else "segments"
+        "filled" if is_alignment else "segments"
     )
 
 
