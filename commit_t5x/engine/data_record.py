@@ -108,9 +108,11 @@ def check(
                 f"ACCEPT_CHANGES: nothing of the data is named {name!r}"
                 f"{suggest(name, sorted(known)) or '; without it, what differs is named'}"
             )
+    # An option that is newer than the run, and not made use of, changes nothing.
+    unused = {name for name in record if name not in saved and not record[name]}
     changed = [
         name
-        for name in sorted(names)
+        for name in sorted(names - unused)
         if saved.get(name) != record.get(name) and not {name, _shown(name)} & {*accepted}
     ]
     if changed:

@@ -94,6 +94,15 @@ def test_what_is_accepted_must_be_there(tmp_path, record):
         data_record.check(tmp_path, record, ["make_mixer.ration"])
 
 
+def test_options_newer_than_a_run_count_where_they_are_used(tmp_path, record):
+    before = {name: value for name, value in record.items() if "document_filters" not in name}
+    assert before != record
+    data_record.write(tmp_path, 0, before)
+    data_record.check(tmp_path, record)
+    with pytest.raises(InputError, match="document_filters was None, is .'@mine'"):
+        data_record.check(tmp_path, {**record, "Locations.document_filters": ["@mine"]})
+
+
 def test_a_run_without_a_record_is_not_compared(tmp_path, record):
     data_record.check(tmp_path, record)
 
