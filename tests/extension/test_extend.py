@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import re
+import shutil
 
 import jax
 import numpy as np
@@ -142,6 +143,26 @@ def test_bad_sizes(tiny_model, tmp_path, capsys, flags, message):
     [line] = printed.err.splitlines()
     assert re.search(message, line)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_text_is_written_over(tiny_model, tmp_path, capsys):
+    text = tmp_path / "data" / "hi.txt"
+    text.parent.mkdir()
+    text.write_bytes(HINDI.read_bytes())
+    for out in (text, text.parent):
+        arguments = [tiny_model.native, HINDI, text, out, "--size", SIZE, "--overwrite"]
+        code, printed = run(capsys, *arguments)
+        assert code == 2 and "what is read; choose another place" in printed.err
+    assert text.is_file()
+
+
+def test_fewer_rows_than_tokens(tiny_model, tmp_path, capsys):
+    shutil.copytree(tiny_model.native, tmp_path / "model")
+    config = tmp_path / "model" / "model_config.json"
+    settings = json.loads(config.read_text())
+    config.write_text(json.dumps({**settings, "vocab_size": 2944}))
+    code, printed = run(capsys, tmp_path / "model", HINDI, tmp_path / "out", "--size", SIZE)
+    assert code == 2 and "has 3,000 tokens, the network 2,944 rows" in printed.err
 
 
 def test_bad_places(tiny_model, tmp_path, capsys):
