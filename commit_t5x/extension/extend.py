@@ -152,9 +152,10 @@ def _with_rows(
 
 
 def _write(source: Source, target: str, folder: pathlib.Path) -> None:
-    """Writes a source in the dtype that its weights have."""
-    found = source.dtypes[next(iter(source.shapes))] if FORMATS[target].half else "float32"
-    dtype = found if found in arrays.DTYPES else "float32"
+    """Writes a source in the dtype that its weights have, or fp32 where they have several."""
+    found = {source.dtypes[name] for name in source.shapes}
+    is_one = FORMATS[target].half and len(found) == 1 and found <= {*arrays.DTYPES}
+    dtype = found.pop() if is_one else "float32"
     header = Header.checked(source.config, source.tokenizer, dtype, "5GB")
     module = formats.module(target)
     with module.write(folder, rules.shapes(module.RULES, source.config), header) as put:

@@ -6,6 +6,7 @@ import shutil
 import jax
 import numpy as np
 import pytest
+import safetensors.torch
 import small_llama
 import torch
 import transformers
@@ -99,6 +100,21 @@ def test_a_tied_model_in_half_precision(tmp_path):
     )
     assert other.new == done.new
     assert not np.array_equal(embedding(tmp_path / "b"), embedding(tmp_path / "out"))
+
+
+def test_of_several_dtypes_none_is_rounded(tiny_model, tmp_path):
+    conversion.convert(
+        tiny_model.native, tmp_path / "base", to="hf", dtype="bfloat16", max_shard_size="300KB"
+    )
+    shards = sorted((tmp_path / "base").glob("*.safetensors"))
+    weights = safetensors.torch.load_file(shards[-1])
+    whole = {name: tensor.float() + 1e-6 for name, tensor in weights.items()}
+    safetensors.torch.save_file(whole, shards[-1], metadata={"format": "pt"})
+    assert {*hf.read(tmp_path / "base").dtypes.values()} == {"bfloat16", "float32"}
+    extend.extend(tmp_path / "base", [HINDI], tmp_path / "out", size=SIZE)
+    before, after = hf.read(tmp_path / "base"), hf.read(tmp_path / "out")
+    for name in whole:
+        np.testing.assert_array_equal(after.get(name)[: len(before.get(name))], before.get(name))
 
 
 def run(capsys, *arguments):
