@@ -36,6 +36,7 @@ def finished(target: str | pathlib.Path, overwrite: bool = True) -> Iterator[pat
     """
     check_local(target)
     given, target = target, pathlib.Path(target).absolute()
+    target = target.parent.resolve() / target.name  # a/../a would lead nowhere with a moved aside
     check_free(target, overwrite)
     with writing(given), _aside(target) as folder:
         written, old = folder / target.name, folder / f"{target.name}.old"
@@ -119,10 +120,12 @@ def _check_no_folder(path: str | pathlib.Path) -> None:
 
 
 def check_apart(macro: str, target: str | pathlib.Path, *sources: str | pathlib.Path) -> None:
-    """Raises InputError if what a macro or flag says to write is a source."""
-    for source in sources:
-        if pathlib.Path(target).resolve() == pathlib.Path(source).resolve():
-            raise InputError(f"{macro}: {target} is what is read; choose another place")
+    """Raises InputError if what a macro or flag says to write is a source, or a folder with one."""
+    place = pathlib.Path(target).resolve()
+    for source in (pathlib.Path(source).resolve() for source in sources):
+        if place == source or place in source.parents:
+            verb = "is" if place == source else "holds"
+            raise InputError(f"{macro}: {target} {verb} what is read; choose another place")
 
 
 def check_own(flag: str, path: str | pathlib.Path, mark: str) -> None:

@@ -141,6 +141,16 @@ def test_no_output_takes_the_place_of_an_input(tmp_path):
     disk.check_apart("OUT", tmp_path / "a.jsonl", tmp_path / "b.jsonl")
     with pytest.raises(InputError, match="OUT: .*a.jsonl is what is read; choose another place"):
         disk.check_apart("OUT", tmp_path / "x" / ".." / "a.jsonl", tmp_path / "a.jsonl")
+    with pytest.raises(InputError, match="OUT: .* holds what is read; choose another place"):
+        disk.check_apart("OUT", tmp_path, tmp_path / "x" / "a.jsonl")
+
+
+def test_a_roundabout_path_is_replaced_like_any(tmp_path):
+    (tmp_path / "out").mkdir()
+    with disk.finished(tmp_path / "out" / ".." / "out") as aside:
+        aside.mkdir()
+        (aside / "new").touch()
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["out", "out/new"]
 
 
 def test_a_file_takes_no_folders_place(tmp_path):

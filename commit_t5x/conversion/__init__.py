@@ -164,7 +164,7 @@ def _check_apart(dst: pathlib.Path, *sources: str | pathlib.Path | None) -> None
     """Raises InputError if the destination is a source, or a folder that holds one."""
     for place in map(pathlib.Path, filter(None, sources)):
         if place.exists():  # easylm's carry a prefix, and a preset is no file
-            disk.check_apart("DST", dst, place, *place.resolve().parents)
+            disk.check_apart("DST", dst, place)
 
 
 def _check_space(dst: pathlib.Path, transfers: list[stream.Transfer], dtype: str) -> None:

@@ -142,7 +142,10 @@ class DecoderFeatureConverter(seqio.FeatureConverter):
         return dict.fromkeys(names, row_length(task_feature_lengths))
 
 
-_TOO_LONG = "sequence longer than its row (fit_prompt_response can cut or drop it): tokens, row:"
+_TOO_LONG = (  # without quotes, which TensorFlow would escape
+    "sequence longer than its row; raise SEQUENCE_LENGTH, or have fit_prompt_response.too_long cut "
+    "or drop it; tokens, row:"
+)
 _NO_LENGTH = "TASK_FEATURE_LENGTHS: no length for `inputs`, which this example has: tokens:"
 
 

@@ -45,8 +45,16 @@ def translation_examples(
       {"en": "water", "hi": "पानी"} or {"translation": {"en": "water", "hi": "पानी"}}.
 
     Raises:
-      InputError: it isn't set, nothing lies there, or the language has no name.
+      InputError: it isn't set, nothing lies there, the language has no name, or `instruction` has
+        other places to fill.
     """
+    try:
+        instruction.format(source="", target="")
+    except (LookupError, ValueError) as error:
+        raise InputError(
+            f"translation_examples.instruction: {instruction!r} has braces around something else "
+            "than source and target; write a brace itself twice"
+        ) from error
     locations = sources.Locations()
     if locations.parallel is None:
         raise InputError(

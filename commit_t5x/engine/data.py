@@ -76,7 +76,8 @@ _UNREADABLE = (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.Permi
 def _plain_errors(cfg: utils.DatasetConfig) -> Iterator[None]:
     """Raises what tf.data says of files that it can't read as an InputError.
 
-    An InputError of a task's Python code comes out as such; tf.data reports it as its own kind.
+    An InputError of a task's Python code comes out as such, and so does an assertion on examples;
+    tf.data reports both as its own kind.
     """
     try:
         yield
@@ -84,6 +85,10 @@ def _plain_errors(cfg: utils.DatasetConfig) -> Iterator[None]:
         message = re.search(r"InputError: (.*)", error.message)
         if message:
             raise InputError(message[1]) from error
+        failed = re.search(r"assertion failed: \[(.*)\]$", error.message, re.MULTILINE)
+        if failed:  # [what must hold: of what numbers:] [98] [64]
+            name = providers.get_mixture_or_task(cfg).name
+            raise InputError(f"{name}: {failed[1].replace('] [', ' ')}") from error
         if not isinstance(error, _UNREADABLE):
             raise
         name = providers.get_mixture_or_task(cfg).name

@@ -13,6 +13,7 @@ from commit_t5x.conversion.formats import FORMATS, Header, Source
 from commit_t5x.errors import InputError
 from commit_t5x.extension import continuing, rows, translations, words
 from commit_t5x.model import new_rows
+from commit_t5x.vocabularies.tokenizer import check_fits
 
 _EMBEDDING, _HEAD = "token_embedder/embedding", "logits_dense/kernel"
 
@@ -83,11 +84,12 @@ def extend(
     source_format = formats.detect(model)
     target = _target(source_format, to)
     disk.check_free(out, overwrite)
-    disk.check_apart("OUT", out, model, *model.resolve().parents)
     source = open_source(source_format, model)
+    disk.check_apart("OUT", out, model, *texts, *dictionaries, *source.bases)
     tokenizer, present = source.tokenizer, source.config.vocab_size
     if tokenizer is None:
         raise InputError(f"{model}: no tokenizer in it; put its files there")
+    check_fits(tokenizer, present)
     old, size = tokenizer.vocab_size, -(-size // multiple_of) * multiple_of
     if size <= present:
         raise InputError(
@@ -150,9 +152,10 @@ def _with_rows(
 
 
 def _write(source: Source, target: str, folder: pathlib.Path) -> None:
-    """Writes a source in the dtype that its weights have."""
-    found = source.dtypes[next(iter(source.shapes))] if FORMATS[target].half else "float32"
-    dtype = found if found in arrays.DTYPES else "float32"
+    """Writes a source in the dtype that its weights have, or fp32 where they have several."""
+    found = {source.dtypes[name] for name in source.shapes}
+    is_one = FORMATS[target].half and len(found) == 1 and found <= {*arrays.DTYPES}
+    dtype = found.pop() if is_one else "float32"
     header = Header.checked(source.config, source.tokenizer, dtype, "5GB")
     module = formats.module(target)
     with module.write(folder, rules.shapes(module.RULES, source.config), header) as put:

@@ -63,12 +63,22 @@ def agree(first: Tokenizer, second: Tokenizer, wholly: bool = False) -> bool:
       first, second: the two.
       wholly: also on runs of spaces, and with the same token for each id.
     """
-    probes = [_PROBE, *([_SPACES] if wholly else [])]
+    if first == second:
+        return True
+    probes = [_PROBE, _only_in(first, second), _only_in(second, first)]
+    probes += [_SPACES] if wholly else []
     return (
         (first.bos_id, first.eos_id) == (second.bos_id, second.eos_id)
         and all(first.encode(text) == second.encode(text) for text in probes)
         and (not wholly or first.tokens() == second.tokens())
     )
+
+
+def _only_in(tokenizer: Tokenizer, other: Tokenizer) -> str:
+    """Returns the text of the tokens that the other one lacks, such as those of an extension."""
+    known = set(other.tokens())
+    lacking = [id_ for id_, token in enumerate(tokenizer.tokens()) if token not in known]
+    return " ".join(tokenizer.decode([id_]) for id_ in lacking)
 
 
 def name(tokenizer: Tokenizer) -> str:

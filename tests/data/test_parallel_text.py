@@ -82,6 +82,12 @@ def test_a_name_that_cldr_lacks_is_given(locate, tmp_path, bind):
     assert translations()[0]["instruction"].endswith(" into Khari Boli.")
 
 
+@pytest.mark.parametrize("instruction", ["Translate {text}.", "Translate {}.", "Translate {source"])
+def test_an_instruction_with_other_places(instruction):
+    with pytest.raises(InputError, match="instruction: .* something else than source and target"):
+        parallel_text.translation_examples("hi", "train", instruction=instruction)
+
+
 def test_what_is_missing_is_named(locate, tmp_path):
     with pytest.raises(InputError, match="PARALLEL_PATH: not set; "):
         translations()

@@ -165,3 +165,10 @@ def test_error_in_a_tasks_python_code_comes_through():
     iterator = data.TrainIterator(tiny.dataset_config("tiny_broken"), CONVERTER)
     with pytest.raises(InputError, match=r"^data\.jsonl:2: not JSON; mend the line$"):
         next(iterator)
+
+
+def test_a_sequence_longer_than_its_row_is_told(monkeypatch):
+    monkeypatch.setattr(tiny, "_TEXTS", ["red green blue cyan white"])
+    iterator = data.TrainIterator(tiny.dataset_config(), CONVERTER)
+    with pytest.raises(InputError, match="^tiny_train: sequence longer .*; tokens, row: 1. 16$"):
+        next(iterator)

@@ -1,10 +1,12 @@
 import dataclasses
 import json
 import re
+import shutil
 
 import jax
 import numpy as np
 import pytest
+import safetensors.torch
 import small_llama
 import torch
 import transformers
@@ -100,6 +102,21 @@ def test_a_tied_model_in_half_precision(tmp_path):
     assert not np.array_equal(embedding(tmp_path / "b"), embedding(tmp_path / "out"))
 
 
+def test_of_several_dtypes_none_is_rounded(tiny_model, tmp_path):
+    conversion.convert(
+        tiny_model.native, tmp_path / "base", to="hf", dtype="bfloat16", max_shard_size="300KB"
+    )
+    shards = sorted((tmp_path / "base").glob("*.safetensors"))
+    weights = safetensors.torch.load_file(shards[-1])
+    whole = {name: tensor.float() + 1e-6 for name, tensor in weights.items()}
+    safetensors.torch.save_file(whole, shards[-1], metadata={"format": "pt"})
+    assert {*hf.read(tmp_path / "base").dtypes.values()} == {"bfloat16", "float32"}
+    extend.extend(tmp_path / "base", [HINDI], tmp_path / "out", size=SIZE)
+    before, after = hf.read(tmp_path / "base"), hf.read(tmp_path / "out")
+    for name in whole:
+        np.testing.assert_array_equal(after.get(name)[: len(before.get(name))], before.get(name))
+
+
 def run(capsys, *arguments):
     code = cli.main(["vocab", "extend", *map(str, arguments)])
     return code, capsys.readouterr()
@@ -142,6 +159,26 @@ def test_bad_sizes(tiny_model, tmp_path, capsys, flags, message):
     [line] = printed.err.splitlines()
     assert re.search(message, line)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_text_is_written_over(tiny_model, tmp_path, capsys):
+    text = tmp_path / "data" / "hi.txt"
+    text.parent.mkdir()
+    text.write_bytes(HINDI.read_bytes())
+    for out in (text, text.parent):
+        arguments = [tiny_model.native, HINDI, text, out, "--size", SIZE, "--overwrite"]
+        code, printed = run(capsys, *arguments)
+        assert code == 2 and "what is read; choose another place" in printed.err
+    assert text.is_file()
+
+
+def test_fewer_rows_than_tokens(tiny_model, tmp_path, capsys):
+    shutil.copytree(tiny_model.native, tmp_path / "model")
+    config = tmp_path / "model" / "model_config.json"
+    settings = json.loads(config.read_text())
+    config.write_text(json.dumps({**settings, "vocab_size": 2944}))
+    code, printed = run(capsys, tmp_path / "model", HINDI, tmp_path / "out", "--size", SIZE)
+    assert code == 2 and "has 3,000 tokens, the network 2,944 rows" in printed.err
 
 
 def test_bad_places(tiny_model, tmp_path, capsys):

@@ -8,6 +8,7 @@ from sentencepiece_models import train_model
 from commit_t5x import resources
 from commit_t5x.conversion import hf_tokenizer
 from commit_t5x.errors import InputError
+from commit_t5x.extension import continuing, words
 from commit_t5x.vocabularies import configured
 
 MODEL = resources.path("samples") / "tokenizer.model"
@@ -33,6 +34,16 @@ def test_names_are_those_of_the_ids(tmp_path):
     name = configured.name(configured.load(MODEL))
     assert name == configured.name(configured.load(tmp_path / "copy"))
     assert name.startswith("3,000 tokens ") and name != configured.name(other)
+
+
+def test_a_continued_tokenizer_is_another(tmp_path):
+    base = configured.load(MODEL)
+    found = words.Words({" गुड़हल": 9, " गुड़": 5}, ("Devanagari",), 1.0)
+    longer, [addition, *_] = continuing.learn(base, found, 2)
+    assert addition.token not in base.tokens()
+    assert not configured.agree(base, longer) and not configured.agree(longer, base)
+    (tmp_path / "tokenizer.json").write_bytes(hf_tokenizer.files(base, 64)["tokenizer.json"])
+    assert configured.agree(base, configured.load(tmp_path / "tokenizer.json"))
 
 
 def test_a_missing_model(tmp_path):
