@@ -162,7 +162,7 @@ def open_source(
 
 def _check_apart(dst: pathlib.Path, *sources: str | pathlib.Path | None) -> None:
     """Raises InputError if the destination is a source, or a folder that holds one."""
-    for place in map(pathlib.Path, filter(None, sources)):
+    for place in [pathlib.Path(source) for source in sources if source]:
         if place.exists():  # easylm's carry a prefix, and a preset is no file
             disk.check_apart("DST", dst, place)
 
