@@ -313,7 +313,7 @@ CASES = {
     ),
     "convert over its source": (
         ("convert", "--to=hf", "--overwrite", "native/checkpoint_0", "native"),
-        *(2, "DST: native is what is read; choose another place"),
+        *(2, "DST: native holds what is read; choose another place"),
     ),
     "signs in paths": (
         ("convert", "--to=native", "--dry-run", "a b#%[x]'नई/hf", "dst"), 0, "tokenizer|embed"
