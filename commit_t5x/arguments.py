@@ -1,4 +1,4 @@
-"""Flags of the command line with a range or a choice: `type=` functions for argparse."""
+"""Parts of the command line: actions, and flags with a range or a choice."""
 
 import argparse
 import ast
@@ -6,6 +6,25 @@ from collections.abc import Callable
 from typing import Any
 
 from commit_t5x import signatures
+
+
+def add_action(actions: Any, name: str, description: str, example: str) -> argparse.ArgumentParser:
+    """Adds an action to a command, such as `fetch` to `dicts`, and returns its parser.
+
+    Args:
+      actions: what ArgumentParser.add_subparsers returned.
+      name: of the action.
+      description: a sentence for its help and the command's.
+      example: what its help ends with.
+    """
+    return actions.add_parser(
+        name,
+        help=description,
+        description=description,
+        epilog=example,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
 
 
 def of(annotation: Any) -> Callable[[str], Any]:

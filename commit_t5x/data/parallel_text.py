@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 import babel
 import gin
 
-from commit_t5x import ranges
+from commit_t5x import fingerprints, ranges
 from commit_t5x.data import data_files, hub, records, sources
 from commit_t5x.data.records import Item, Record, Shard
 from commit_t5x.errors import InputError
@@ -45,8 +45,8 @@ def translation_examples(
       {"en": "water", "hi": "पानी"} or {"translation": {"en": "water", "hi": "पानी"}}.
 
     Raises:
-      InputError: it isn't set, nothing lies there, the language has no name, or `instruction` has
-        other places to fill.
+      InputError: it isn't set, nothing lies there, the language is English or has no name, or
+        `instruction` has other places to fill.
     """
     try:
         instruction.format(source="", target="")
@@ -55,6 +55,8 @@ def translation_examples(
             f"translation_examples.instruction: {instruction!r} has braces around something else "
             "than source and target; write a brace itself twice"
         ) from error
+    if language == "en":
+        raise InputError("LANGUAGE 'en': the other side of the text is English; name its language")
     locations = sources.Locations()
     if locations.parallel is None:
         raise InputError(
@@ -83,6 +85,8 @@ def _name(language: str) -> str:
 
 def _shards(location: str, language: str) -> list[Shard]:
     if pairs := list(_text_pairs(location, language)):
+        # A shard has the name of its English text alone.
+        fingerprints.record(_MACRO, *(other for _, other in pairs))
         return [Shard(str(p[0]), functools.partial(_read, *p, language)) for p in pairs]
     names = [f"en-{language}.{suffix}" for suffix in ("en", "jsonl", "parquet")]
     if paths := data_files.find(location, _MACRO, names, shards=".*"):

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import functools
 import json
 import pathlib
 import shutil
@@ -61,15 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
-    def add(name: str, description: str, example: str) -> argparse.ArgumentParser:
-        return actions.add_parser(
-            name,
-            help=description,
-            description=description,
-            epilog=example,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
+    add = functools.partial(arguments.add_action, actions)
 
     fetch = add("fetch", _FETCH, _FETCH_EXAMPLE)
     fetch.add_argument("languages", nargs="+", metavar="LANG", help="codes such as hi, el or th")

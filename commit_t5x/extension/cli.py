@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import functools
 import json
 import sys
 
@@ -64,20 +65,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="action", required=True, metavar="ACTION", parser_class=_Parser
     )
 
-    def add(name: str, description: str, example: str) -> argparse.ArgumentParser:
-        return actions.add_parser(
-            name,
-            help=description,
-            description=description,
-            epilog=example,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
+    add = functools.partial(arguments.add_action, actions)
 
     report = add("report", _REPORT, _REPORT_EXAMPLE)
     report.add_argument("tokenizer", metavar="TOKENIZER", help="file or model directory")
     report.add_argument(
-        "texts", nargs="+", metavar="TEXT", help="text, JSON, JSONL or Parquet, plain or .gz"
+        "texts", nargs="+", metavar="TEXT", help="text, JSON, JSONL or Parquet, plain or compressed"
     )
     report.add_argument(
         "--beside", nargs="+", default=[], metavar="OTHER", help="tokenizers to compare with"
@@ -88,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     extend = add("extend", _EXTEND, _EXTEND_EXAMPLE)
     extend.add_argument("model", metavar="MODEL", help="checkpoint, with its tokenizer")
     extend.add_argument(
-        "texts", nargs="+", metavar="TEXT", help="text, JSON, JSONL or Parquet, plain or .gz"
+        "texts", nargs="+", metavar="TEXT", help="text, JSON, JSONL or Parquet, plain or compressed"
     )
     extend.add_argument("out", metavar="OUT", help="directory to write")
     positive = {"type": arguments.of(ranges.Positive), "metavar": "N"}
@@ -125,9 +118,10 @@ def _report(args: argparse.Namespace) -> None:
     from commit_t5x.extension import report
     from commit_t5x.vocabularies import configured
 
+    names = list(dict.fromkeys([args.tokenizer, *args.beside]))
     if args.plot:
         disk.check_writable(args.plot)
-    names = list(dict.fromkeys([args.tokenizer, *args.beside]))
+        disk.check_apart("--plot", args.plot, *args.texts, *names)
     with rich.console.Console(stderr=True).status("Tokenizing ..."):
         tokenizers = {name: configured.load(name) for name in names}
         measured = [

@@ -6,6 +6,7 @@ import json
 import pytest
 from source_files import message_of
 
+from commit_t5x import fingerprints
 from commit_t5x.data import parallel_text
 from commit_t5x.errors import InputError
 
@@ -86,6 +87,22 @@ def test_a_name_that_cldr_lacks_is_given(locate, tmp_path, bind):
 def test_an_instruction_with_other_places(instruction):
     with pytest.raises(InputError, match="instruction: .* something else than source and target"):
         parallel_text.translation_examples("hi", "train", instruction=instruction)
+
+
+def test_either_side_is_in_the_record_of_a_run(locate, tmp_path):
+    def recorded(hindi):
+        write_pair(tmp_path, hindi=hindi)
+        with fingerprints.recording() as found:
+            translations()
+        return found["PARALLEL_PATH"]
+
+    locate(parallel=tmp_path)
+    assert recorded(HI) == recorded(HI) != recorded("जल\nगरम चाय\n")
+
+
+def test_english_is_one_side_already():
+    with pytest.raises(InputError, match="LANGUAGE 'en': the other side of the text is English"):
+        parallel_text.translation_examples("en", "train")
 
 
 def test_what_is_missing_is_named(locate, tmp_path):

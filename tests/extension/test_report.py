@@ -67,3 +67,11 @@ def test_bad_input(place, text, tmp_path, capsys):
     assert len(printed.err.splitlines()) == 1
     code, printed = run(capsys, SAMPLES / "tokenizer.model", text, "--plot", tmp_path)
     assert code == 2 and "is a folder" in printed.err
+
+
+def test_a_plot_replaces_no_text(tmp_path, capsys):
+    text = tmp_path / "hi.txt"
+    text.write_text("चाय", encoding="utf-8")
+    assert cli.main(["vocab", "report", "samples", str(text), "--plot", str(text)]) == 2
+    assert f"--plot: {text} is what is read" in capsys.readouterr().err
+    assert text.read_text(encoding="utf-8") == "चाय"
