@@ -157,9 +157,12 @@ def test_recipes_put_every_quirk_right(name, built):
         assert mixer.make_mixer("en", "hi").lexicon.translations("Water")
 
 
+DEBUG_SIZE = {"llama.Llama.config": "@llama.preset()", "llama.preset.name": "'debug'"}
+
+
 @pytest.mark.parametrize("name", MINIATURE)
 def test_rows_of_the_miniature_differ_by_their_data(name, built):
-    sizes = {"llama.Llama.config": "@llama.preset()", "llama.preset.name": "'debug'"}
+    sizes = dict(DEBUG_SIZE)
     if "hidden" in name:
         sizes["HIDDEN_STATE_END"] = "2"  # which has two layers
     load(name, MODEL_DIR="'out'", INITIAL_CHECKPOINT_PATH="None", TOKENIZER="'samples'", **sizes)
@@ -174,6 +177,8 @@ def test_rows_of_the_miniature_differ_by_their_data(name, built):
         "align_naive": "wikipedia_codemix_qaa",  # at ratio 0
         "align_naive_commit": "alpaca_codemix_qaa",
         "hidden_l2": "alpaca_codemix_pairs_qaa",
+        "hidden_avgdist": "alpaca_codemix_pairs_qaa",
+        "hidden_cos": "alpaca_codemix_pairs_qaa",
     }
     is_alignment = row in ("align", "align_naive")
     cfg = arguments["train_dataset_cfg"]
@@ -183,6 +188,18 @@ def test_rows_of_the_miniature_differ_by_their_data(name, built):
     assert arguments["model"].FEATURE_CONVERTER_CLS()._packing == (
         "filled" if is_alignment else "segments"
     )
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith("smollm2/")])
+def test_rows_of_smollm2_are_those_of_the_miniature(name, built):
+    def differing(name):
+        load(name, **REQUIRED, **DEBUG_SIZE)
+        cfg = built()["train_dataset_cfg"]
+        packing = built()["model"].FEATURE_CONVERTER_CLS()._packing
+        return cfg.mixture_or_task_name, gin.query_parameter("%CODEMIX_RATIO"), packing
+
+    ours = differing(name)
+    assert ours == differing(name.replace("smollm2/", "miniature/"))
 
 
 @pytest.mark.parametrize("name", CURVES)

@@ -23,12 +23,13 @@ def write(
     if not contents:
         return
     write_scores(contents, chosen, folder)
-    pairs = _pairs(table, contents)
-    if pairs:
+    path = folder / "comparisons.md"
+    path.unlink(missing_ok=True)  # of a run with more rows
+    if pairs := _pairs(table, contents):
         tests = comparison.summary(pairs)
         print(f"\n{tests}\n")
-        disk.write(folder / "comparisons.md", f"{tests}\n")
-        print(f"Wrote {folder / 'comparisons.md'}")
+        disk.write(path, f"{tests}\n")
+        print(f"Wrote {path}")
 
 
 def scored(chosen: Sequence[str], stages: Sequence[Stage]) -> dict[str, Mapping[str, Any]]:

@@ -41,6 +41,8 @@ def test_rows_and_tests(score, table, tmp_path, capsys):
 
 def test_rows_without_scores_are_gaps(score, table, tmp_path, capsys):
     found = score({"base": 1.0, "commit": 30.0}, seeds=[0, 1])
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "comparisons.md").write_text("of a run with more rows")
     result.write(table, ["base", "alpaca", "commit"], found, tmp_path / "report")
     printed = capsys.readouterr().out
     assert "| alpaca |             – |" in printed
