@@ -1,7 +1,10 @@
 """Dictionary files: records read and written line by line, and a report on what a file holds."""
 
+import array
 import collections
+import contextlib
 import dataclasses
+import gc
 import gzip
 import itertools
 import operator
@@ -103,7 +106,6 @@ def load(
       (2, 3, 1)
     """
     odd_lines, odd, licences = [], 0, {}
-    first_weights, more_weights = {}, collections.defaultdict(list)
 
     def note(number: int, reason: str) -> None:
         nonlocal odd
@@ -111,29 +113,33 @@ def load(
         if odd <= _MAX_ODD_LINES:
             odd_lines.append((number, reason))
 
-    def pairs() -> Iterator[tuple[str, str]]:
-        for row in _values(path, on_odd_line=note if skip_malformed else None):
-            source, weight = row[0], row[2]
-            if weight is not None or first_weights:
-                weight = 1.0 if weight is None else weight
-                if source in first_weights:
-                    more_weights[source].append(weight)
-                else:
-                    first_weights[source] = weight
-            licences[row[6]] = None
-            yield row[:2]
-
-    entries = group(pairs())
+    entries, weights, first_weights = {}, {}, array.array("d")  # of each word's first translation
+    more = collections.defaultdict(list)  # of words that stand in several places
+    rows = _values(path, on_odd_line=note if skip_malformed else None)
+    with _collector_paused():
+        for source, run in itertools.groupby(rows, operator.itemgetter(0)):
+            targets, likely = [], []
+            for row in run:
+                targets.append(source if row[1] == source else row[1])
+                likely.append(1.0 if row[2] is None else row[2])
+                licences[row[6]] = None
+            if source in entries:
+                more[source] += zip(targets, likely, strict=True)
+                continue
+            entries[source] = tuple(targets)
+            first_weights.append(likely[0])
+            if len(set(likely)) > 1:
+                weights[source] = tuple(likely)
+        for source, first in zip(entries, first_weights, strict=True) if more else ():
+            if source in more:
+                targets, likely = zip(*more[source], strict=True)
+                likely = weights.get(source, (first,) * len(entries[source])) + likely
+                entries[source] += targets
+                if len(set(likely)) > 1:
+                    weights[source] = likely
     if not entries:
         first = "; the first odd line is {}: {}".format(*odd_lines[0]) if odd_lines else ""
         raise InputError(f"{path}: no word pairs found; expected lines of source<TAB>target{first}")
-    weights = {}
-    for word, weight in first_weights.items():
-        if len(entries[word]) > 1:
-            row = weight, *more_weights.get(word, ())
-            row = (1.0,) * (len(entries[word]) - len(row)) + row  # before the file's first weight
-            if len(set(row)) > 1:
-                weights[word] = row
     return (
         entries,
         LoadReport(
@@ -171,7 +177,7 @@ def read_pairs(
     path: str | pathlib.Path, on_odd_line: Callable[[int, str], None] | None = None
 ) -> Iterator[tuple[str, str]]:
     """Yields the (source, target) pairs of a dictionary; see `read_records`."""
-    return (values[:2] for values in _values(path, on_odd_line))
+    return ((values[0], values[1]) for values in _values(path, on_odd_line))
 
 
 def read_records(
@@ -198,7 +204,7 @@ def read_records(
 
 def _values(
     path: str | pathlib.Path, on_odd_line: Callable[[int, str], None] | None
-) -> Iterator[tuple]:
+) -> Iterator[Sequence]:
     """Does what `read_records` says, but for the type, which takes a while to make."""
     path = pathlib.Path(path)
     if not path.exists():
@@ -220,21 +226,17 @@ def _values(
         elif "\n" in columns[0] or "\n" in columns[1]:
             reason = "a line break in a column, perhaps from a quote left open"
         elif pick is None:
-            yield columns[0], columns[1], *rest
+            yield *columns, *rest
             continue
         else:
-            source, target, weight, *others = pick(columns)
-            if not weight:
-                yield source, target, None, *others
-                continue
+            values = pick(columns)
             try:
-                likely = float(weight)
-            except ValueError:
-                likely = 0.0
-            if 0 < likely < _HEAVIEST:
-                yield source, target, likely, *others
+                values[2] = _weight(values[2])
+            except ValueError as error:
+                reason = str(error)
+            else:
+                yield values
                 continue
-            reason = f"weight {weight!r}: expected a positive number"
         if on_odd_line is None:
             raise InputError(f"{path}:{number}: {reason}; mend the line or remove it")
         on_odd_line(number, reason)
@@ -249,9 +251,33 @@ def _picker(path: pathlib.Path, number: int, header: Sequence[str]) -> Callable:
             f"{', '.join(COLUMNS)}"
         )
     if tuple(header) == COLUMNS:
-        return tuple
+        return list
     pick = operator.itemgetter(*(header.index(c) if c in header else -1 for c in COLUMNS))
-    return lambda columns: pick([*columns, ""])
+    return lambda columns: list(pick([*columns, ""]))
+
+
+def _weight(text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = 0.0
+    if not 0 < weight < _HEAVIEST:
+        raise ValueError(f"weight {text!r}: expected a positive number")
+    return weight
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keeps the garbage collector from going through millions of entries again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def write_records(path: str | pathlib.Path, records: Iterable[Record]) -> int:
