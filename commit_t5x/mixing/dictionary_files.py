@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from commit_t5x import disk
 from commit_t5x.errors import InputError
-from commit_t5x.mixing import text_rows
+from commit_t5x.mixing import tagging, text_rows
 
 _HEAVIEST = 1e100  # weights are added
 _MAX_ODD_LINES = 100  # as many as a report lists; the rest it counts
@@ -24,6 +24,7 @@ _BREAKS = re.compile(r"[\t\r\n]+")
 
 Entries = dict[str, tuple[str, ...]]
 Weights = dict[str, tuple[float, ...]]
+PartsOfSpeech = dict[str, tuple[str, ...]]
 
 
 class Record(NamedTuple):
@@ -83,23 +84,25 @@ class LoadReport:
 
 
 def load(
-    path: str | pathlib.Path, *, skip_malformed: bool = False
-) -> tuple[Entries, LoadReport, Weights]:
+    path: str | pathlib.Path, *, skip_malformed: bool = False, with_parts_of_speech: bool = False
+) -> tuple[Entries, LoadReport, Weights, PartsOfSpeech]:
     """Reads a dictionary: source word -> its translations, in file order, repeats kept.
 
     Args:
       path: the file; `read_records` says what it may look like.
       skip_malformed: leave lines that aren't pairs out, and report them, rather than fail.
+      with_parts_of_speech: keep them, too, in memory.
 
     Returns:
-      The entries, the report, and the weights of the translations of those words whose
-      translations aren't all as likely as each other.
+      The entries, the report, the weights of the translations of those words whose translations
+      aren't all as likely as each other, and, if wanted, the parts of speech of the translations of
+      those words where one has any, as `tagging.part_of_speech` calls them, else "".
 
     Raises:
       InputError: as `read_records`, or the file holds no pair.
 
     Example, of a file with the lines `tea<TAB>चाय`, `water<TAB>पानी`, `water<TAB>जल`:
-      >>> entries, report, _ = load("en-hi.txt")
+      >>> entries, report, *_ = load("en-hi.txt")
       >>> entries
       {'tea': ('चाय',), 'water': ('पानी', 'जल')}
       >>> report.entries, report.pairs, report.multi_translation
@@ -115,14 +118,21 @@ def load(
 
     entries, weights, first_weights = {}, {}, array.array("d")  # of each word's first translation
     more = collections.defaultdict(list)  # of words that stand in several places
+    parts: PartsOfSpeech = {}
     rows = _values(path, on_odd_line=note if skip_malformed else None)
     with _collector_paused():
         for source, run in itertools.groupby(rows, operator.itemgetter(0)):
-            targets, likely = [], []
+            targets, likely, names = [], [], []
             for row in run:
                 targets.append(source if row[1] == source else row[1])
                 likely.append(1.0 if row[2] is None else row[2])
+                names.append(row[3])
                 licences[row[6]] = None
+            if with_parts_of_speech:
+                found = tuple(map(tagging.part_of_speech, names))
+                if source in parts or any(found):
+                    before = len(entries.get(source, ())) + len(more.get(source, ()))
+                    parts[source] = parts.get(source, ("",) * before) + found
             if source in entries:
                 more[source] += zip(targets, likely, strict=True)
                 continue
@@ -151,6 +161,7 @@ def load(
             odd_lines=tuple(odd_lines),
         ),
         weights,
+        parts,
     )
 
 
