@@ -50,7 +50,7 @@ _CHECK = "Say what dictionary files hold: MUSE's format, TSV or CSV, plain or .g
 _CHECK_EXAMPLE = """example:
   commit-t5x dicts check muse/en-hi.txt muse/hi-en.txt
   commit-t5x dicts check --json en-xx.csv
-  commit-t5x dicts check muse/en-hi.txt --text alpaca.jsonl
+  commit-t5x dicts check muse/en-hi.txt --text alpaca.jsonl --word-list offensive.txt
 
 A file named as en-hi.txt is also tried on a text: how many words it finds. One that seems to be the
 wrong way round is warned of.
@@ -146,6 +146,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="text, JSON, JSONL or Parquet in the dictionaries' source language, to find words in "
         "(default: a shipped text, for en, el, hi and th)",
     )
+    check.add_argument(
+        "--word-list",
+        metavar="FILE",
+        help="unwanted words, such as offensive ones, one a line: says which pairs have one",
+    )
     check.add_argument("--json", action="store_true", help="print a JSON list, one object a file")
 
 
@@ -221,10 +226,11 @@ def _count(number: int, noun: str) -> str:
 def _check(args: argparse.Namespace) -> None:
     from commit_t5x.dictionaries import check
 
+    word_list = args.word_list and check.read_word_list(args.word_list)
     summaries, unusable = [], []
     for path in args.files:
         try:
-            summary = check.summarise(path, args.text)
+            summary = check.summarise(path, args.text, word_list)
         except InputError as error:
             unusable.append(str(error))
             continue

@@ -69,7 +69,7 @@ def read(path: pathlib.Path) -> dictionary_files.LoadReport:
         with path.open("rb") as file:
             if file.read(100).lstrip().lower().startswith(_MARKUP):
                 raise InputError(f"{path}: a web page instead of a dictionary; check the URL")
-    _, report, _ = dictionary_files.load(path, skip_malformed=True)
+    _, report, *_ = dictionary_files.load(path, skip_malformed=True)
     if report.odd > report.pairs:
         number, reason = report.odd_lines[0]
         raise InputError(f"{path}:{number}: {reason}; most lines are not word pairs")
