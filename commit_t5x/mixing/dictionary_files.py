@@ -20,6 +20,10 @@ from commit_t5x.mixing import tagging, text_rows
 _HEAVIEST = 1e100  # weights are added
 _MAX_ODD_LINES = 100  # as many as a report lists; the rest it counts
 
+# What other formats' names end in, and what a page or a storage server's error starts with.
+_OTHERS = frozenset((".json", ".jsonl", ".po", ".mo", ".dix", ".tei", ".ifo", ".idx", ".sqlite"))
+_MARKUP = "<!", "<?", "<html"
+
 _BREAKS = re.compile(r"[\t\r\n]+")
 
 Entries = dict[str, tuple[str, ...]]
@@ -220,11 +224,18 @@ def _values(
     path = pathlib.Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such dictionary; check the path or set DICT_DIR")
-    if path.suffix in (".json", ".jsonl"):
-        raise InputError(f"{path}: JSON is no dictionary; write lines of source<TAB>target")
+    if path.suffix in _OTHERS:
+        raise InputError(
+            f"{path}: {path.suffix} holds no lines of source<TAB>target; `commit-t5x dicts import` "
+            "makes them of several formats"
+        )
     rows = text_rows.read_rows(path)
     width, pick, rest = 2, None, Record("", "")[2:]
     for number, columns in itertools.islice(rows, 1):
+        if columns[0].lower().startswith(_MARKUP):
+            raise InputError(f"{path}: a web page or XML instead of a dictionary; check the URL")
+        if columns[0].startswith('{"'):
+            raise InputError(f"{path}: JSON instead of a dictionary; `commit-t5x dicts import` it")
         if columns[:2] == ["source", "target"]:
             width, pick = len(columns), _picker(path, number, columns)
         else:
