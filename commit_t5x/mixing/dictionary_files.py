@@ -226,7 +226,7 @@ def _values(
         raise InputError(f"{path}: no such dictionary; check the path or set DICT_DIR")
     if path.suffix in _OTHERS:
         raise InputError(
-            f"{path}: {path.suffix} holds no lines of source<TAB>target; `commit-t5x dicts import` "
+            f"{path}: {path.suffix} has no lines of source<TAB>target; `commit-t5x dicts import` "
             "makes them of several formats"
         )
     rows = text_rows.read_rows(path)

@@ -120,7 +120,7 @@ def test_a_table_named_after_other_languages(imported, folder, name):
 def test_a_file_of_another_format_is_no_table(imported, folder):
     (folder / "x.po").write_text('msgid "tea"\n', encoding="utf-8")
     code, _, err, _ = imported("tsv", "x.po")
-    assert code == 2 and err.startswith("x.po: .po holds no lines of source<TAB>target")
+    assert code == 2 and err.startswith("x.po: .po has no lines of source<TAB>target")
 
 
 def test_a_byte_order_mark(imported, folder):
