@@ -22,7 +22,7 @@ _MAX_ODD_LINES = 100  # as many as a report lists; the rest it counts
 
 # What other formats' names end in, and what a page or a storage server's error starts with.
 _OTHERS = frozenset((".json", ".jsonl", ".po", ".mo", ".dix", ".tei", ".ifo", ".idx", ".sqlite"))
-_MARKUP = "<!", "<?", "<html"
+_MARKUP = "<!", "<?", "<html", '{"'
 
 _BREAKS = re.compile(r"[\t\r\n]+")
 
@@ -233,9 +233,7 @@ def _values(
     width, pick, rest = 2, None, Record("", "")[2:]
     for number, columns in itertools.islice(rows, 1):
         if columns[0].lower().startswith(_MARKUP):
-            raise InputError(f"{path}: a web page or XML instead of a dictionary; check the URL")
-        if columns[0].startswith('{"'):
-            raise InputError(f"{path}: JSON instead of a dictionary; `commit-t5x dicts import` it")
+            raise InputError(f"{path}: a web page, XML or JSON instead of a dictionary; look at it")
         if columns[:2] == ["source", "target"]:
             width, pick = len(columns), _picker(path, number, columns)
         else:

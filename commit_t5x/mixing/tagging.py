@@ -137,3 +137,36 @@ def _spacy_pipeline(model: str) -> Any:
             f"spacy_tagger.model: {model}: can't be loaded ({reason}); name a folder, or a "
             "pipeline that is installed (python -m spacy download en_core_web_sm)"
         ) from error
+
+
+@gin.configurable
+def stanza_tagger(language: str) -> Tagger:
+    """Returns the tagger of Stanza's default models; of a token of several words the first counts.
+
+    Args:
+      language: of the texts.
+
+    Raises:
+      InputError: Stanza isn't installed, or its models for the language aren't there.
+    """
+    try:
+        import stanza  # here, as most runs do without
+        from stanza.pipeline.core import PipelineRequirementsException
+    except ImportError:
+        raise InputError("POS_TAGGER: stanza_tagger needs Stanza: pip install stanza") from None
+    try:
+        pipeline = stanza.Pipeline(
+            language, processors="tokenize,pos", download_method=None, verbose=False
+        )
+    except (OSError, ValueError, PipelineRequirementsException) as error:
+        raise InputError(
+            f'POS_TAGGER: Stanza has no models for {language!r} here; python -c "import stanza; '
+            f"stanza.download('{language}')\""
+        ) from error
+    fingerprints.record(f"POS_TAGGER of {language}", f"Stanza {stanza.__version__}")
+
+    def tag(text: str) -> list[tuple[int, str]]:
+        tokens = (token for sentence in pipeline(text).sentences for token in sentence.tokens)
+        return [(token.start_char, token.words[0].upos) for token in tokens]
+
+    return tag

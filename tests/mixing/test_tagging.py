@@ -137,3 +137,5 @@ def test_a_library_that_is_not_there(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", no_library)
     with pytest.raises(InputError, match="POS_TAGGER: spacy_tagger needs spaCy: pip install"):
         tagging.spacy_tagger("en")
+    with pytest.raises(InputError, match="POS_TAGGER: stanza_tagger needs Stanza: pip install"):
+        tagging.stanza_tagger("en")
