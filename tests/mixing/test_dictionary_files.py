@@ -349,6 +349,19 @@ def test_weights_of_words_whose_translations_differ_in_them(tmp_path):
     assert report.weighted == 1
 
 
+def test_parts_of_speech_of_words_that_stand_in_several_places(tmp_path):
+    names = [("a", ""), ("b", "idiom"), ("a", ""), ("b", "noun"), ("a", "v."), ("a", ""), ("c", "")]
+    lines = [
+        "source\ttarget\tpart_of_speech",
+        *(f"{w}\tx{n}\t{p}" for n, (w, p) in enumerate(names)),
+    ]
+    path = write(tmp_path / "x.tsv", "\n".join(lines))
+    entries, *_, parts = dictionary_files.load(path, with_parts_of_speech=True)
+    assert entries == {"a": ("x0", "x2", "x4", "x5"), "b": ("x1", "x3"), "c": ("x6",)}
+    assert parts == {"a": ("", "", "verb", ""), "b": ("", "noun")}
+    assert dictionary_files.load(path)[-1] == {}
+
+
 @given(st.lists(st.tuples(word, word)))
 def test_group_keeps_every_pair_in_order(pairs):
     entries = dictionary_files.group(pairs)
