@@ -71,6 +71,7 @@ setuptools.setup(
         "gguf": ["gguf>=0.19"],  # reads llama.cpp's weight files
         "plan": ["jax[tpu]"],  # the TPU compiler that this jax wants (700 MB)
         "plot": ["matplotlib>=3.9"],  # the report's plot
+        "romanise": ["uroman>=1.3"],  # dictionaries in Latin letters, from any script
         # What T5X and AirIO (from git, see docs/t5x.md) need beyond our own: T5X's trainer imports
         # cached_property, its binaries fiddle; AirIO is made on grain.
         "t5x": ["cached_property>=2.0", "fiddle>=0.3.1", "grain>=0.2.18"],
@@ -80,7 +81,7 @@ setuptools.setup(
         "test": [
             *("hypothesis>=6.100", "pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.9", "mypy>=1.15"),
             "peft>=0.21",  # the reference for low-rank adapters
-            "commit-t5x[cache,filters,gguf,plot,thai,torch]",
+            "commit-t5x[cache,filters,gguf,plot,romanise,thai,torch]",
         ],
     },
 )

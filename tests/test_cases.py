@@ -283,7 +283,7 @@ CASES = {
     "a run in another model's folder": (
         train(MODEL_DIR="'of_a_trainer'"), 2, "MODEL_DIR: of_a_trainer holds a Hugging Face model"
     ),
-    "JSON for a dictionary": (("dicts", "check", "prompts.jsonl"), 2, "prompts.jsonl: JSON is no"),
+    "JSON for a dictionary": (("dicts", "check", "prompts.jsonl"), 2, "prompts.jsonl: .jsonl has"),
     "no question": (lm_eval("--limit=0"), 2, "--limit: '0' doesn't fit; it takes"),
     "fewer than none": (lm_eval("--limit=-3"), 2, "--limit: '-3' doesn't fit; it takes"),
     "no task": (lm_eval("--tasks="), 2, "--tasks: names no task; give one"),

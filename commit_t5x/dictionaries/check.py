@@ -2,16 +2,17 @@
 
 import collections
 import dataclasses
+import functools
 import pathlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import tabulate
 
 from commit_t5x.errors import InputError
-from commit_t5x.mixing import characters, dictionary_files, hit_rate
+from commit_t5x.mixing import characters, dictionary_files, hit_rate, text_rows
 
 _LISTED_ODD_LINES = 5  # of each file
-_LISTED_FUNCTION_WORDS = 15
+_NAMED_WORDS = 15  # of each file
 # Of all letters of the translations: a script with fewer isn't the language's own.
 _OWN_SCRIPT_SHARE = 0.1
 _LABEL_WIDTH, _COLUMN_WIDTH = 32, 13
@@ -35,7 +36,8 @@ class Summary(dictionary_files.LoadReport):
       reverse_hit_rate: share that are among the translations.
       missing_function_words: stop words (stopwordsiso's) of the text that aren't source words, the
         most frequent first; None without a text.
-      warning: what the two say of the dictionary, if anything.
+      listed: pairs with a word of the word list on a side; None without a list.
+      warning: what the hit rates say of the dictionary, if anything.
     """
 
     upper_case: int
@@ -45,6 +47,7 @@ class Summary(dictionary_files.LoadReport):
     hit_rate: float | None
     reverse_hit_rate: float | None
     missing_function_words: tuple[str, ...] | None
+    listed: tuple[tuple[str, str], ...] | None
     warning: str | None
 
 
@@ -68,22 +71,26 @@ _ROWS: tuple[tuple[str, Callable[[Summary], str]], ...] = (
     ("words of the text it knows", lambda summary: _percent(summary.hit_rate)),
     ("words among its translations", lambda summary: _percent(summary.reverse_hit_rate)),
     ("function words it lacks", lambda summary: _length(summary.missing_function_words)),
+    ("pairs with a listed word", lambda summary: _length(summary.listed)),
     ("odd lines", lambda summary: f"{summary.odd:,}"),
 )
 
 
-def summarise(path: str | pathlib.Path, text: str | None = None) -> Summary:
+def summarise(
+    path: str | pathlib.Path, text: str | None = None, word_list: Collection[str] | None = None
+) -> Summary:
     """Reads a dictionary and returns what it holds.
 
     Args:
       path: the dictionary, whose name begins as `en-hi.` does if its hit rate is to be known.
       text: a file in its source language, of a kind that `records.read_records` knows; by default
         the shipped text in that language, if there is one.
+      word_list: of words that aren't wanted, as `read_word_list` returns it.
 
     Raises:
       InputError: a file can't be read or holds nothing; lines that aren't pairs are only counted.
     """
-    entries, report, _ = dictionary_files.load(path, skip_malformed=True)
+    entries, report, *_ = dictionary_files.load(path, skip_malformed=True)
     edges = frozenset(characters.edge_characters())
     source, _, target = pathlib.Path(path).name.partition(".")[0].partition("-")
     texts = hit_rate.sample(source) if text is None else _texts(text)
@@ -104,8 +111,41 @@ def summarise(path: str | pathlib.Path, text: str | None = None) -> Summary:
         hit_rate=rates and round(rates.sources, 4),
         reverse_hit_rate=rates and round(rates.targets, 4),
         missing_function_words=rates and _missing_function_words(entries, source, texts),
+        listed=None if word_list is None else tuple(_listed(entries, word_list)),
         warning=warning,
     )
+
+
+def read_word_list(path: str | pathlib.Path) -> frozenset[str]:
+    """Reads a list of words or phrases, one a line, that are compared without regard to case.
+
+    Raises:
+      InputError: the file can't be read or is empty.
+    """
+    words = (_folded(line.strip()) for _, line in text_rows.read_lines(pathlib.Path(path)))
+    if not (found := frozenset(filter(None, words))):
+        raise InputError(f"{path}: no words in it; expected one a line")
+    return found
+
+
+def _folded(text: str) -> str:
+    return characters.lookup_key(text).casefold()
+
+
+def _listed(
+    entries: dictionary_files.Entries, word_list: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    """Yields the pairs of which a side, or a word of it, is in the list."""
+
+    @functools.cache
+    def holds(text: str) -> bool:
+        text = _folded(text)
+        return text in word_list or any(word in word_list for word in text.split())
+
+    for source, targets in entries.items():
+        for target in dict.fromkeys(targets):
+            if holds(source) or holds(target):
+                yield source, target
 
 
 def _missing_function_words(
@@ -150,8 +190,12 @@ def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f} %"
 
 
-def _length(words: tuple[str, ...] | None) -> str:
-    return "-" if words is None else f"{len(words):,}"
+def _length(found: Sequence | None) -> str:
+    return "-" if found is None else f"{len(found):,}"
+
+
+def _some(found: Sequence[str]) -> str:
+    return ", ".join(found[:_NAMED_WORDS]) + ", ..." * (len(found) > _NAMED_WORDS)
 
 
 def show(summaries: Sequence[Summary], width: int | None) -> None:
@@ -175,8 +219,9 @@ def show(summaries: Sequence[Summary], width: int | None) -> None:
         print(_NEVER_FOUND)
     for summary in summaries:
         if missing := summary.missing_function_words:
-            more = ", ..." if len(missing) > _LISTED_FUNCTION_WORDS else ""
-            print(f"{summary.path}: lacks {', '.join(missing[:_LISTED_FUNCTION_WORDS])}{more}")
+            print(f"{summary.path}: lacks {_some(missing)}")
+        if listed := summary.listed:
+            print(f"{summary.path}: listed {_some([' = '.join(pair) for pair in listed])}")
         licences = sorted(licence or "not stated" for licence in summary.licences)
         print(f"{summary.path}: licence {', '.join(licences)}")
         for number, reason in summary.odd_lines[:_LISTED_ODD_LINES]:

@@ -1,4 +1,4 @@
-"""`commit-t5x dicts`: fetch MUSE's dictionaries, import others, join, turn round and check any."""
+"""`commit-t5x dicts`: fetch MUSE's dictionaries, import others, rewrite and check any."""
 
 import argparse
 import dataclasses
@@ -42,11 +42,15 @@ _INVERT = "Turn a dictionary round."
 _INVERT_EXAMPLE = """example:
   commit-t5x dicts invert en-hi.tsv hi-en.tsv"""
 
+_ROMANISE = "Write a dictionary's translations in Latin letters, by uroman."
+_ROMANISE_EXAMPLE = """example:
+  commit-t5x dicts romanise en-hi.tsv --language hin latin/en-hi.tsv"""
+
 _CHECK = "Say what dictionary files hold: MUSE's format, TSV or CSV, plain or .gz."
 _CHECK_EXAMPLE = """example:
   commit-t5x dicts check muse/en-hi.txt muse/hi-en.txt
   commit-t5x dicts check --json en-xx.csv
-  commit-t5x dicts check muse/en-hi.txt --text alpaca.jsonl
+  commit-t5x dicts check muse/en-hi.txt --text alpaca.jsonl --word-list offensive.txt
 
 A file named as en-hi.txt is also tried on a text: how many words it finds. One that seems to be the
 wrong way round is warned of.
@@ -122,7 +126,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     invert = add("invert", _INVERT, _INVERT_EXAMPLE)
     invert.add_argument("file", metavar="FILE", help="a dictionary")
     invert.add_argument("out", metavar="OUT", help="what is written: a .tsv or .tsv.gz file")
-    for action in (imported, merge, invert):
+
+    romanise = add("romanise", _ROMANISE, _ROMANISE_EXAMPLE)
+    romanise.add_argument("file", metavar="FILE", help="a dictionary")
+    romanise.add_argument("out", metavar="OUT", help="what is written: a .tsv or .tsv.gz file")
+    romanise.add_argument(
+        "--language",
+        metavar="CODE",
+        help="of the translations, by ISO 639-3, such as hin or ukr: some letters are read by it",
+    )
+    for action in (imported, merge, invert, romanise):
         action.add_argument("--overwrite", action="store_true", help="replace OUT")
 
     check = add("check", _CHECK, _CHECK_EXAMPLE)
@@ -133,14 +146,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="text, JSON, JSONL or Parquet in the dictionaries' source language, to find words in "
         "(default: a shipped text, for en, el, hi and th)",
     )
+    check.add_argument(
+        "--word-list",
+        metavar="FILE",
+        help="unwanted words, such as offensive ones, one a line: says which pairs have one",
+    )
     check.add_argument("--json", action="store_true", help="print a JSON list, one object a file")
 
 
 def main(args: argparse.Namespace) -> None:
     """Runs the command; raises InputError on bad input."""
-    {"fetch": _fetch, "import": _import, "merge": _join, "invert": _join, "check": _check}[
-        args.action
-    ](args)
+    actions = {"fetch": _fetch, "import": _import, "check": _check}
+    actions.get(args.action, _rewrite)(args)
 
 
 def _import(args: argparse.Namespace) -> None:
@@ -161,14 +178,19 @@ def _import(args: argparse.Namespace) -> None:
     print(f"Wrote {args.out}: {_count(count, 'pair')}" + f"; left out: {left_out}" * bool(left_out))
 
 
-def _join(args: argparse.Namespace) -> None:
-    from commit_t5x.dictionaries import importing, joining
+def _rewrite(args: argparse.Namespace) -> None:
+    """Makes a dictionary of others."""
+    from commit_t5x.dictionaries import importing, joining, romanising
 
     files = args.files if args.action == "merge" else [args.file]
     importing.check_out(args.out, *files, overwrite=args.overwrite)
-    records = (
-        joining.merged(files, args.prefer) if args.action == "merge" else joining.inverted(*files)
-    )
+    match args.action:
+        case "merge":
+            records = joining.merged(files, args.prefer)
+        case "invert":
+            records = joining.inverted(*files)
+        case "romanise":
+            records = romanising.romanised(*files, args.language)
     print(f"Wrote {args.out}: {_count(dictionary_files.write_records(args.out, records), 'pair')}")
 
 
@@ -204,10 +226,11 @@ def _count(number: int, noun: str) -> str:
 def _check(args: argparse.Namespace) -> None:
     from commit_t5x.dictionaries import check
 
+    word_list = args.word_list and check.read_word_list(args.word_list)
     summaries, unusable = [], []
     for path in args.files:
         try:
-            summary = check.summarise(path, args.text)
+            summary = check.summarise(path, args.text, word_list)
         except InputError as error:
             unusable.append(str(error))
             continue

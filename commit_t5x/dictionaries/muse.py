@@ -15,8 +15,6 @@ BASE_URL = "https://dl.fbaipublicfiles.com/arrival/dictionaries"
 TERMS = "CC BY-NC 4.0"
 LICENCE = f"MUSE dictionaries (Meta), {TERMS}: https://github.com/facebookresearch/MUSE"
 
-# What a web page or a storage server's error starts with.
-_MARKUP = (b"<!doctype", b"<html", b"<?xml")
 _TIMEOUTS = 10, 60  # seconds: for the connection, and for the next bytes
 _ATTEMPTS = 3
 _CHUNK_BYTES = 2**14
@@ -65,11 +63,7 @@ def read(path: pathlib.Path) -> dictionary_files.LoadReport:
     Raises:
       InputError: it is a web page, can't be read, or holds mostly lines that aren't pairs.
     """
-    if path.is_file():
-        with path.open("rb") as file:
-            if file.read(100).lstrip().lower().startswith(_MARKUP):
-                raise InputError(f"{path}: a web page instead of a dictionary; check the URL")
-    _, report, _ = dictionary_files.load(path, skip_malformed=True)
+    _, report, *_ = dictionary_files.load(path, skip_malformed=True)
     if report.odd > report.pairs:
         number, reason = report.odd_lines[0]
         raise InputError(f"{path}:{number}: {reason}; most lines are not word pairs")

@@ -1,7 +1,10 @@
 """Dictionary files: records read and written line by line, and a report on what a file holds."""
 
+import array
 import collections
+import contextlib
 import dataclasses
+import gc
 import gzip
 import itertools
 import operator
@@ -12,15 +15,20 @@ from typing import NamedTuple
 
 from commit_t5x import disk
 from commit_t5x.errors import InputError
-from commit_t5x.mixing import text_rows
+from commit_t5x.mixing import tagging, text_rows
 
 _HEAVIEST = 1e100  # weights are added
 _MAX_ODD_LINES = 100  # as many as a report lists; the rest it counts
+
+# What other formats' names end in, and what a page or a storage server's error starts with.
+_OTHERS = frozenset((".json", ".jsonl", ".po", ".mo", ".dix", ".tei", ".ifo", ".idx", ".sqlite"))
+_MARKUP = "<!", "<?", "<html", '{"'
 
 _BREAKS = re.compile(r"[\t\r\n]+")
 
 Entries = dict[str, tuple[str, ...]]
 Weights = dict[str, tuple[float, ...]]
+PartsOfSpeech = dict[str, tuple[str, ...]]
 
 
 class Record(NamedTuple):
@@ -80,30 +88,31 @@ class LoadReport:
 
 
 def load(
-    path: str | pathlib.Path, *, skip_malformed: bool = False
-) -> tuple[Entries, LoadReport, Weights]:
+    path: str | pathlib.Path, *, skip_malformed: bool = False, with_parts_of_speech: bool = False
+) -> tuple[Entries, LoadReport, Weights, PartsOfSpeech]:
     """Reads a dictionary: source word -> its translations, in file order, repeats kept.
 
     Args:
       path: the file; `read_records` says what it may look like.
       skip_malformed: leave lines that aren't pairs out, and report them, rather than fail.
+      with_parts_of_speech: keep them, too, in memory.
 
     Returns:
-      The entries, the report, and the weights of the translations of those words whose
-      translations aren't all as likely as each other.
+      The entries, the report, the weights of the translations of those words whose translations
+      aren't all as likely as each other, and, if wanted, the parts of speech of the translations of
+      those words where one has any, as `tagging.part_of_speech` calls them, else "".
 
     Raises:
       InputError: as `read_records`, or the file holds no pair.
 
     Example, of a file with the lines `tea<TAB>चाय`, `water<TAB>पानी`, `water<TAB>जल`:
-      >>> entries, report, _ = load("en-hi.txt")
+      >>> entries, report, *_ = load("en-hi.txt")
       >>> entries
       {'tea': ('चाय',), 'water': ('पानी', 'जल')}
       >>> report.entries, report.pairs, report.multi_translation
       (2, 3, 1)
     """
     odd_lines, odd, licences = [], 0, {}
-    first_weights, more_weights = {}, collections.defaultdict(list)
 
     def note(number: int, reason: str) -> None:
         nonlocal odd
@@ -111,29 +120,40 @@ def load(
         if odd <= _MAX_ODD_LINES:
             odd_lines.append((number, reason))
 
-    def pairs() -> Iterator[tuple[str, str]]:
-        for row in _values(path, on_odd_line=note if skip_malformed else None):
-            source, weight = row[0], row[2]
-            if weight is not None or first_weights:
-                weight = 1.0 if weight is None else weight
-                if source in first_weights:
-                    more_weights[source].append(weight)
-                else:
-                    first_weights[source] = weight
-            licences[row[6]] = None
-            yield row[:2]
-
-    entries = group(pairs())
+    entries, weights, first_weights = {}, {}, array.array("d")  # of each word's first translation
+    more = collections.defaultdict(list)  # of words that stand in several places
+    parts: PartsOfSpeech = {}
+    rows = _values(path, on_odd_line=note if skip_malformed else None)
+    with _collector_paused():
+        for source, run in itertools.groupby(rows, operator.itemgetter(0)):
+            targets, likely, names = [], [], []
+            for row in run:
+                targets.append(source if row[1] == source else row[1])
+                likely.append(1.0 if row[2] is None else row[2])
+                names.append(row[3])
+                licences[row[6]] = None
+            if with_parts_of_speech:
+                found = tuple(map(tagging.part_of_speech, names))
+                if source in parts or any(found):
+                    before = len(entries.get(source, ())) + len(more.get(source, ()))
+                    parts[source] = parts.get(source, ("",) * before) + found
+            if source in entries:
+                more[source] += zip(targets, likely, strict=True)
+                continue
+            entries[source] = tuple(targets)
+            first_weights.append(likely[0])
+            if len(set(likely)) > 1:
+                weights[source] = tuple(likely)
+        for source, first in zip(entries, first_weights, strict=True) if more else ():
+            if source in more:
+                targets, likely = zip(*more[source], strict=True)
+                likely = weights.get(source, (first,) * len(entries[source])) + likely
+                entries[source] += targets
+                if len(set(likely)) > 1:
+                    weights[source] = likely
     if not entries:
         first = "; the first odd line is {}: {}".format(*odd_lines[0]) if odd_lines else ""
         raise InputError(f"{path}: no word pairs found; expected lines of source<TAB>target{first}")
-    weights = {}
-    for word, weight in first_weights.items():
-        if len(entries[word]) > 1:
-            row = weight, *more_weights.get(word, ())
-            row = (1.0,) * (len(entries[word]) - len(row)) + row  # before the file's first weight
-            if len(set(row)) > 1:
-                weights[word] = row
     return (
         entries,
         LoadReport(
@@ -145,6 +165,7 @@ def load(
             odd_lines=tuple(odd_lines),
         ),
         weights,
+        parts,
     )
 
 
@@ -171,7 +192,7 @@ def read_pairs(
     path: str | pathlib.Path, on_odd_line: Callable[[int, str], None] | None = None
 ) -> Iterator[tuple[str, str]]:
     """Yields the (source, target) pairs of a dictionary; see `read_records`."""
-    return (values[:2] for values in _values(path, on_odd_line))
+    return ((values[0], values[1]) for values in _values(path, on_odd_line))
 
 
 def read_records(
@@ -198,16 +219,21 @@ def read_records(
 
 def _values(
     path: str | pathlib.Path, on_odd_line: Callable[[int, str], None] | None
-) -> Iterator[tuple]:
+) -> Iterator[Sequence]:
     """Does what `read_records` says, but for the type, which takes a while to make."""
     path = pathlib.Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such dictionary; check the path or set DICT_DIR")
-    if path.suffix in (".json", ".jsonl"):
-        raise InputError(f"{path}: JSON is no dictionary; write lines of source<TAB>target")
+    if path.suffix in _OTHERS:
+        raise InputError(
+            f"{path}: {path.suffix} has no lines of source<TAB>target; `commit-t5x dicts import` "
+            "makes them of several formats"
+        )
     rows = text_rows.read_rows(path)
     width, pick, rest = 2, None, Record("", "")[2:]
     for number, columns in itertools.islice(rows, 1):
+        if columns[0].lower().startswith(_MARKUP):
+            raise InputError(f"{path}: a web page, XML or JSON instead of a dictionary; look at it")
         if columns[:2] == ["source", "target"]:
             width, pick = len(columns), _picker(path, number, columns)
         else:
@@ -220,21 +246,17 @@ def _values(
         elif "\n" in columns[0] or "\n" in columns[1]:
             reason = "a line break in a column, perhaps from a quote left open"
         elif pick is None:
-            yield columns[0], columns[1], *rest
+            yield *columns, *rest
             continue
         else:
-            source, target, weight, *others = pick(columns)
-            if not weight:
-                yield source, target, None, *others
-                continue
+            values = pick(columns)
             try:
-                likely = float(weight)
-            except ValueError:
-                likely = 0.0
-            if 0 < likely < _HEAVIEST:
-                yield source, target, likely, *others
+                values[2] = _weight(values[2])
+            except ValueError as error:
+                reason = str(error)
+            else:
+                yield values
                 continue
-            reason = f"weight {weight!r}: expected a positive number"
         if on_odd_line is None:
             raise InputError(f"{path}:{number}: {reason}; mend the line or remove it")
         on_odd_line(number, reason)
@@ -249,9 +271,33 @@ def _picker(path: pathlib.Path, number: int, header: Sequence[str]) -> Callable:
             f"{', '.join(COLUMNS)}"
         )
     if tuple(header) == COLUMNS:
-        return tuple
+        return list
     pick = operator.itemgetter(*(header.index(c) if c in header else -1 for c in COLUMNS))
-    return lambda columns: pick([*columns, ""])
+    return lambda columns: list(pick([*columns, ""]))
+
+
+def _weight(text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = 0.0
+    if not 0 < weight < _HEAVIEST:
+        raise ValueError(f"weight {text!r}: expected a positive number")
+    return weight
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keeps the garbage collector from going through millions of entries again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def write_records(path: str | pathlib.Path, records: Iterable[Record]) -> int:

@@ -3,6 +3,9 @@
 It does what `CodeMixer.mix` does in Python, to the byte; there the algorithm is easier to read.
 """
 
+import itertools
+
+import numpy as np
 import tensorflow as tf
 import tensorflow_text
 
@@ -12,6 +15,7 @@ from commit_t5x.mixing import (
     graph_random,
     graph_segmenters,
     pointer_jumping,
+    tagging,
 )
 from commit_t5x.mixing.mixer import ALWAYS, CodeMixer
 
@@ -35,6 +39,7 @@ class GraphMixer:
         self.ratio = mixer.ratio
         self._mixer = mixer
         self._segmenter = mixer.segmenter
+        self._tagger = mixer.tagger
         self._calibrated = mixer.calibrated
         self._canonical_equivalence = mixer.canonical_equivalence
         self._empty = not mixer.lexicon  # TensorFlow's tables can't be
@@ -127,6 +132,10 @@ class GraphMixer:
         if self._canonical_equivalence:
             keys = _lookup_keys(texts, pieces)
         entries = self._entries.lookup(keys.flat_values)
+        if self._tagger:
+            tagged = tf.strings.join([keys.flat_values, _suffixes(self._tagger, pieces)])
+            tagged = self._entries.lookup(tagged)
+            entries = tf.where(tagged >= 0, tagged, entries)
         starts = _words(tf.where(entries >= 0)[:, 0], pieces)
         entries, ends = tf.gather(entries, starts), starts + 1
         if self._longest_phrase > 1:
@@ -230,6 +239,19 @@ def _lookup_keys(texts: tf.Tensor, pieces: tf.RaggedTensor) -> tf.RaggedTensor:
     flat = pieces.flat_values
     keys = key(tf.gather_nd(flat, places), f"[{unseen}]+|[{joiners}{unseen}]+$")
     return pieces.with_flat_values(tf.tensor_scatter_nd_update(flat, places, keys))
+
+
+def _suffixes(tagger: tagging.Tagger, pieces: tf.RaggedTensor) -> tf.Tensor:
+    """Does what `tagging.suffixes` does, in Python, to the pieces of each text: string [pieces]."""
+
+    def tag(flat: np.ndarray, splits: np.ndarray) -> np.ndarray:
+        texts = [piece.decode("utf-8", "replace") for piece in flat]
+        rows = (texts[start:stop] for start, stop in itertools.pairwise(splits))
+        found = itertools.chain.from_iterable(tagging.suffixes(tagger, row) for row in rows)
+        return np.array([suffix.encode() for suffix in found], object)
+
+    suffixes = tf.numpy_function(tag, [pieces.flat_values, pieces.row_splits], tf.string)
+    return tf.ensure_shape(suffixes, [None])
 
 
 def _words(places: tf.Tensor, pieces: tf.RaggedTensor) -> tf.Tensor:

@@ -6,13 +6,16 @@ import itertools
 import math
 import pathlib
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import gin
 
 from commit_t5x import fingerprints, ranges, resources
 from commit_t5x.errors import InputError
-from commit_t5x.mixing import casing, dictionary_files, lemmas
+from commit_t5x.mixing import casing, dictionary_files, lemmas, tagging
 from commit_t5x.mixing.characters import lookup_key
+
+_Value = TypeVar("_Value")
 
 
 class Lexicon:
@@ -23,6 +26,8 @@ class Lexicon:
       report: what loading them met.
       weights: word -> weights of its translations, for words whose translations aren't all as
         likely as each other.
+      parts_of_speech: word -> those of its translations, "" where unknown, for words of which any
+        is known.
 
     Example:
       >>> lexicon = Lexicon.from_pairs([("water", "पानी"), ("water", "जल"), ("two", "दो")])
@@ -37,9 +42,11 @@ class Lexicon:
         entries: Mapping[str, tuple[str, ...]],
         report: dictionary_files.LoadReport | None = None,
         weights: Mapping[str, tuple[float, ...]] | None = None,
+        parts_of_speech: Mapping[str, tuple[str, ...]] | None = None,
     ):
         self._entries = entries  # not copied: it may hold millions
         self._weights = weights or {}
+        self._parts_of_speech = parts_of_speech or {}
         self.report = report
 
     @classmethod
@@ -84,16 +91,17 @@ class Lexicon:
             raise InputError(f"weights {[w for _, w in parts]}: each must be positive")
         if len(parts) == 1:
             return parts[0][0]
-        entries: dict[str, tuple[str, ...]] = {}
-        weights: dict[str, tuple[float, ...]] = {}
+        entries, weights, named = _nothing()
         for lexicon, weight in parts:
             for word, translations in lexicon.items():
                 share = (weight / len(translations),) * len(translations)
                 if own := lexicon._weights.get(word):
                     share = tuple(weight * w / math.fsum(own) for w in own)
-                entries[word] = entries.get(word, ()) + translations
+                before, added = entries.get(word, ()), lexicon._parts_of_speech.get(word)
+                _join(named, word, len(before), added, len(translations), "")
+                entries[word] = before + translations
                 weights[word] = weights.get(word, ()) + share
-        return cls(entries, weights=weights)
+        return cls(entries, None, weights, named)
 
     def shares(self, word: str) -> tuple[int, ...]:
         """Returns where the share of each translation of `word` begins in 0 ... 2^32 - 1."""
@@ -134,30 +142,67 @@ class Lexicon:
         """
         if all(lookup_key(word) == word for word in self._entries):
             return self
-        entries: dict[str, tuple[str, ...]] = {}
-        weights: dict[str, tuple[float, ...]] = {}
+        entries, weights, named = _nothing()
         for word, translations in self._entries.items():
-            key = lookup_key(word)
-            if word in self._weights or key in weights:
-                weights[key] = weights.get(key, (1.0,) * len(entries.get(key, ()))) + (
-                    self._weights.get(word, (1.0,) * len(translations))
-                )
-            entries[key] = entries.get(key, ()) + translations
-        return Lexicon(entries, self.report, weights)
+            key, added = lookup_key(word), len(translations)
+            before = entries.get(key, ())
+            _join(weights, key, len(before), self._weights.get(word), added, 1.0)
+            _join(named, key, len(before), self._parts_of_speech.get(word), added, "")
+            entries[key] = before + translations
+        return Lexicon(entries, self.report, weights, named)
 
     def without_identity(self) -> "Lexicon":
         """Returns a lexicon without the pairs whose two sides are equal but for case."""
-        entries: dict[str, tuple[str, ...]] = {}
-        weights: dict[str, tuple[float, ...]] = {}
-        for word, translations in self._entries.items():
-            folded = lookup_key(word).casefold()
-            kept = [lookup_key(target).casefold() != folded for target in translations]
-            if not any(kept):
-                continue
-            entries[word] = tuple(itertools.compress(translations, kept))
-            if word in self._weights:
-                weights[word] = tuple(itertools.compress(self._weights[word], kept))
-        return Lexicon(entries, self.report, weights)
+
+        def kept() -> Iterator[tuple[str, str, list[bool]]]:
+            for word, translations in self._entries.items():
+                folded = lookup_key(word).casefold()
+                yield word, word, [lookup_key(t).casefold() != folded for t in translations]
+
+        return self._selected(kept())
+
+    @property
+    def has_parts_of_speech(self) -> bool:
+        """Whether that of any translation is known."""
+        return bool(self._parts_of_speech)
+
+    def by_part_of_speech(self) -> "Lexicon":
+        """Returns a lexicon whose words are those of texts with a tagger: see `tagging.key`.
+
+        A translation is found where its word is its part of speech; one of which that isn't known,
+        and those of phrases, always.
+
+        Example:
+          >>> lexicon = Lexicon({"saw": ("देखा", "आरी")}, parts_of_speech={"saw": ("verb", "noun")})
+          >>> lexicon.by_part_of_speech().translations(tagging.key("saw", "noun"))
+          ('आरी',)
+        """
+
+        def kept() -> Iterator[tuple[str, str, list[bool]]]:
+            for word, translations in self._entries.items():
+                named = self._parts_of_speech.get(word)
+                if named is None or " " in word:
+                    named = ("",) * len(translations)
+                for part in dict.fromkeys((*named, "")):
+                    yield tagging.key(word, part), word, [own in (part, "") for own in named]
+
+        return self._selected(kept())
+
+    def _selected(self, kept: Iterable[tuple[str, str, list[bool]]]) -> "Lexicon":
+        """Returns a lexicon with some translations of the words.
+
+        Args:
+          kept: (new word, word, which of its translations); words left without any are left out.
+        """
+        entries, weights, named = _nothing()
+        for new, word, which in kept:
+            if any(which):
+                entries[new] = tuple(itertools.compress(self._entries[word], which))
+                if word in self._weights:
+                    weights[new] = tuple(itertools.compress(self._weights[word], which))
+                if word in self._parts_of_speech:
+                    named[new] = tuple(itertools.compress(self._parts_of_speech[word], which))
+        return Lexicon(entries, self.report, weights, named)
 
     def with_case_variants(self, source: str = "", target: str = "") -> "Lexicon":
         """Returns a lexicon that also knows each word with its first or all letters in upper case.
@@ -216,19 +261,29 @@ class Lexicon:
           forms: (form, word, what to do to a translation of the word); the first of a form counts.
           language: of the translations.
         """
-        entries, weights = {}, {}
+        entries, weights, named = _nothing()
         for form, word, restore in forms:
             if form in self._entries or form in entries:
                 continue
             entries[form] = tuple(restore(target, language) for target in self._entries[word])
             if word in self._weights:
                 weights[form] = self._weights[word]
-        return Lexicon({**entries, **self._entries}, self.report, {**weights, **self._weights})
+            if word in self._parts_of_speech:
+                named[form] = self._parts_of_speech[word]
+        return Lexicon(
+            {**entries, **self._entries},
+            self.report,
+            {**weights, **self._weights},
+            {**named, **self._parts_of_speech},
+        )
 
 
-@gin.configurable
+@gin.configurable(denylist=["with_parts_of_speech"])
 def load_dictionary(
-    source_language: str, target_language: str, directory: ranges.Location | None = gin.REQUIRED
+    source_language: str,
+    target_language: str,
+    directory: ranges.Location | None = gin.REQUIRED,
+    with_parts_of_speech: bool = False,
 ) -> Lexicon:
     """Returns the dictionary `{source}-{target}` of the directory that `DICT_DIR` names.
 
@@ -236,6 +291,7 @@ def load_dictionary(
       source_language: the language of the words looked up, as in the file's name.
       target_language: the language of the translations.
       directory: the folder; "samples" means the small dictionaries shipped with the project.
+      with_parts_of_speech: as in `dictionary_files.load`.
 
     Raises:
       InputError: no such dictionary, or more than one file of it.
@@ -257,7 +313,7 @@ def load_dictionary(
         )
     for path in found:
         fingerprints.record(f"dictionary {stem}", path)
-        return _load(path, path.stat().st_mtime_ns)
+        return _load(path, path.stat().st_mtime_ns, with_parts_of_speech)
     raise InputError(
         f"{folder / names[0]}: no dictionary {stem} there; put the MUSE file of that name into it, "
         "or set DICT_DIR to the folder that holds it"
@@ -265,9 +321,29 @@ def load_dictionary(
 
 
 @functools.lru_cache(maxsize=8)
-def _load(path: pathlib.Path, changed: int) -> Lexicon:
+def _load(path: pathlib.Path, changed: int, with_parts_of_speech: bool) -> Lexicon:
     del changed  # a file that has changed is read anew
-    return Lexicon.load(path)
+    return Lexicon(*dictionary_files.load(path, with_parts_of_speech=with_parts_of_speech))
+
+
+def _nothing() -> tuple[
+    dictionary_files.Entries, dictionary_files.Weights, dictionary_files.PartsOfSpeech
+]:
+    return {}, {}, {}
+
+
+def _join(
+    column: dict[str, tuple[_Value, ...]],
+    word: str,
+    before: int,
+    values: tuple[_Value, ...] | None,
+    added: int,
+    default: _Value,
+) -> None:
+    """Adds the values of `added` translations of a word to those that it had `before`, if known."""
+    if values is not None or word in column:
+        known = column.get(word, (default,) * before)
+        column[word] = known + (values or (default,) * added)
 
 
 def _unchanged(target: str, language: str) -> str:

@@ -7,14 +7,14 @@ truth; and TensorFlow, `graph_mixer`, which mixes a batch inside a tf.data graph
 import dataclasses
 import itertools
 import types
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Literal
 
 import gin
 
 from commit_t5x import ranges
 from commit_t5x.errors import InputError
-from commit_t5x.mixing import stateless_random
+from commit_t5x.mixing import stateless_random, tagging
 from commit_t5x.mixing.characters import lookup_key
 from commit_t5x.mixing.lexicon import Lexicon, load_dictionary
 from commit_t5x.mixing.segmenters import Segmenter, SegmenterName, SpaceSegmenter, get_segmenter
@@ -102,6 +102,8 @@ class CodeMixer:
       canonical_equivalence: a word is found however Unicode lets it be spelt (NFC, NFD, soft
         hyphens), as `characters.lookup_key` says.
       source_language: of the texts, which are mixed alike in any; see `hit_rate.Known`.
+      tagger: a word is only replaced by translations of entries of its part of speech; by those
+        whose part of speech isn't known, and a phrase by any, as without.
 
     Attributes:
       phrase_lengths: first word -> number of words of the longest phrase that begins with it.
@@ -125,9 +127,13 @@ class CodeMixer:
         calibrated: bool = False,
         canonical_equivalence: bool = False,
         source_language: str | None = None,
+        tagger: tagging.Tagger | None = None,
     ):
         check_ratio("code-mixing ratio", ratio)
         self.lexicon = lexicon.canonical() if canonical_equivalence else lexicon
+        self.tagger = tagger
+        if tagger:
+            self.lexicon = self.lexicon.by_part_of_speech()
         self.ratio = ratio
         self.segmenter = segmenter or SpaceSegmenter()
         self.calibrated = calibrated
@@ -152,18 +158,16 @@ class CodeMixer:
         stream = stateless_random.key(seed)
         pieces = self.segmenter.segment(text)
         words = sum(map(bool, pieces[::2]))
-        keys = self._keys(pieces)
-        spans = list(self._find(keys))
-        hits = sum(map(_words_in, spans))
+        found = dict(self._find(pieces))
+        hits = sum(map(_words_in, found))
         threshold = round((self.ratio if ratio is None else ratio) * ALWAYS)
         if self.calibrated:
             threshold = min(ALWAYS, threshold * words // max(hits, 1))
 
         replaced = {}
-        for number, span in enumerate(spans):
+        for number, (span, key) in enumerate(found.items()):
             if stateless_random.bits(stream, 2 * number) < threshold:
                 source = "".join(pieces[span.start : span.stop])
-                key = "".join(keys[span.start : span.stop])
                 bits = stateless_random.bits(stream, 2 * number + 1)
                 replaced[span] = source, self.lexicon.choose(key, bits)
         mixed = list(pieces)
@@ -181,25 +185,30 @@ class CodeMixer:
             words,
             hits,
             sum(map(_words_in, replaced)),
-            tuple(_aligned(pieces, mixed, spans, replaced)),
+            tuple(_aligned(pieces, mixed, found, replaced)),
         )
 
     def _keys(self, pieces: Sequence[str]) -> list[str]:
         """Returns what the pieces are looked up by."""
         return list(map(lookup_key, pieces)) if self.canonical_equivalence else list(pieces)
 
-    def _find(self, keys: Sequence[str]) -> Iterator[range]:
-        """Yields the places of the keys that make up each hit, from left to right."""
+    def _find(self, pieces: Sequence[str]) -> Iterator[tuple[range, str]]:
+        """Yields the places of the pieces of each hit, and its key, from left to right."""
+        keys = self._keys(pieces)
+        suffixes = tagging.suffixes(self.tagger, pieces) if self.tagger else ("",) * len(pieces)
         place = 0
         while place < len(keys):
             for words in range(self.phrase_lengths.get(keys[place], 1), 0, -1):
                 span = range(place, place + 2 * words - 1)
+                key = "".join(keys[span.start : span.stop])
+                if words == 1 and key + suffixes[place] in self.lexicon:
+                    key += suffixes[place]
                 if (
                     span.stop <= len(keys)
                     and all(keys[p] for p in span[::2])
-                    and "".join(keys[span.start : span.stop]) in self.lexicon
+                    and key in self.lexicon
                 ):
-                    yield span
+                    yield span, key
                     place = span.stop - 1
                     break
             place += 2
@@ -231,6 +240,7 @@ def make_mixer(
     drop_identity: bool = False,
     calibrated: bool = False,
     canonical_equivalence: bool = False,
+    tagger: Callable[[str], tagging.Tagger] | None = None,
 ) -> CodeMixer:
     """Returns the mixer that gin configures for a language pair; see `CodeMixer`.
 
@@ -250,14 +260,17 @@ def make_mixer(
       lemma_backoff: also find inflected words that have no entry, by their lemmas.
       drop_identity: ignore pairs that would replace a word by itself.
       calibrated, canonical_equivalence: as in `CodeMixer`.
+      tagger: makes the tagger of `CodeMixer` for the language of the texts.
 
     Raises:
-      InputError: a source of replacements is missing, or has none.
+      InputError: a source of replacements is missing, or has none, or none with a part of speech
+        for the tagger.
     """
     parts = []
     for language, share in (target_languages or {target_language: 1.0}).items():
         for name, weight in replacements.items():
-            lexicon = _REPLACEMENTS[name](source_language, language)
+            load, tagged = _REPLACEMENTS[name], tagger is not None
+            lexicon = load(source_language, language, with_parts_of_speech=tagged)
             if canonical_equivalence:
                 lexicon = lexicon.canonical()
             whole = lexicon
@@ -274,6 +287,11 @@ def make_mixer(
             f"DICT_DIR: {source_language}-{target_language} gives each word itself, which "
             "drop_identity leaves out: nothing would be mixed; use another dictionary"
         )
+    if tagger and not lexicon.has_parts_of_speech:
+        raise InputError(
+            f"POS_TAGGER: dictionary {source_language}-{target_language} says no parts of speech; "
+            "use one that `commit-t5x dicts import` made of kaikki, freedict or apertium, or none"
+        )
     return CodeMixer(
         lexicon,
         ratio,
@@ -282,10 +300,14 @@ def make_mixer(
         calibrated=calibrated,
         canonical_equivalence=canonical_equivalence,
         source_language=source_language,
+        tagger=tagger and tagger(source_language),
     )
 
 
-def _from_alignment(source_language: str, target_language: str) -> Lexicon:
+def _from_alignment(
+    source_language: str, target_language: str, with_parts_of_speech: bool
+) -> Lexicon:
+    del with_parts_of_speech  # a text has none
     return Lexicon.from_pairs(load_alignment_pairs(source_language, target_language))
 
 
@@ -301,7 +323,7 @@ def check_ratio(name: str, ratio: float) -> None:
 def _aligned(
     before: Sequence[str],
     after: Sequence[str],
-    hits: Sequence[range],
+    hits: Collection[range],
     replaced: Collection[range],
 ) -> Iterator[Piece]:
     hit_at, place = {span.start: span for span in hits}, 0

@@ -33,6 +33,7 @@ def test_check_prints_a_summary_side_by_side(dicts, folder):
         "words of the text it knows                  -           -",
         "words among its translations                -           -",
         "function words it lacks                     -           -",
+        "pairs with a listed word                    -           -",
         "odd lines                                   0           0",
         "* They begin or end with white space or punctuation, which words lose before lookup.",
         "small.txt: licence not stated",
@@ -63,6 +64,7 @@ def test_check_as_json(dicts, folder):
             "hit_rate": None,
             "reverse_hit_rate": None,
             "missing_function_words": None,
+            "listed": None,
             "warning": None,
             "odd": 1,
             "odd_lines": [[7, "expected 2 columns, found 1"]],
@@ -124,6 +126,26 @@ def test_check_counts_the_words_of_a_text_of_ones_own(dicts, folder):
     (folder / "mine.jsonl").write_text('{"b": 3}\n', encoding="utf-8")
     code, _, err = dicts("check", "en-xx.txt", "--text", "mine.jsonl")
     assert code == 2 and err.startswith("mine.jsonl: no text in it")
+
+
+def test_check_names_pairs_with_listed_words(dicts, folder):
+    pairs = "Rot\tx\na rot b\ty\nrotten\tz\ntea\tROT\ntea\tROT\nice\tcafe\u0301\nice\tok\n"
+    (folder / "x.tsv").write_text(pairs, encoding="utf-8")
+    (folder / "list.txt").write_text("\ufeffrot\r\n\nCAF\xc9\nan ice\n", encoding="utf-8")
+    code, out, _ = dicts("check", "x.tsv", "--word-list", "list.txt")
+    assert code == 0
+    assert "x.tsv: listed Rot = x, a rot b = y, tea = ROT, ice = cafe\u0301\n" in out
+    _, out, _ = dicts("check", "x.tsv", "--word-list", "list.txt", "--json")
+    assert len(json.loads(out)[0]["listed"]) == 4
+    (folder / "list.txt").write_text("coffee\n", encoding="utf-8")
+    _, out, _ = dicts("check", "x.tsv", "--word-list", "list.txt")
+    assert "x.tsv: listed" not in out
+    for content, message in ((b" \n", "no words in it"), (b"\xff\n", "not UTF-8")):
+        (folder / "list.txt").write_bytes(content)
+        code, out, err = dicts("check", "x.tsv", "--word-list", "list.txt")
+        assert (code, out) == (2, "") and err.startswith("list.txt:") and message in err
+    code, _, err = dicts("check", "x.tsv", "--word-list", "none.txt")
+    assert code == 2 and err.startswith("none.txt: no such file")
 
 
 def test_check_finds_what_an_import_may_bring(dicts, folder):

@@ -13,7 +13,7 @@ def test_wrong_flags_are_a_usage_error(arguments):
     assert exited.value.code == 2
 
 
-@pytest.mark.parametrize("action", ["fetch", "import", "merge", "invert", "check"])
+@pytest.mark.parametrize("action", ["fetch", "import", "merge", "invert", "romanise", "check"])
 def test_help_shows_an_example(capsys, action):
     with pytest.raises(SystemExit) as exited:
         cli.main(["dicts", action, "--help"])

@@ -88,7 +88,17 @@ REFUSED = {
     "nothing left": ("tsv", b"a b c d e f\tx\n", "x: no pairs from en to hi; left out: pairs of "),
     "prose": ("muse", b"Some plain words.\nAnd then more.\n", "x:1: expected 2 columns, found 3"),
     "web page": ("kaikki", b"\n<!DOCTYPE html>\n<p>", "x: a web page instead of a dictionary"),
-    "page as table": ("tsv", b"<html>\t<p>\n", "x: a web page instead of a dictionary"),
+    "page as table": (
+        "tsv",
+        b"<html>\t<p>\n",
+        "x: a web page, XML or JSON instead of a dictionary",
+    ),
+    "error as table": (
+        "muse",
+        b'<?xml version="1.0"?>\n<Error/>',
+        "x: a web page, XML or JSON instead",
+    ),
+    "JSON as table": ("tsv", b'{"word": "tea"}\n', "x: a web page, XML or JSON instead"),
     "another encoding": ("tsv", "é\tx\n".encode("latin-1"), "x:1: not UTF-8"),
     "cut off": ("kaikki", gzip.compress(b'{"word": "tea"}\n' * 999)[:-9], "x: can't be unpacked"),
     "no JSON": ("kaikki", b"tea\tti\n", "x:1: not a JSON object"),
@@ -105,6 +115,26 @@ def test_what_cannot_be_imported_leaves_nothing(imported, folder, case):
     assert (code, out) == (2, "")
     assert err.startswith(message)
     assert names(folder) == ["x"]
+
+
+@pytest.mark.parametrize("name", ["en-el.txt", "hi-en.tsv", "en_el.csv.gz"])
+def test_a_table_named_after_other_languages(imported, folder, name):
+    (folder / name).write_text("tea\tti\n", encoding="utf-8")
+    code, _, err, _ = imported("tsv", name)
+    assert code == 2 and err.startswith(f"{name}: is named as from {name[:2]} to {name[3:5]}, not")
+    assert names(folder) == [name]
+
+
+def test_a_file_of_another_format_is_no_table(imported, folder):
+    (folder / "x.po").write_text('msgid "tea"\n', encoding="utf-8")
+    code, _, err, _ = imported("tsv", "x.po")
+    assert code == 2 and err.startswith("x.po: .po has no lines of source<TAB>target")
+
+
+def test_a_byte_order_mark(imported, folder):
+    (folder / "hi.po").write_text('\ufeffmsgid "Tea"\nmsgstr "चाय"\n', encoding="utf-8")
+    *_, records = imported("gettext", "hi.po")
+    assert [record[:2] for record in records] == [("Tea", "चाय")]
 
 
 @pytest.mark.parametrize("name", ["tsv", "kaikki", "gettext"])

@@ -112,7 +112,7 @@ REFUSED = {
         file_server.WebFile(b"", status=404),
         ": the server answers 404 Not Found; check",
     ),
-    "web page": (file_server.WebFile(PAGE), ": a web page instead of a dictionary"),
+    "web page": (file_server.WebFile(PAGE), ": a web page, XML or JSON instead of a dictionary"),
     "empty": (file_server.WebFile(b""), ": no word pairs found"),
     "not UTF-8": (file_server.WebFile(b"a\tb\n\xff\n"), ":2: not UTF-8"),
     "prose": (file_server.WebFile(b"a b\nSome plain words.\nAnd then more.\n"), ":2: expected 2"),

@@ -143,7 +143,7 @@ def test_any_bytes_give_pairs_or_an_input_error(tmp_path_factory, content, name,
     write(path, content)
     for skip_malformed in (False, True):
         try:
-            entries, report, _ = dictionary_files.load(path, skip_malformed=skip_malformed)
+            entries, report, *_ = dictionary_files.load(path, skip_malformed=skip_malformed)
         except InputError as error:
             assert str(error).startswith(f"{path}:")
             assert "\n" not in str(error)
@@ -270,7 +270,7 @@ def test_the_report_counts(tmp_path):
 
 def test_skip_malformed_reports_what_it_left_out(tmp_path):
     path = write(tmp_path / "x.txt", "a b\nc\n\nd e f\ng\t\nh h\na z\n")
-    entries, report, _ = dictionary_files.load(path, skip_malformed=True)
+    entries, report, *_ = dictionary_files.load(path, skip_malformed=True)
     assert entries == {"a": ("b", "z"), "h": ("h",)}
     assert (report.pairs, report.odd) == (3, 3)
     assert report.odd_lines == (
@@ -282,7 +282,7 @@ def test_skip_malformed_reports_what_it_left_out(tmp_path):
 
 def test_a_report_lists_the_first_hundred_odd_lines(tmp_path):
     path = write(tmp_path / "x.txt", "a b\n" + "c\n" * 1000)
-    _, report, _ = dictionary_files.load(path, skip_malformed=True)
+    _, report, *_ = dictionary_files.load(path, skip_malformed=True)
     assert report.odd == 1000
     assert [number for number, _ in report.odd_lines] == list(range(2, 102))
 
@@ -343,10 +343,23 @@ def test_headers_and_weights_are_checked(tmp_path, content, message):
 
 def test_weights_of_words_whose_translations_differ_in_them(tmp_path):
     lines = ["source\ttarget\tweight", "a\tx\t3", "b\tx\t2", "c\tx\t", "b\ty\t2", "a\ta\t"]
-    entries, report, weights = dictionary_files.load(write(tmp_path / "x.tsv", "\n".join(lines)))
+    entries, report, weights, _ = dictionary_files.load(write(tmp_path / "x.tsv", "\n".join(lines)))
     assert entries == {"a": ("x", "a"), "b": ("x", "y"), "c": ("x",)}
     assert weights == {"a": (3.0, 1.0)}
     assert report.weighted == 1
+
+
+def test_parts_of_speech_of_words_that_stand_in_several_places(tmp_path):
+    names = [("a", ""), ("b", "idiom"), ("a", ""), ("b", "noun"), ("a", "v."), ("a", ""), ("c", "")]
+    lines = [
+        "source\ttarget\tpart_of_speech",
+        *(f"{w}\tx{n}\t{p}" for n, (w, p) in enumerate(names)),
+    ]
+    path = write(tmp_path / "x.tsv", "\n".join(lines))
+    entries, *_, parts = dictionary_files.load(path, with_parts_of_speech=True)
+    assert entries == {"a": ("x0", "x2", "x4", "x5"), "b": ("x1", "x3"), "c": ("x6",)}
+    assert parts == {"a": ("", "", "verb", ""), "b": ("", "noun")}
+    assert dictionary_files.load(path)[-1] == {}
 
 
 @given(st.lists(st.tuples(word, word)))

@@ -1,4 +1,5 @@
 import itertools
+import re
 import unicodedata
 
 import numpy as np
@@ -33,6 +34,15 @@ KNOWN = list(zip(WORDS[::2], TARGETS[5::2], strict=False))
 pairs = st.lists(st.tuples(sources, targets), max_size=40).map(lambda more: [*KNOWN, *more])
 ratios = st.sampled_from([1.0, 0.9, 0.5, 0.1, 0.0]) | st.floats(0.01, 1)
 lexicons = pairs.map(Lexicon.from_pairs)
+
+PARTS = ("noun", "verb", "noun", "", "adjective")
+
+
+def tag_by_turns(text):
+    """Tags each run of other characters than spaces by its place."""
+    tags = itertools.cycle(("NOUN", "AUX", "X", "ADJ"))
+    return [(match.start(), next(tags)) for match in re.finditer(r"[^ ]+", text)]
+
 
 SEGMENTERS = {
     "space": lambda lexicon: SpaceSegmenter(),
@@ -151,8 +161,13 @@ def test_original_behaviour_by_example(text, mixed):
     phrases=st.booleans(),
     calibrated=st.booleans(),
     more=lexicons,
+    tagger=st.sampled_from([None, tag_by_turns]),
 )
-def test_tensorflow_agrees_to_the_byte(lexicon, batch, ratio, segmenter, phrases, calibrated, more):
+def test_tensorflow_agrees_to_the_byte(
+    lexicon, batch, ratio, segmenter, phrases, calibrated, more, tagger
+):
+    parts = {word: (PARTS * 3)[: len(lexicon.translations(word))] for word in list(lexicon)[::2]}
+    lexicon = Lexicon(dict(lexicon.items()), parts_of_speech=parts)
     lexicon = Lexicon.merged([(lexicon.with_case_variants(), 1), (more, 0.3)])
     mixer = CodeMixer(
         lexicon,
@@ -160,6 +175,7 @@ def test_tensorflow_agrees_to_the_byte(lexicon, batch, ratio, segmenter, phrases
         segmenter=SEGMENTERS[segmenter](lexicon),
         phrases=phrases,
         calibrated=calibrated,
+        tagger=tagger,
     )
     batch, seeds = zip(*batch, strict=True)
     expected = [mixer.mix(text, seed) for text, seed in zip(batch, seeds, strict=True)]

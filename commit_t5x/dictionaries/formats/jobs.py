@@ -1,7 +1,9 @@
 """What a reader of a format is given: a place, two languages, and help with what goes wrong."""
 
+import codecs
 import collections
 import contextlib
+import csv
 import dataclasses
 import gzip
 import io
@@ -58,6 +60,8 @@ class Job:
             file = io.BufferedReader(self.watch(raw) if watched else raw, _BUFFER_BYTES)
             if file.peek(2)[:2] == b"\x1f\x8b":
                 file = stack.enter_context(gzip.open(file))
+            if file.peek(3)[:3] == codecs.BOM_UTF8:
+                file.read(3)
             if file.peek(100)[:100].lstrip().lower().startswith(_PAGE):
                 raise InputError(f"{path}: a web page instead of a dictionary; check the URL")
             yield file
@@ -86,6 +90,8 @@ def reading(path: str | pathlib.Path) -> Iterator[None]:
         raise InputError(f"{path}: no such file; check the path") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8; convert it to UTF-8") from error
+    except csv.Error as error:
+        raise InputError(f"{path}: not CSV, or cut off ({error})") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{path}: can't be unpacked ({error}); fetch it again") from error
     except OSError as error:

@@ -115,7 +115,7 @@ def _from_csv(job: Job) -> Iterator[sqlite3.Connection]:
 
 
 def _rows(path: pathlib.Path, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    with reading(path), path.open(encoding="utf-8", newline="") as file:
+    with reading(path), path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(file)
         header = next(rows, [])
         if not set(columns) <= set(header):

@@ -72,6 +72,7 @@ def test_csv(tables):
     [
         ("id,txt\n1,tea\n", "expr.csv: columns id, txt; expected id, langvar, txt"),
         ("id,langvar,txt\n1,1\n", "expr.csv:2: expected 3 columns, found 2"),
+        ('id,langvar,txt\n1,1,"' + "x" * 200_000, "expr.csv: not CSV, or cut off"),
     ],
 )
 def test_other_tables(tables, content, message):
