@@ -1,6 +1,7 @@
 """What tests of several modules share."""
 
 import contextlib
+import gc
 import importlib.util
 import os
 import resource
@@ -20,6 +21,16 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "0"
+
+# What the tests import is a million objects that stay: a tenth of the time would go into looking
+# through them for garbage, again and again.
+gc.disable()
+
+
+def pytest_collection_finish():
+    gc.enable()
+    gc.freeze()
+
 
 # The tests compare what TensorFlow feeds with what torch computes, in one process, as no command
 # does. Linux's usual torch brings triton, which it loads late; loaded after TensorFlow, whose LLVM

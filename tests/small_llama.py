@@ -22,17 +22,21 @@ def init(module: Llama, seed=0):
 
     They are drawn by NumPy, since compiling the network's own initialisation takes seconds.
     """
-    tokens = jnp.ones((1, 2), jnp.int32)
     rng = np.random.default_rng(seed)
 
     def draw(path, leaf):
         mean = 1.0 if path[-1].key == "scale" else 0.0
         return jnp.asarray(rng.normal(mean, 0.2, leaf.shape), leaf.dtype)
 
-    shapes = jax.eval_shape(
+    return jax.tree_util.tree_map_with_path(draw, _shapes(module))
+
+
+@functools.cache
+def _shapes(module: Llama):
+    tokens = jnp.ones((1, 2), jnp.int32)
+    return jax.eval_shape(
         lambda: module.init(jax.random.key(0), tokens, tokens, enable_dropout=False)["params"]
     )
-    return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
 @functools.partial(jax.jit, static_argnums=0, static_argnames="enable_dropout")

@@ -157,6 +157,7 @@ def _pairs(ds: tf.data.Dataset, prompts: bool) -> tf.data.Dataset:
       prompts: whether they may have a prompt.
     """
 
+    @tf.autograph.experimental.do_not_convert  # plain graph code traces faster as it is
     def pair(example: Features) -> tuple[tf.Tensor, tf.Tensor]:
         inputs = example.get("inputs", tf.zeros([0], tf.int32))
         if not prompts:
@@ -165,13 +166,14 @@ def _pairs(ds: tf.data.Dataset, prompts: bool) -> tf.data.Dataset:
         return inputs, example["targets"]
 
     # In parallel, handing an example to another thread would cost more than this does.
-    return ds.map(tf.autograph.experimental.do_not_convert(pair))
+    return ds.map(pair)
 
 
 def _padded(ds: tf.data.Dataset, length: int, bos_id: int) -> tf.data.Dataset:
     """Returns a row for each example."""
     places = tf.range(length)
 
+    @tf.autograph.experimental.do_not_convert
     def convert(inputs: tf.Tensor, targets: tf.Tensor) -> Features:
         tokens = tf.concat([inputs, targets], axis=0)
         prefix, end = tf.size(inputs), tf.size(tokens)
@@ -199,14 +201,15 @@ def _groups(ds: tf.data.Dataset) -> tf.data.Dataset:
 def _short_groups(ds: tf.data.Dataset) -> tf.data.Dataset:
     """As `_groups`; faster, but a group takes as much memory as if all were like its longest."""
 
-    def ragged(padded: tf.Tensor) -> tf.RaggedTensor:
-        lengths = tf.math.count_nonzero(padded != _FILLER, axis=1)
-        return tf.RaggedTensor.from_tensor(padded, lengths)
+    @tf.autograph.experimental.do_not_convert
+    def joined(*padded: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+        lengths = (tf.math.count_nonzero(tokens != _FILLER, axis=1) for tokens in padded)
+        return _joined(*map(tf.RaggedTensor.from_tensor, padded, lengths))
 
-    groups = ds.padded_batch(_GROUP, padding_values=_FILLER)
-    return groups.map(lambda inputs, targets: _joined(ragged(inputs), ragged(targets)))
+    return ds.padded_batch(_GROUP, padding_values=_FILLER).map(joined)
 
 
+@tf.autograph.experimental.do_not_convert
 def _joined(
     inputs: tf.RaggedTensor, targets: tf.RaggedTensor
 ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
@@ -227,7 +230,6 @@ def _filler(length: int, token: int = 0) -> tf.data.Dataset:
 
 
 def _scan(ds: tf.data.Dataset, start: tuple[tf.Tensor, ...], pack: Callable) -> tf.data.Dataset:
-    # Plain graph code, which traces faster.
     return ds.scan(start, tf.autograph.experimental.do_not_convert(pack)).unbatch()
 
 
@@ -305,6 +307,7 @@ def _with_segments(targets, weights, segments, positions, bos_id) -> Features:
 def _pack_stream(ds: tf.data.Dataset, length: int, bos_id: int) -> tf.data.Dataset:
     """Cuts the stream of all sequences, BOS before each, into rows of `length`."""
 
+    @tf.autograph.experimental.do_not_convert
     def with_bos(targets, weights):
         first = tf.fill([targets.nrows(), 1], bos_id)
         return tf.concat([first, targets], axis=1), tf.concat([0 * first, weights], axis=1)

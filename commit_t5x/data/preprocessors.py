@@ -36,6 +36,7 @@ def unbatch_examples(ds: tf.data.Dataset) -> tf.data.Dataset:
     """Takes batches apart again; only `inputs` and `targets` remain, and what there is of pairs."""
     names = ["inputs", "targets", *pair_features.carried(ds.element_spec)]
 
+    @tf.autograph.experimental.do_not_convert  # plain graph code traces faster as it is
     def join(batch: Features) -> tf.RaggedTensor:
         # Before the parts, their sizes: numbers, the first of which counts these.
         parts = [batch[name] for name in names]
@@ -43,6 +44,7 @@ def unbatch_examples(ds: tf.data.Dataset) -> tf.data.Dataset:
         sizes = tf.stack([tf.fill(tf.shape(sizes[0]), len(names) + 1), *sizes], axis=1)
         return tf.concat([sizes, *parts], axis=1)
 
+    @tf.autograph.experimental.do_not_convert
     def split(row: tf.Tensor) -> Features:
         _, *parts = tf.split(row, row[: len(names) + 1], num=len(names) + 1)
         return dict(zip(names, parts, strict=True))
@@ -247,6 +249,7 @@ def encode_question(
     # The layout has one home; the marks only find the places of the two fields in it.
     parts = qa_prompt(family, get_labels(label_language), "\0", "\0").split("\0")
 
+    @tf.autograph.experimental.do_not_convert
     def encode(example: Features) -> Features:
         pieces = [parts[0], example["context"], parts[1], example["question"], parts[2]]
         prompt = tf.strings.join(pieces)
@@ -276,11 +279,10 @@ def _append(rows: tf.RaggedTensor, last: int, to: tf.Tensor | None = None) -> tf
 def map_batches(ds: tf.data.Dataset, fn: Callable[[Features], Features]) -> tf.data.Dataset:
     """Maps batches of examples, several at a time; what they have of pairs stays."""
 
+    @tf.autograph.experimental.do_not_convert
     def with_pairs(batch: Features) -> Features:
         return {**pair_features.carried(batch), **fn(batch)}
 
-    # Plain graph code, which traces faster.
-    with_pairs = tf.autograph.experimental.do_not_convert(with_pairs)
     return ds.map(with_pairs, num_parallel_calls=tf.data.AUTOTUNE)
 
 

@@ -184,9 +184,10 @@ class TrainIterator:
     def restore(self, directory: pathlib.Path) -> None:
         """Continues where `save` was called; data_record says whether on the same data."""
         position = json.loads((directory / _POSITION_FILE).read_text(encoding="utf-8"))
-        self.batches = position["batches"]
+        begun, self.batches = self.batches > 0, position["batches"]
         if position["serialised"]:
-            self._start(skip=0)
+            if begun:
+                self._start(skip=0)
             checkpoint = tf.train.Checkpoint(iterator=self._iterator)
             try:
                 checkpoint.read(str(directory / _ITERATOR_FILES)).assert_consumed()

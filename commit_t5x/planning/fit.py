@@ -70,7 +70,7 @@ class Search:
             if not self._fits(needed, target):
                 nearest.append((needed, own | tier))
                 continue
-            tried = [self._try(change, target) for change in self._choices(own | tier)]
+            tried = [self._try(*choice, target) for choice in self._choices(own | tier)]
             nearest += [(needed, change) for needed, change, _ in tried]
             found = [Found(change, made) for _, change, made in tried if made is not None]
             found.sort(key=_seconds)
@@ -86,10 +86,10 @@ class Search:
             f"{target.larger}"
         )
 
-    def _traced(self, change: Change, target: Target) -> "_Traced":
+    def _traced(self, change: Change, target: Target, plain: "_Traced | None" = None) -> "_Traced":
         key = (*change.flags, target.num_devices)
         if key not in self._seen:
-            self._seen[key] = _Traced(plan.stand_in(self._load(change=change), target))
+            self._seen[key] = _Traced(plan.stand_in(self._load(change=change), target), plain)
         return self._seen[key]
 
     def _devices(self, target: Target) -> Change:
@@ -102,22 +102,30 @@ class Search:
             return Change({"NUM_PARTITIONS": "None"})
         return Change()
 
-    def _choices(self, change: Change) -> Iterator[Change]:
-        """Yields a change with each of the other choices, where they differ from the run's."""
+    def _choices(self, change: Change) -> Iterator[tuple[Change, Change]]:
+        """Yields a change with each of the other choices, where they differ from the run's.
+
+        And that which computes nothing anew, and is otherwise the same.
+        """
         module = self._load(change=change).model.module
         for dtype in dict.fromkeys([str(module.dtype), "bfloat16"]):
             for remat in _REMAT:
                 chosen = {"DTYPE": f"'{dtype}'"} if dtype != str(module.dtype) else {}
                 if remat != module.remat_policy:
                     chosen["REMAT_POLICY"] = f"'{remat}'"
-                yield change | Change(chosen)
+                choice = change | Change(chosen)
+                if remat == "none":
+                    plain = choice
+                yield choice, plain
 
-    def _try(self, change: Change, target: Target) -> tuple[float, Change, plan.Plan | None]:
+    def _try(
+        self, change: Change, plain: Change, target: Target
+    ) -> tuple[float, Change, plan.Plan | None]:
         """Returns the bytes needed with the fewest microbatches that fit, or with the most of them.
 
         And the change that sets these; and the plan, if it fits.
         """
-        traced = self._traced(change, target)
+        traced = self._traced(change, target, self._traced(plain, target))
         for parts in microbatches(traced.step):
             needed = counting.count(traced.step, traced.kept, parts).total
             if self._fits(needed, target):
@@ -145,12 +153,13 @@ class Search:
 class _Traced:
     """A step, and what tracing it for seconds has told."""
 
-    def __init__(self, step: recipe.Step):
+    def __init__(self, step: recipe.Step, plain: "_Traced | None"):
         self.step = step
+        self._plain = plain
 
     @functools.cached_property
     def kept(self) -> counting.Kept:
-        return counting.kept(self.step)
+        return counting.kept(self.step, self._plain and self._plain.kept)
 
     @functools.cached_property
     def work(self) -> counting.Work:

@@ -71,7 +71,8 @@ def test_threads_change_nothing(task):
     assert_same(batches(1), batches(4))
 
 
-def examples(task, shards, epochs, **options):
+@functools.cache
+def examples(task, shards, epochs):
     """Returns the examples of each shard."""
     datasets = [
         seqio.get_mixture_or_task(task).get_dataset(
@@ -81,7 +82,6 @@ def examples(task, shards, epochs, **options):
             seed=7,
             shard_info=seqio.ShardInfo(shard, shards),
             num_epochs=epochs,
-            **options,
         )
         for shard in range(shards)
     ]

@@ -1,7 +1,6 @@
 import bisect
 import itertools
 
-import numpy as np
 import pytest
 import seqio
 import tensorflow as tf
@@ -29,18 +28,26 @@ EPOCH = 5
 examples = st.fixed_dictionaries(dict.fromkeys(preprocessors.FIELDS, texts))
 
 
-def paired(examples, mixer, **options):
-    columns = {name: [e[name] for e in examples] for name in preprocessors.FIELDS}
-    columns |= {"index": np.arange(len(examples)), "position": np.arange(len(examples))}
-    ds = tf.data.Dataset.from_tensor_slices(
-        {**columns, "epoch_seed": np.full(len(examples), EPOCH, np.int64)}
-    )
+def pairing(mixer, **options):
+    """Returns what gives the pairs of a list of examples; making its graph is the dear part."""
+    given = []
+    numbers = dict.fromkeys(("index", "position", "epoch_seed"), tf.TensorSpec((), tf.int64))
+    fields = dict.fromkeys(preprocessors.FIELDS, tf.TensorSpec((), tf.string))
+    ds = tf.data.Dataset.from_generator(lambda: given, output_signature={**fields, **numbers})
     features = {"targets": seqio.Feature(VOCABULARY, add_eos=False)}
     ds = pairs.add_pairs(preprocessors.batch_examples(ds), features, mixer=lambda: mixer, **options)
-    return [
-        [row[name].tolist() for name in pair_features.TASK_FEATURES]
-        for row in ds.unbatch().as_numpy_iterator()
-    ]
+
+    def paired(examples):
+        given[:] = [
+            {**example, "index": index, "position": index, "epoch_seed": EPOCH}
+            for index, example in enumerate(examples)
+        ]
+        return [
+            [row[name].tolist() for name in pair_features.TASK_FEATURES]
+            for row in ds.unbatch().as_numpy_iterator()
+        ]
+
+    return paired
 
 
 def units_by_hand(example, index, mixer):
@@ -78,19 +85,24 @@ def pair_by_hand(example, index, mixer):
     return [ids[0], numbers[0], ids[1], numbers[1]]
 
 
-@pytest.mark.parametrize("segmenter", MIXERS)
+@pytest.fixture(scope="module", params=MIXERS)
+def mixer_and_paired(request):
+    mixer = MIXERS[request.param]
+    return mixer, pairing(mixer)
+
+
 @settings(max_examples=3)
 @given(st.lists(examples, min_size=10, max_size=30))
-def test_pairs_are_those_of_python(segmenter, examples):
-    mixer = MIXERS[segmenter]
+def test_pairs_are_those_of_python(mixer_and_paired, examples):
+    mixer, paired = mixer_and_paired
     by_hand = [pair_by_hand(example, index, mixer) for index, example in enumerate(examples)]
-    assert paired(examples, mixer) == by_hand
+    assert paired(examples) == by_hand
 
 
 def test_what_stands_for_a_word_has_its_number():
     mixer = CodeMixer(Lexicon.from_pairs([("tea", "गरम चाय")]), 1.0, segmenter=SpaceSegmenter())
     example = {"instruction": "Drink tea!", "input": "", "output": "No tea, water."}
-    [[plain, of_plain, mixed, of_mixed]] = paired([example], mixer)
+    [[plain, of_plain, mixed, of_mixed]] = pairing(mixer)([example])
     decode = VOCABULARY.tokenizer.decode
 
     def words(ids, units):
@@ -109,5 +121,5 @@ def test_what_stands_for_a_word_has_its_number():
 def test_the_response_can_have_a_ratio_of_its_own():
     mixer = CodeMixer(Lexicon.from_pairs([("tea", "चाय")]), 1.0)
     example = {"instruction": "tea", "input": "", "output": "tea"}
-    [[_, _, mixed, _]] = paired([example], mixer, response_ratio=0.0)
+    [[_, _, mixed, _]] = pairing(mixer, response_ratio=0.0)([example])
     assert VOCABULARY.tokenizer.decode(mixed).endswith(":\nचाय\n\n### Response:tea")

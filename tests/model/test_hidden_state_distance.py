@@ -45,8 +45,9 @@ def sides(segments=True):
 @functools.cache
 def states(segments):
     """The states of the plain rows and of the mixed ones."""
+    found = jax.jit(functools.partial(hidden_states, MODULE, last=3))
     return [
-        np.float64(hidden_states(MODULE, params(), side["tokens"], side.get("segment_ids"), last=3))
+        np.float64(found(params(), side["tokens"], side.get("segment_ids")))
         for side in sides(segments)
     ]
 
