@@ -17,7 +17,10 @@ _TABLES = {(EMBEDDING, "embedding"): 0, (HEAD, "kernel"): 1}  # weight -> axis o
 
 
 def first(
-    optimizer: Any, steps: ranges.Count = 0, path: ranges.Location | None = None
+    optimizer: Any,
+    steps: ranges.Count = 0,
+    path: ranges.Location | None = None,
+    train_old_rows: bool = True,
 ) -> optax.GradientTransformation:
     """Lets an optimizer change new rows alone for the first steps, and then everything.
 
@@ -27,15 +30,17 @@ def first(
 
     Args:
       optimizer: e.g. `optim.adamw(...)`.
-      steps: so many; 0 returns the optimizer as it is.
+      steps: so many.
       path: of what `commit-t5x vocab extend` wrote: the model directory, or a checkpoint in it.
+      train_old_rows: whether the other rows belong to everything; False leaves them as they are.
+        With 0 steps, True returns the optimizer as it is.
 
     Raises:
-      InputError: `steps` without such a path; or (by `update`) the embedding isn't trained.
+      InputError: there is no such path; or (by `update`) the embedding isn't trained.
     """
-    if not steps:
+    if not steps and train_old_rows:
         return optimizer
-    chained = optax.chain(optimizer, _masked(_first_new_row(path), steps))
+    chained = optax.chain(optimizer, _masked(_first_new_row(path), steps, train_old_rows))
     return Optimizer(chained.init, chained.update, getattr(optimizer, "learning_rate", None))
 
 
@@ -51,7 +56,7 @@ def _first_new_row(path: str | None) -> int:
     return number
 
 
-def _masked(first_new: int, steps: int) -> optax.GradientTransformation:
+def _masked(first_new: int, steps: int, train_old_rows: bool) -> optax.GradientTransformation:
     # The state is one of optax's own, which T5X knows how to keep.
     def init(params: Any) -> optax.ScaleByScheduleState:
         del params
@@ -72,7 +77,8 @@ def _masked(first_new: int, steps: int) -> optax.GradientTransformation:
             if axis is None:
                 return jnp.where(everything, leaf, jnp.zeros_like(leaf))
             rows = jax.lax.broadcasted_iota(jnp.int32, leaf.shape, axis)
-            return jnp.where(everything | (rows >= first_new), leaf, jnp.zeros_like(leaf))
+            moves = (rows >= first_new) | (everything & train_old_rows)
+            return jnp.where(moves, leaf, jnp.zeros_like(leaf))
 
         updates = jax.tree_util.tree_map_with_path(masked, updates)
         return updates, optax.ScaleByScheduleState(optax.safe_increment(state.count))

@@ -25,9 +25,8 @@ from commit_t5x.engine import checkpoints, losses, model_files, models
 from commit_t5x.engine.sampling import Sampling
 from commit_t5x.errors import InputError
 from commit_t5x.model.hidden_state_distance import HiddenStateDistance
-from commit_t5x.model.lora import Lora
 from commit_t5x.model.optim import Optimizer
-from commit_t5x.t5x_adapter import data
+from commit_t5x.t5x_adapter import data, states
 from commit_t5x.vocabularies.tokenizer import Tokenizer
 
 # What the loss of the whole batch is divided by, [batch, 1]: a feature, so that each microbatch
@@ -47,8 +46,8 @@ class DecoderOnlyModel(t5x_models.DecoderOnlyModel):
       optimizer_def: an optax transformation, such as `optim.adamw` makes.
       decode_fn: see `decode_fn` below.
 
-    Raises:
-      InputError: the network has low-rank factors, which the native engine alone trains.
+    Where T5X's train state has flax_mutables, these are the weights that low-rank factors leave as
+    they are; see `states`.
     """
 
     def __init__(
@@ -63,11 +62,6 @@ class DecoderOnlyModel(t5x_models.DecoderOnlyModel):
         loss_chunk_length: ranges.Positive | None = None,
         hidden_state_distance: HiddenStateDistance | None = None,
     ):
-        if getattr(module, "lora", Lora()).rank is not None:
-            raise InputError(
-                "LORA_RANK: low-rank factors are for the native engine, commit-t5x train, and not "
-                "for T5X; leave lora.gin out"
-            )
         super().__init__(
             module,
             vocabulary,
@@ -91,7 +85,8 @@ class DecoderOnlyModel(t5x_models.DecoderOnlyModel):
 
     def get_initial_variables(self, rng, input_shapes, input_types=None):
         """Returns the native engine's parameters of the same key."""
-        return self._engine_model.get_initial_variables(rng)
+        variables = self._engine_model.get_initial_variables(rng)
+        return states.collections(variables, self._engine_model.lora)
 
     def with_denominator(self, batch: models.Batch) -> dict[str, jax.Array]:
         """Returns a whole batch from which `loss_fn` may be given some rows at a time."""
@@ -99,20 +94,23 @@ class DecoderOnlyModel(t5x_models.DecoderOnlyModel):
         denominator = self._engine_model.loss_denominator(batch)
         return {**batch, _DENOMINATOR: jnp.broadcast_to(denominator, (rows, 1))}
 
-    def loss_fn(self, params, batch, dropout_rng):
+    def loss_fn(self, params, batch, dropout_rng, flax_mutables=None):
         """Returns the loss, and T5X's metrics under the native engine's names."""
-        loss, sums = self._engine_model.loss_fn(params, batch, dropout_rng, batch.get(_DENOMINATOR))
+        loss, sums = self._engine_model.loss_fn(
+            states.joined(params, flax_mutables), batch, dropout_rng, batch.get(_DENOMINATOR)
+        )
         per_step = {*sums} - {"correct"}
-        return loss, {
+        found = {
             **{name: metrics.AveragePerStep(total=sums[name]) for name in per_step},
             "accuracy": clu_metrics.Average(total=sums["correct"], count=sums["loss_tokens"]),
             "tokens_per_second": metrics.TimeRate.from_model_output(numerator=sums["tokens"]),
             "steps_per_second": metrics.StepsPerTime.from_model_output(),
         }
+        return loss, found if flax_mutables is None else (found, flax_mutables)
 
-    def eval_fn(self, params, batch):
+    def eval_fn(self, params, batch, flax_mutables=None):
         """Returns loss and metrics that average over an evaluation's batches as over one."""
-        one = jnp.ones((), jnp.float32)
+        params, one = states.joined(params, flax_mutables), jnp.ones((), jnp.float32)
         loss, sums = self._engine_model.cross_entropy(params, batch, None, one)
         num_rows = jnp.sum(jnp.any(batch["decoder_target_tokens"] != 0, axis=-1))
         count = self._engine_model.loss_denominator(batch, num_rows)
@@ -122,11 +120,21 @@ class DecoderOnlyModel(t5x_models.DecoderOnlyModel):
             "accuracy": clu_metrics.Average(total=sums["correct"], count=sums["loss_tokens"]),
         }
 
-    def predict_batch_with_aux(self, params, batch, rng=None, **options):
+    def score_batch(self, params, batch, return_intermediates=False, flax_mutables=None):
+        """Returns T5X's scores."""
+        params = states.joined(params, flax_mutables)
+        return super().score_batch(params, batch, return_intermediates)
+
+    def predict_batch(self, params, batch, rng=None, flax_mutables=None):
+        """Returns the answers of `predict_batch_with_aux` alone."""
+        return self.predict_batch_with_aux(params, batch, rng, flax_mutables=flax_mutables)[0]
+
+    def predict_batch_with_aux(self, params, batch, rng=None, *, flax_mutables=None, **options):
         """Returns T5X's answers, in which EOS stands for the padding behind an answer.
 
         T5X pads with 0, which its vocabularies leave out of a text; LLaMA's tokenizer writes it.
         """
+        params = states.joined(params, flax_mutables)
         tokens, aux = super().predict_batch_with_aux(params, batch, rng, **options)
         places = jnp.arange(tokens.shape[-1])
         ends = jnp.max(jnp.where(tokens != 0, places + 1, 0), axis=-1, keepdims=True)
@@ -162,7 +170,7 @@ class Trainer(trainer.Trainer):
     @functools.cached_property
     def _partitioned_train_step(self):
         def train_step(state, batch):
-            grads, sums, _ = trainer.accumulate_grads_microbatched(
+            grads, sums, frozen = trainer.accumulate_grads_microbatched(
                 self._model,
                 state,
                 self._model.with_denominator(batch),
@@ -176,6 +184,7 @@ class Trainer(trainer.Trainer):
                 sums,
                 self._learning_rate_fn(state.step),
                 self._weight_metrics_computer,
+                {"flax_mutables": frozen} if frozen else None,
             )
             sums["grad_norm"] = metrics.AveragePerStep(total=optax.tree.norm(grads))
             sums["param_norm"] = metrics.AveragePerStep(total=optax.tree.norm(state.params))
@@ -227,7 +236,7 @@ def decode_fn(
 def checkpoint(
     path: ranges.Path | None, module: nn.Module, **options: Any
 ) -> utils.RestoreCheckpointConfig | None:
-    """Returns what makes T5X read a checkpoint; None where there is no path.
+    """Returns what makes T5X evaluate a checkpoint, or answer with it; None where there is no path.
 
     Args:
       path: a model directory, for its latest checkpoint, or a checkpoint_N folder; in the cloud,
@@ -244,16 +253,25 @@ def checkpoint(
         folder = checkpoints.find(path).absolute()
         model_files.check_config(folder.parent, module.config)
         path = str(folder)
+        reader = functools.partial(states.WeightReader, module=module)
+        options = {"checkpoint_manager_cls": reader, **options}
     return utils.RestoreCheckpointConfig(path=path, mode="specific", dtype="float32", **options)
 
 
 def initial_weights(
     path: ranges.Path | None, module: nn.Module
 ) -> utils.RestoreCheckpointConfig | None:
-    """Returns as `checkpoint` does, for weights alone: steps and the optimizer begin anew."""
-    return checkpoint(
+    """Returns what makes T5X start from weights in the cloud: steps and the optimizer begin anew.
+
+    Where they lie on this machine, `states.TrainStateInitializer` starts from them, if they fit.
+
+    Raises:
+      InputError: as `checkpoint`.
+    """
+    found = checkpoint(
         path, module, state_transformation_fns=[_weights_alone], fallback_to_scratch=True
     )
+    return found if found is not None and "://" in found.path else None
 
 
 def _weights_alone(

@@ -53,6 +53,17 @@ def test_new_rows_move_first_and_then_everything(model):
     assert moved.max() < 2 * 0.1
 
 
+@pytest.mark.parametrize("before", [0, 1])
+def test_old_rows_stay_while_everything_else_moves(model, before):
+    optimizer = new_rows.first(optim.adamw(0.1, weight_decay=0.1), before, model, False)
+    *_, params = steps(optimizer, before + 1)
+    tables = (params["token_embedder"]["embedding"], params["logits_dense"]["kernel"].T)
+    for table in tables:
+        np.testing.assert_array_equal(table[:OLD], 1)
+        assert np.all(table[OLD:] != 1)
+    assert np.all(params["layers"]["mlp"]["wo"]["kernel"] != 1)
+
+
 def test_no_steps_leave_the_optimizer_alone():
     plain = optim.adamw(0.1)
     assert new_rows.first(plain, 0, None) is plain

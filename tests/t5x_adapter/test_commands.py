@@ -57,6 +57,26 @@ def test_losses_agree(trained):
     assert max(row["difference"] for row in rows) < 1e-5
 
 
+def test_factors_train_and_evaluate_alike(trained, tmp_path):
+    base = f"'{trained[0] / 'native'}'"
+    options = {"LORA_RANK": 4, "BASE_DTYPE": "'int8'", "INITIAL_CHECKPOINT_PATH": base}
+    for name, run in {"native": parity.run_native, "t5x": parity.run_t5x}.items():
+        run(parity.flags("recommended", 4, tmp_path / name, **options))
+    rows = parity.compare(
+        parity.native_losses(tmp_path / "native"), parity.t5x_losses(tmp_path / "t5x")
+    )
+    assert len(rows) == 4
+    assert max(row["difference"] for row in rows) < 1e-6
+    flags = ["--gin_file=evaluation/xquad.gin", *QUESTIONS, "--gin.EVAL_STEPS=1"]
+    flags += ["--gin.NUM_EXAMPLES=2", f"--gin.CHECKPOINT_PATH='{tmp_path / 't5x'}'"]
+    parity.run_native([*flags, f"--gin.EVAL_OUTPUT_DIR='{tmp_path / 'a'}'"], "eval")
+    merged = json.loads((tmp_path / "a" / "results.json").read_text())["results"]["xquad_hi"]
+    for place, beside in {"b": [], "c": ["--gin.LORA_RANK=4"]}.items():
+        parity.run_t5x([*flags, *beside, f"--gin.EVAL_OUTPUT_DIR='{tmp_path / place}'"], "eval")
+        loss = parity.scalars(tmp_path / place / "training_eval" / "xquad_hi", "loss")
+        assert list(loss.values()) == [pytest.approx(merged["loss"], rel=1e-5)]
+
+
 def test_t5x_checkpoints_convert(trained, tmp_path):
     folder, _ = trained
     conversion.convert(folder / "t5x", tmp_path / "hf", to="hf", source_format="native")

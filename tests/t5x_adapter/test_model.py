@@ -17,7 +17,6 @@ from commit_t5x.engine import losses, models
 from commit_t5x.errors import InputError
 from commit_t5x.model import llama, new_rows, optim
 from commit_t5x.model.hidden_state_distance import HiddenStateDistance
-from commit_t5x.model.lora import Lora
 
 pytestmark = pytest.mark.t5x
 _REASON = "T5X isn't installed; docs/t5x.md tells how"
@@ -202,12 +201,6 @@ def test_options_that_t5x_cannot_combine():
         adapter.decode_fn(temperature=1.0, top_k=3, top_p=0.5)
     with pytest.raises(InputError, match="temperature: -1 doesn't fit"):
         adapter.decode_fn(temperature=-1)
-
-
-def test_low_rank_factors_are_refused():
-    network = llama.Llama(llama.preset("debug"), lora=Lora(rank=4))
-    with pytest.raises(InputError, match="LORA_RANK: low-rank factors are for the native engine"):
-        adapter.DecoderOnlyModel(network, tiny.VOCABULARY)
 
 
 def test_new_rows_alone(tmp_path):

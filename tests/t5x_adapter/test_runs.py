@@ -1,5 +1,6 @@
 """T5X itself trains a tiny network: against the native engine, and from its checkpoints."""
 
+import dataclasses
 import functools
 import json
 import pathlib
@@ -15,10 +16,12 @@ import seqio
 import tiny
 from flax import traverse_util
 from jax.sharding import AbstractMesh, PartitionSpec
+from small_llama import CONFIG, init
 
-from commit_t5x.engine import checkpoints, train, train_state, utils
+from commit_t5x.engine import adapters, checkpoints, train, train_state, trainer, utils
 from commit_t5x.errors import InputError
-from commit_t5x.model import optim
+from commit_t5x.model import llama, optim
+from commit_t5x.model.lora import Lora
 
 pytestmark = pytest.mark.t5x
 _REASON = "T5X isn't installed; docs/t5x.md tells how"
@@ -26,7 +29,7 @@ t5x_train = pytest.importorskip("t5x.train", reason=_REASON, exc_type=ImportErro
 
 import t5x.utils  # noqa: E402
 
-from commit_t5x.t5x_adapter import adapter, data, mesh  # noqa: E402
+from commit_t5x.t5x_adapter import adapter, data, mesh, states  # noqa: E402
 
 STEPS = 20
 NETWORK = tiny.TinyNetwork()
@@ -37,17 +40,18 @@ def optimizer():
     return optim.adamw(SCHEDULE)
 
 
-def native_run(model_dir, steps=STEPS, weights=None):
+def native_run(model_dir, steps=STEPS, weights=None, network=NETWORK, period=8, parts=1):
     train.train(
-        model=tiny.model(NETWORK, optimizer_def=optimizer()),
+        model=tiny.model(network, optimizer_def=optimizer()),
         train_dataset_cfg=tiny.dataset_config(),
         train_eval_dataset_cfg=tiny.dataset_config(split="validation", shuffle=False),
         eval_period=STEPS,
         eval_steps=None,
         checkpoint_cfg=utils.CheckpointConfig(
-            utils.SaveCheckpointConfig(period=8), utils.RestoreCheckpointConfig(weights)
+            utils.SaveCheckpointConfig(period=period), utils.RestoreCheckpointConfig(weights)
         ),
         partitioner=tiny.partitioner(),
+        trainer_cls=functools.partial(trainer.Trainer, num_microbatches=parts),
         model_dir=str(model_dir),
         total_steps=steps,
         random_seed=3,
@@ -66,10 +70,10 @@ def t5x_config(**options):
     })  # fmt: skip
 
 
-def t5x_run(model_dir, steps=STEPS, weights=None, **train_data):
-    native = tiny.model(NETWORK)
+def t5x_run(model_dir, steps=STEPS, weights=None, network=NETWORK, parts=1, **train_data):
+    native = tiny.model(network)
     model = adapter.DecoderOnlyModel(
-        NETWORK,
+        network,
         tiny.VOCABULARY,
         optimizer(),
         feature_converter_cls=native.FEATURE_CONVERTER_CLS,
@@ -83,10 +87,13 @@ def t5x_run(model_dir, steps=STEPS, weights=None, **train_data):
         train_eval_get_dataset_fn=data.eval_batches,
         checkpoint_cfg=t5x.utils.CheckpointConfig(
             save=t5x.utils.SaveCheckpointConfig(period=4),
-            restore=adapter.initial_weights(weights, NETWORK),
+            restore=adapter.initial_weights(weights, network),
         ),
         partitioner=mesh.PjitPartitioner(num_partitions=1),
-        trainer_cls=adapter.Trainer,
+        trainer_cls=functools.partial(adapter.Trainer, parts),
+        train_state_initializer_cls=functools.partial(
+            states.TrainStateInitializer, model_dir=str(model_dir), path=weights
+        ),
         model_dir=str(model_dir),
         total_steps=steps,
         eval_steps=None,
@@ -94,7 +101,7 @@ def t5x_run(model_dir, steps=STEPS, weights=None, **train_data):
         stats_period=1,
         random_seed=3,
         summarize_config_fn=functools.partial(
-            adapter.summarize_config, module=NETWORK, vocabulary=tiny.VOCABULARY
+            adapter.summarize_config, module=network, vocabulary=tiny.VOCABULARY
         ),
     )
     return jax.device_get(state.state_dict())
@@ -104,8 +111,8 @@ _PARITY = pathlib.Path(__file__).parents[2] / "benchmarks" / "t5x_parity.py"
 parity = types.SimpleNamespace(**runpy.run_path(str(_PARITY)))
 
 
-def abstract_params():
-    model = tiny.model(NETWORK)
+def abstract_params(network=NETWORK):
+    model = tiny.model(network)
     return train_state.TrainStateInitializer(model, tiny.partitioner()).params
 
 
@@ -248,6 +255,78 @@ def test_weights_of_another_network(native, tmp_path):
         adapter.checkpoint(str(native), other)
     with pytest.raises(InputError, match="no such checkpoint"):
         adapter.checkpoint(str(tmp_path / "none"), NETWORK)
+
+
+SMALL = dataclasses.replace(CONFIG, vocab_size=tiny.VOCAB_SIZE, num_layers=2)
+LORA = Lora(4, alpha=8, targets=("query", "wo"), base_dtype="int8", trained_parts=("scale",))
+ADAPTED = llama.Llama(SMALL, lora=LORA)
+
+
+@pytest.fixture(scope="module")
+def factors(tmp_path_factory):
+    """A folder with a base, a run of each engine over it, and the last state of T5X's."""
+    folder = tmp_path_factory.mktemp("factors")
+    weights = jax.device_get(init(llama.Llama(SMALL)))
+    checkpoints.save_params(folder / "base", weights, SMALL, None)
+    options = {"weights": str(folder / "base"), "network": ADAPTED, "parts": 2}
+    native_run(folder / "native", 8, period=4, **options)
+    return folder, options, t5x_run(folder / "t5x", 8, **options)
+
+
+def test_factors_train_as_in_the_native_engine(factors):
+    folder, _, state = factors
+    native, other = folder / "native", folder / "t5x"
+    rows = parity.compare(parity.native_losses(native), parity.t5x_losses(other))
+    assert len(rows) == 8
+    assert max(row["difference"] for row in rows) < 1e-6
+    shapes = [checkpoints.saved_shapes(path / "checkpoint_8")["target"] for path in (native, other)]
+    names = [set(traverse_util.flatten_dict(tree, sep="/")) for tree in shapes]
+    assert names[0] == names[1] == set(weights_of(state))  # the base isn't in them
+    assert adapters.read(native) == adapters.read(other)
+
+
+def test_factors_are_resumed_over_their_base(factors, tmp_path):
+    folder, options, expected = factors
+    (tmp_path / "run").mkdir()
+    for name in ("checkpoint_4", "adapter.json"):
+        copy = shutil.copytree if name == "checkpoint_4" else shutil.copy
+        copy(folder / "native" / name, tmp_path / "run" / name)
+    state = t5x_run(tmp_path / "run", 8, **options)
+    assert_same(weights_of(state), weights_of(expected), close)
+    with pytest.raises(InputError, match="holds a run that trains low-rank factors, not all"):
+        t5x_run(tmp_path / "run", 12)
+    other = llama.Llama(SMALL, lora=dataclasses.replace(LORA, rank=2))
+    with pytest.raises(InputError, match="LORA_RANK: 2, and the run in .* has 4"):
+        t5x_run(tmp_path / "run", 12, weights=options["weights"], network=other)
+
+
+def test_factors_need_a_base_at_hand():
+    model = adapter.DecoderOnlyModel(ADAPTED, tiny.VOCABULARY, optimizer())
+    make = functools.partial(
+        states.TrainStateInitializer,
+        *(model.optimizer_def, model.get_initial_variables, {}, mesh.PjitPartitioner(1)),
+    )
+    with pytest.raises(InputError, match="INITIAL_CHECKPOINT_PATH: low-rank factors need weights"):
+        make(model_dir="run")
+    with pytest.raises(InputError, match="gs://bucket/base: not a local path"):
+        make(model_dir="run", path="gs://bucket/base")
+
+
+@pytest.mark.parametrize("network", [ADAPTED, llama.Llama(SMALL)], ids=["beside", "merged"])
+def test_factors_answer_over_their_base(factors, network):
+    folder, _, _ = factors
+    model, partitioner = adapter.DecoderOnlyModel(network, tiny.VOCABULARY), mesh.PjitPartitioner(1)
+    cfg = adapter.checkpoint(str(folder / "t5x"), network)
+    initializer = t5x.utils.TrainStateInitializer(
+        None, model.get_initial_variables, {}, partitioner
+    )
+    state, _ = t5x.utils.create_checkpoint_manager_and_restore(
+        initializer, partitioner, cfg, cfg.path, None, use_orbax=True
+    )
+    assert state.step == 8
+    scores = model.score_batch(state.params, tiny.batch(), flax_mutables=state.flax_mutables)
+    params = adapters.load_params(folder / "native", abstract_params(network), SMALL, network.lora)
+    np.testing.assert_allclose(scores, model.score_batch(params, tiny.batch()), rtol=1e-5)
 
 
 @pytest.mark.parametrize("devices, axis", [(8, "model"), (3, None)])
