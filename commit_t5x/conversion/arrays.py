@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import pathlib
 from collections.abc import Iterator, Sequence
 
 import ml_dtypes
@@ -16,6 +17,20 @@ DTYPES: dict[str, np.dtype] = {
 }
 _BLOCK = 128  # rows and columns that fit the processor's cache together
 _PIECE_BYTES = 2**23
+
+
+def read(path: pathlib.Path, offset: int, size: int) -> np.ndarray:
+    """Returns bytes of a file, uint8 [size].
+
+    Not as a map, whose pages would count as ours once touched, and which can't tell of errors.
+
+    Raises:
+      InputError: the file is shorter.
+    """
+    content = np.fromfile(path, np.uint8, size, offset=offset)
+    if content.size < size:
+        raise InputError(f"{path}: ends too early; fetch it again")
+    return content
 
 
 def rows(array: np.ndarray, dtype: str, name: str) -> Iterator[np.ndarray]:
