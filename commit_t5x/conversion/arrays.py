@@ -16,7 +16,7 @@ DTYPES: dict[str, np.dtype] = {
     "float16": np.dtype(np.float16),
 }
 _BLOCK = 128  # rows and columns that fit the processor's cache together
-_PIECE_BYTES = 2**23
+_PIECE_BYTES = 2**20
 
 
 def read(path: pathlib.Path, offset: int, size: int) -> np.ndarray:

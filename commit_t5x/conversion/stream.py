@@ -55,8 +55,8 @@ def plan(source: Source, target_rules: Sequence[Rule]) -> list[Transfer]:
 def copy(source: Source, transfers: Sequence[Transfer], put: Put, dtype: str) -> None:
     """Hands each tensor to `put`; shows a bar on a terminal.
 
-    Tensors are read in order, by one thread, while others cast and write those before: as many as
-    are together no larger than the largest one is.
+    Tensors are read in order, by one thread, while others cast and write the few before: as long
+    as all together are no larger than the largest one is.
 
     Args:
       source, transfers: see plan.
@@ -81,7 +81,7 @@ def copy(source: Source, transfers: Sequence[Transfer], put: Put, dtype: str) ->
         task = progress.add_task("converting", total=total_bytes(transfers, dtype))
         pending, held = collections.deque(), 0
         for transfer in transfers:
-            while held and held + transfer.size > largest:
+            while len(pending) > _WRITERS or (held and held + transfer.size > largest):
                 size, written = pending.popleft()
                 written.result()
                 held -= size
