@@ -1,6 +1,5 @@
 """Reads and writes safetensors directories one tensor at a time."""
 
-import collections
 import contextlib
 import json
 import math
@@ -162,11 +161,12 @@ def write(
         index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": weight_map}
         (directory / INDEX_NAME).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
-    places, locks = {}, collections.defaultdict(threading.Lock)
+    places, locks = {}, {}
     with contextlib.ExitStack() as stack:
         for name, shard in zip(names, shards, strict=True):
             file = stack.enter_context((directory / name).open("wb"))
             offset = file.write(_header(shard, shapes, sizes, dtype))
+            locks[file] = threading.Lock()
             for tensor in shard:
                 places[tensor] = file, offset
                 offset += sizes[tensor]

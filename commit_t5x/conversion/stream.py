@@ -79,7 +79,8 @@ def copy(source: Source, transfers: Sequence[Transfer], put: Put, dtype: str) ->
     largest = max(transfer.size for transfer in transfers)
     with progress, concurrent.futures.ThreadPoolExecutor(_WRITERS) as writers:
         task = progress.add_task("converting", total=total_bytes(transfers, dtype))
-        pending, held = collections.deque(), 0
+        pending: collections.deque[tuple[int, concurrent.futures.Future]] = collections.deque()
+        held = 0
         for transfer in transfers:
             while len(pending) > _WRITERS or (held and held + transfer.size > largest):
                 size, written = pending.popleft()
