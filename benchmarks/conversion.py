@@ -1,12 +1,13 @@
-"""Memory and throughput of `commit-t5x convert`, beside transformers' load-and-save.
+"""Memory and speed of `commit-t5x convert`, beside transformers' load-and-save and gguf's package.
 
     python benchmarks/conversion.py                              # 1.1B random parameters
-    python benchmarks/conversion.py --model smollm2_135m         # any preset
+    python benchmarks/conversion.py --model smollm2_360m         # any preset
     python benchmarks/conversion.py --model path/to/a/hf/model
 
-Prints JSON. Each figure is of a process of its own: its peak resident memory and its seconds, less
-those of a process which only imports the same libraries. transformers needs torch (extra `torch`).
-The disk needs room for four copies of the weights in fp32.
+Prints JSON. Each run is a process of its own, which measures itself after its imports; the runs
+take turns. `ratio` is that of medians, of seconds and of CPU seconds, to the peer's. GGUF's peer
+copies the file and dequantises each tensor by the gguf package. transformers needs torch (extra
+`torch`). The disk needs room for three and a half copies of the weights in fp32.
 """
 
 import argparse
@@ -15,29 +16,70 @@ import math
 import os
 import pathlib
 import shutil
+import statistics
+import subprocess
 import sys
 import tempfile
-import time
 
-_OURS = (
-    "import sys; from commit_t5x import conversion; from commit_t5x.conversion import hf, native"
-)
-_CONVERT = f"{_OURS}; conversion.convert(*sys.argv[2:], to=sys.argv[1])"
-_THEIRS = """import sys, torch, transformers
+_PROCESS = """import json, resource, sys, time
+{imports}
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+imported, begin, begin_cpu = peak(), time.perf_counter(), time.process_time()
+{work}
+seconds, cpu_seconds = time.perf_counter() - begin, time.process_time() - begin_cpu
+found = {{"seconds": seconds, "cpu_seconds": cpu_seconds, "peak": peak(), "imported": imported}}
+print("\\n" + json.dumps(found))"""
+_OURS = """from commit_t5x import conversion
+from commit_t5x.conversion import formats, gguf, hf, native, rules, stream
+from commit_t5x.model import llama_presets
+import gguf as package, numpy as np, pathlib, shutil"""
+_CONVERT = "conversion.convert(*sys.argv[2:], to=sys.argv[1])"
+_THEIRS = """import torch, transformers
 transformers.LlamaForCausalLM  # imported when it is looked up"""
-_LOAD_AND_SAVE = f"""{_THEIRS}
+_LOAD_AND_SAVE = """
 model = transformers.AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=torch.float32)
 model.save_pretrained(sys.argv[2])"""
-_GENERATE = f"""{_OURS}
-import os, numpy as np
-from commit_t5x.conversion import formats, rules
-from commit_t5x.model import llama_presets
-config, directory = llama_presets.preset(sys.argv[1]), hf.pathlib.Path(sys.argv[2])
+_COPY_AND_DEQUANTISE = """
+shutil.copyfile(sys.argv[1], sys.argv[2])
+for tensor in package.GGUFReader(sys.argv[2]).tensors:
+    package.quants.dequantize(tensor.data, tensor.tensor_type)"""
+_GENERATE = """
+config, directory = llama_presets.preset(sys.argv[1]), pathlib.Path(sys.argv[2])
 shapes, rng = rules.shapes(hf.RULES, config), np.random.default_rng(0)
 directory.mkdir()
 with hf.write(directory, shapes, formats.Header(config)) as put:
     for name, shape in shapes.items():
         put(name, rng.standard_normal(shape, np.float32) * 0.02)"""
+_QUANTISE = """
+source = hf.read(pathlib.Path(sys.argv[1]))
+config, writer = source.config, package.GGUFWriter(sys.argv[2], "llama")
+for key, value in {
+    "block_count": config.num_layers,
+    "context_length": config.max_length,
+    "embedding_length": config.emb_dim,
+    "feed_forward_length": config.mlp_dim,
+    "attention.head_count": config.num_heads,
+    "attention.head_count_kv": config.num_kv_heads,
+}.items():
+    writer.add_uint32(f"llama.{key}", value)
+writer.add_float32("llama.attention.layer_norm_rms_epsilon", config.norm_eps)
+writer.add_float32("llama.rope.freq_base", config.rope_theta)
+kinds = package.GGMLQuantizationType
+def add(name, tensor):
+    kind = kinds.Q8_0 if tensor.ndim == 2 else kinds.F32
+    rows = np.ascontiguousarray(tensor)
+    writer.add_tensor(name, package.quants.quantize(rows, kind), raw_dtype=kind)
+stream.copy(source, stream.plan(source, gguf.RULES), add, "float32")
+writer.write_header_to_file()
+writer.write_kv_data_to_file()
+writer.write_tensors_to_file()
+writer.close()"""
+# Each of ours with its peer.
+_PEERS = {
+    "hf_to_native": "transformers_load_and_save",
+    "native_to_hf": "transformers_load_and_save",
+    "gguf_to_native": "gguf_copy_and_dequantise",
+}
 
 
 def main() -> None:
@@ -47,59 +89,74 @@ def main() -> None:
         "--model", default="tinyllama_1b", help="a preset, with random weights, or a directory"
     )
     parser.add_argument("--work-dir", help="for the copies; a temporary one by default")
-    parser.add_argument("--repeats", type=int, default=1, help="runs of each; the fastest counts")
+    parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=args.work_dir) as folder:
         work, model = pathlib.Path(folder), pathlib.Path(args.model)
         if not model.is_dir():
             model = work / args.model
-            _run(_GENERATE, args.model, model)
-        print(json.dumps(_measure(model, work, args.repeats), indent=2))
+            _run(_OURS, _GENERATE, args.model, model)
+        print(json.dumps(_measure(model, work, args.rounds), indent=2))
 
 
-def _measure(model: pathlib.Path, work: pathlib.Path, repeats: int) -> dict:
+def _measure(model: pathlib.Path, work: pathlib.Path, rounds: int) -> dict:
+    native, hf, file = work / "native", work / "hf", work / "model.gguf"
+    _run(_OURS, _QUANTISE, model, file)
     runs = {
-        "hf_to_native": (_OURS, _CONVERT, "native", model, work / "native"),
-        "native_to_hf": (_OURS, _CONVERT, "hf", work / "native", work / "hf"),
-        "transformers_load_and_save": (_THEIRS, _LOAD_AND_SAVE, model, work / "saved"),
+        "hf_to_native": (_OURS, _CONVERT, "native", model, native),
+        "native_to_hf": (_OURS, _CONVERT, "hf", native, hf),
+        "transformers_load_and_save": (_THEIRS, _LOAD_AND_SAVE, model, hf),
+        "gguf_to_native": (_OURS, _CONVERT, "native", file, native),
+        "gguf_copy_and_dequantise": (_OURS, _COPY_AND_DEQUANTISE, file, work / "copy.gguf"),
     }
-    found = {}
-    for name, (imports, code, *arguments) in runs.items():
-        idle_seconds, idle_peak = _run(imports)
-        seconds, peak = min(_run(code, *arguments) for _ in range(repeats))
-        found[name] = seconds - idle_seconds, peak, idle_peak
+    found = {name: [] for name in runs}
+    load = []
+    for _ in range(rounds):
+        for name, (imports, code, *arguments) in runs.items():
+            found[name].append(_run(imports, code, *arguments))
+            load.append(os.getloadavg()[0])
     # Here, as a process counts what its parent had in memory when it started it.
-    from commit_t5x.conversion import hf
+    from commit_t5x.conversion import hf as hf_format
 
-    sizes = [4 * math.prod(shape) for shape in hf.read(model).shapes.values()]  # in fp32
+    sizes = [4 * math.prod(shape) for shape in hf_format.read(model).shapes.values()]  # in fp32
     result = {
         "model": model.name,
         "weights": sum(sizes) // 4,
         "largest_tensor_mb": max(sizes) / 1e6,
+        "load_average": [round(min(load), 1), round(max(load), 1)],
     }
-    for name, (seconds, peak, idle_peak) in found.items():
+    for name, measured in found.items():
+        peak, imported = (max(run[key] for run in measured) for key in ("peak", "imported"))
         result[name] = {
-            "seconds": round(seconds, 2),
-            "mb_per_second": round(sum(sizes) / 1e6 / seconds, 1),
+            "seconds": [round(run["seconds"], 2) for run in measured],
+            "cpu_seconds": [round(run["cpu_seconds"], 2) for run in measured],
             "peak_mb": round(peak / 1e6, 1),
-            "imports_mb": round(idle_peak / 1e6, 1),
-            "above_imports_in_largest_tensors": round((peak - idle_peak) / max(sizes), 2),
+            "above_imports_in_largest_tensors": round((peak - imported) / max(sizes), 2),
         }
+        if name in _PEERS:
+            result[name]["ratio"] = {
+                key: round(
+                    statistics.median(run[key] for run in measured)
+                    / statistics.median(run[key] for run in found[_PEERS[name]]),
+                    2,
+                )
+                for key in ("seconds", "cpu_seconds")
+            }
     return result
 
 
-def _run(code: str, *arguments: str | pathlib.Path) -> tuple[float, int]:
-    """Runs Python code; returns its seconds and its peak resident memory in bytes."""
-    target = pathlib.Path(arguments[-1]) if arguments else None
-    if target and target.exists():
+def _run(imports: str, work: str, *arguments: str | pathlib.Path) -> dict[str, float]:
+    """Runs Python code whose last argument is what it writes; returns what it measured."""
+    target = pathlib.Path(arguments[-1])
+    if target.is_dir():
         shutil.rmtree(target)
-    start = time.perf_counter()
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    process = os.posix_spawn(sys.executable, command, os.environ)
-    _, status, usage = os.wait4(process, 0)
-    if status:
+    target.unlink(missing_ok=True)
+    command = [sys.executable, "-c", _PROCESS.format(imports=imports, work=work)]
+    command += map(str, arguments)
+    process = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if process.returncode:
         sys.exit(f"{' '.join(command)}: failed")
-    return time.perf_counter() - start, usage.ru_maxrss * 1024
+    return json.loads(process.stdout.splitlines()[-1])
 
 
 if __name__ == "__main__":

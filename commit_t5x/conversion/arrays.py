@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import pathlib
 from collections.abc import Iterator, Sequence
 
 import ml_dtypes
@@ -14,12 +15,28 @@ DTYPES: dict[str, np.dtype] = {
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
     "float16": np.dtype(np.float16),
 }
-_BLOCK = 128  # rows and columns that fit the processor's cache together
-_PIECE_BYTES = 2**23
+# Rows and columns: a line of the processor's cache, as many as don't push each other out of it
+# where a row's size is a power of two.
+_TILE = (512, 16)
+_PIECE_BYTES = 2**22
+
+
+def read(path: pathlib.Path, offset: int, size: int) -> np.ndarray:
+    """Returns bytes of a file, uint8 [size].
+
+    Not as a map, whose pages would count as ours once touched, and which can't tell of errors.
+
+    Raises:
+      InputError: the file is shorter.
+    """
+    content = np.fromfile(path, np.uint8, size, offset=offset)
+    if content.size < size:
+        raise InputError(f"{path}: ends too early; fetch it again")
+    return content
 
 
 def rows(array: np.ndarray, dtype: str, name: str) -> Iterator[np.ndarray]:
-    """Yields an array's rows in C order and another dtype, some 8 MiB at a time.
+    """Yields an array's rows in C order and another dtype, some 4 MiB at a time.
 
     Args:
       array: of floating numbers, in any order.
@@ -75,8 +92,17 @@ def converted(array: np.ndarray, dtype: str, name: str) -> np.ndarray:
 
 
 def _transposed(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Copies a matrix in Fortran order; in blocks, which is several times as fast as at once."""
+    """Copies a matrix in Fortran order; in tiles, which is several times as fast as at once.
+
+    Casting what is in order already is twice as fast as both at a time.
+    """
     copy = np.empty(array.shape, dtype)
-    for block in tiles(array.shape, (_BLOCK, _BLOCK)):
-        copy[block] = array[block]
+    for start in range(0, array.shape[0], _TILE[0]):
+        band = slice(start, start + _TILE[0])
+        source, target = array[band], copy[band]
+        ordered = target if array.dtype == dtype else np.empty(source.shape, array.dtype)
+        for tile in tiles(source.shape, _TILE):
+            ordered[tile] = source[tile]
+        if ordered is not target:
+            target[...] = ordered
     return copy

@@ -8,8 +8,8 @@ A format is a module of this package with
     write(dst, shapes, header)                 where it can be written: a context manager that
                                                gives the function `put(name, tensor)`
 
-The converter knows nothing else of a format. It goes through a source's tensors in the order of
-`Source.shapes`, one at a time, and hands each to `put`, so that one tensor is in memory at a time.
+The converter knows nothing else of a format. One thread goes through a source's tensors in the
+order of `Source.shapes`, and a few others hand them to `put`, so that few are in memory at a time.
 """
 
 import dataclasses

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from commit_t5x.conversion import gguf_tokenizer
+from commit_t5x.conversion import arrays, gguf_tokenizer
 from commit_t5x.conversion.formats import Source
 from commit_t5x.conversion.rules import Rule
 from commit_t5x.errors import InputError
@@ -114,12 +114,8 @@ class _Tensor:
         self._offset, self._bytes = int(tensor.data_offset), int(tensor.n_bytes)
 
     def read(self, path: pathlib.Path, gguf: types.ModuleType) -> np.ndarray:
-        # Not through the reader's memory map, whose pages would count as ours once touched.
-        content = np.fromfile(path, np.uint8, self._bytes, offset=self._offset)
-        if content.size < self._bytes:
-            raise InputError(f"{path}: ends too early; fetch it again")
-        rows = content.reshape(*self.shape[:-1], -1)
-        return gguf.quants.dequantize(rows, self.kind)
+        content = arrays.read(path, self._offset, self._bytes)
+        return gguf.quants.dequantize(content.reshape(*self.shape[:-1], -1), self.kind)
 
 
 def _open(gguf: types.ModuleType, path: pathlib.Path) -> tuple[dict[str, Any], dict[str, _Tensor]]:

@@ -174,8 +174,7 @@ def export_hf(
     with disk.finished(out_dir, overwrite) as directory:
         directory.mkdir()
         with write(directory, rules.shapes(RULES, config), header) as put:
-            for name, tensor in stream.tensors(source, transfers):
-                put(name, tensor)
+            stream.copy(source, transfers, put, dtype)
 
 
 def import_hf(src_dir: str | pathlib.Path) -> tuple[dict[str, Any], LlamaConfig]:

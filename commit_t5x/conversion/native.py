@@ -15,7 +15,7 @@ from commit_t5x.errors import InputError
 from commit_t5x.model.llama_config import LlamaConfig
 
 RULES = native_names.RULES
-_CONCURRENT_CHUNKS = 4  # of 16 MiB
+_CONCURRENT_CHUNKS = 2  # of 16 MiB
 
 
 def recognises(path: pathlib.Path) -> bool:

@@ -1,6 +1,8 @@
 """Tables that pair our weights with another format's, and serve both directions."""
 
 import dataclasses
+import functools
+import types
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -69,7 +71,10 @@ class Entry:
         return heads.swapaxes(-1, -2).reshape(array.shape)
 
 
-def native_shapes(config: LlamaConfig, options: Lora | None = None) -> dict[str, tuple[int, ...]]:
+@functools.cache  # several tables ask for the shapes of one network, which takes a trace
+def native_shapes(
+    config: LlamaConfig, options: Lora | None = None
+) -> Mapping[str, tuple[int, ...]]:
     """Returns the shape of each native weight by its path; the network itself is asked.
 
     Args:
@@ -85,7 +90,8 @@ def native_shapes(config: LlamaConfig, options: Lora | None = None) -> dict[str,
     variables = jax.eval_shape(
         lambda t: module.init(jax.random.key(0), t, t, enable_dropout=False), tokens
     )
-    return {path: leaf.shape for path, leaf in flatten(variables["params"]).items()}
+    leaves = flatten(variables["params"])
+    return types.MappingProxyType({path: leaf.shape for path, leaf in leaves.items()})
 
 
 def flatten(params: Mapping[str, Any]) -> dict[str, Any]:

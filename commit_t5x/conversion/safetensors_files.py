@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import pathlib
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -17,6 +18,7 @@ from commit_t5x.errors import InputError
 INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"
 
+_LENGTH_BYTES = 8  # of the header's length, with which a file begins
 _CODES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 _NAMES = {code: name for name, code in _CODES.items()} | {"F64": "float64"}
 
@@ -47,7 +49,7 @@ class Reader:
         """
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.dtypes: dict[str, str] = {}
-        self._files: dict[str, safetensors.safe_open] = {}
+        self._places: dict[str, tuple[pathlib.Path, int]] = {}
         paths = weight_files(directory, name, ".safetensors")
         if not paths:
             raise InputError(
@@ -55,12 +57,12 @@ class Reader:
             )
         for path in paths:
             try:
-                # Pages of a mapped file would count as our memory for as long as it is open.
-                file = safetensors.safe_open(path, framework="numpy", backend="pread")
+                file = safetensors.safe_open(path, framework="numpy")
             except (safetensors.SafetensorError, OSError) as error:
                 raise InputError(
                     f"{path}: not a readable safetensors file ({error}); fetch it again"
                 ) from error
+            offset = _data_offset(path)
             for name in file.offset_keys():
                 if name in self.shapes:
                     raise InputError(
@@ -74,11 +76,21 @@ class Reader:
                     )
                 self.shapes[name] = tuple(part.get_shape())
                 self.dtypes[name] = _NAMES[part.get_dtype()]
-                self._files[name] = file
+                self._places[name] = path, offset
+                dtype = np.dtype(self.dtypes[name])
+                offset += math.prod(self.shapes[name]) * dtype.itemsize  # the format has no gaps
 
     def get(self, name: str) -> np.ndarray:
         """Returns one tensor in the dtype that it is stored in."""
-        return self._files[name].get_tensor(name)
+        path, offset = self._places[name]
+        dtype, shape = np.dtype(self.dtypes[name]), self.shapes[name]
+        size = math.prod(shape) * dtype.itemsize
+        return arrays.read(path, offset, size).view(dtype).reshape(shape)
+
+
+def _data_offset(path: pathlib.Path) -> int:
+    with path.open("rb") as file:
+        return _LENGTH_BYTES + int.from_bytes(file.read(_LENGTH_BYTES), "little")
 
 
 def weight_files(directory: pathlib.Path, name: str, suffix: str) -> list[pathlib.Path]:
@@ -149,20 +161,23 @@ def write(
         index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": weight_map}
         (directory / INDEX_NAME).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
-    places = {}
+    places, locks = {}, {}
     with contextlib.ExitStack() as stack:
         for name, shard in zip(names, shards, strict=True):
             file = stack.enter_context((directory / name).open("wb"))
             offset = file.write(_header(shard, shapes, sizes, dtype))
+            locks[file] = threading.Lock()
             for tensor in shard:
                 places[tensor] = file, offset
                 offset += sizes[tensor]
 
         def put(name: str, tensor: np.ndarray) -> None:
             file, offset = places[name]
-            file.seek(offset)
             for piece in arrays.rows(tensor, dtype, name):
-                file.write(piece.reshape(-1).view(np.uint8))  # Python has no buffers of bfloat16
+                with locks[file]:
+                    file.seek(offset)
+                    # Python has no buffers of bfloat16.
+                    offset += file.write(piece.reshape(-1).view(np.uint8))
 
         yield put
 
@@ -185,4 +200,4 @@ def _header(
         offset += sizes[name]
     encoded = json.dumps(header, separators=(",", ":")).encode("utf-8")
     encoded += b" " * (-len(encoded) % 8)
-    return len(encoded).to_bytes(8, "little") + encoded
+    return len(encoded).to_bytes(_LENGTH_BYTES, "little") + encoded

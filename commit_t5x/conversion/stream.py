@@ -1,19 +1,20 @@
-"""Moves a checkpoint's tensors from one format to another, one at a time."""
+"""Moves a checkpoint's tensors from one format to another, a few at a time."""
 
+import collections
 import concurrent.futures
 import dataclasses
-import itertools
 import math
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
-import numpy as np
 import rich.console
 import rich.progress
 
 from commit_t5x.conversion import arrays, rules
 from commit_t5x.conversion.formats import Put, Source
 from commit_t5x.conversion.rules import Entry, Rule
+
+_WRITERS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,34 +52,15 @@ def plan(source: Source, target_rules: Sequence[Rule]) -> list[Transfer]:
     return [Transfer(entry, targets[entry.path, entry.index]) for entry in entries]
 
 
-def tensors(source: Source, transfers: Sequence[Transfer]) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields the target's tensors by name, in its layout and the source's dtype.
-
-    The next one is read meanwhile, unless the two together are larger than the largest one is.
-    """
-    largest = max(transfer.size for transfer in transfers)
-
-    def read(transfer: Transfer) -> tuple[str, np.ndarray]:
-        array = transfer.source.to_native(source.get(transfer.source.foreign))
-        return transfer.target.foreign, transfer.target.to_foreign(array)
-
-    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as reader:
-        pending = None
-        for transfer, following in itertools.zip_longest(transfers, transfers[1:]):
-            current = read(transfer) if pending is None else pending.result()
-            pending = None
-            if following is not None and transfer.size + following.size <= largest:
-                pending = reader.submit(read, following)
-            yield current
-            del current
-
-
 def copy(source: Source, transfers: Sequence[Transfer], put: Put, dtype: str) -> None:
     """Hands each tensor to `put`; shows a bar on a terminal.
 
+    Tensors are read in order, by one thread, while others cast and write the few before: as long
+    as all together are no larger than the largest one is.
+
     Args:
       source, transfers: see plan.
-      put: writes a tensor by name.
+      put: writes a tensor by name; called by several threads.
       dtype: that it is written in, for the bar's bytes.
 
     Raises:
@@ -94,12 +76,25 @@ def copy(source: Source, transfers: Sequence[Transfer], put: Put, dtype: str) ->
         console=rich.console.Console(file=sys.stderr),
         disable=not sys.stderr.isatty(),
     )
-    with progress:
+    largest = max(transfer.size for transfer in transfers)
+    with progress, concurrent.futures.ThreadPoolExecutor(_WRITERS) as writers:
         task = progress.add_task("converting", total=total_bytes(transfers, dtype))
-        for name, tensor in tensors(source, transfers):
-            put(name, tensor)
-            progress.advance(task, itemsize * tensor.size)
-            del tensor  # before the next one is read
+        pending: collections.deque[tuple[int, concurrent.futures.Future]] = collections.deque()
+        held = 0
+        for transfer in transfers:
+            while len(pending) > _WRITERS or (held and held + transfer.size > largest):
+                size, written = pending.popleft()
+                written.result()
+                held -= size
+                progress.advance(task, itemsize * size)
+            array = transfer.source.to_native(source.get(transfer.source.foreign))
+            array = transfer.target.to_foreign(array)
+            pending.append((transfer.size, writers.submit(put, transfer.target.foreign, array)))
+            held += transfer.size
+            del array  # the writer's alone, which lets go of it
+        for size, written in pending:
+            written.result()
+            progress.advance(task, itemsize * size)
 
 
 def total_bytes(transfers: Iterable[Transfer], dtype: str) -> int:
