@@ -4,11 +4,13 @@ import argparse
 import dataclasses
 import functools
 import json
+import pathlib
 import sys
 
 import rich.console
 
 from commit_t5x import arguments, disk, ranges
+from commit_t5x.errors import InputError
 from commit_t5x.extension import rows
 
 _DESCRIPTION = "Find out what a tokenizer costs a language, and give a model more tokens for it."
@@ -31,7 +33,8 @@ _EXTEND_EXAMPLE = """example:
   commit-t5x vocab extend smollm2 wikipedia.hi.txt --size 57344 smollm2_hi \\
     --method dictionary --dictionary muse/en-hi.txt
 
-Text without letters of the new tokens' scripts keeps its ids. MODEL is anything that
+Text without letters of the new tokens' scripts keeps its ids; so does, of a language in Latin
+script, what --keep names, and other English text but for some words. MODEL is anything that
 `commit-t5x convert` reads, with a tokenizer of byte-pair encoding.
 
 methods:
@@ -103,6 +106,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="word pairs with English on either side, for --method dictionary; may be repeated",
     )
     extend.add_argument(
+        "--keep",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="learn words in Latin script, too, but no token that changes the ids of this English "
+        "text; may be repeated",
+    )
+    extend.add_argument(
         "--seed", default=0, type=arguments.of(ranges.Seed), metavar="N", help="of random rows"
     )
     extend.add_argument("--to", choices=("hf", "native"), help="format of OUT (default: MODEL's)")
@@ -122,6 +133,8 @@ def _report(args: argparse.Namespace) -> None:
     if args.plot:
         disk.check_writable(args.plot)
         disk.check_apart("--plot", args.plot, *args.texts, *names)
+        if pathlib.Path(args.plot).suffix.lower() != ".png":
+            raise InputError(f"--plot: {args.plot}: only PNG is drawn; let the name end in .png")
     with rich.console.Console(stderr=True).status("Tokenizing ..."):
         tokenizers = {name: configured.load(name) for name in names}
         measured = [
@@ -151,6 +164,7 @@ def _extend(args: argparse.Namespace) -> None:
             method=args.method,
             dictionaries=args.dictionary,
             multiple_of=args.multiple_of,
+            keep=args.keep,
             seed=args.seed,
             to=args.to,
             overwrite=args.overwrite,

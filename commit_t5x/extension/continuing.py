@@ -2,6 +2,7 @@
 
 import abc
 import collections
+import itertools
 import json
 import pathlib
 import tempfile
@@ -32,30 +33,45 @@ _ONLY_BPE = (
 _GPT2_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
 
-def learn(tokenizer: Tokenizer, found: Words, number: int) -> tuple[Tokenizer, list[Addition]]:
+def learn(
+    tokenizer: Tokenizer, found: Words, number: int, kept: Sequence[str | pathlib.Path] = ()
+) -> tuple[Tokenizer, list[Addition]]:
     """Returns a tokenizer with up to `number` more tokens, and what these are.
 
     The new merges come after all old ones, and each makes a token that holds a letter of the words'
     scripts, or the first bytes of one. A text without such letters, and without signs that begin
-    with the same bytes in UTF-8, such as the danda of Hindi, keeps its ids.
+    with the same bytes in UTF-8, such as the danda of Hindi, keeps its ids. In Latin script this
+    says nothing of English. So no token is learnt that neighbours in the kept texts would become,
+    by which these keep their ids; other English may change.
 
     Args:
       tokenizer: of byte-pair encoding, in either kind of file.
       found: words to learn from.
       number: of new tokens, whose ids follow the old ones; fewer where nothing is left that stands
         twice in the text.
+      kept: files that `words.texts` reads.
 
     Raises:
-      InputError: the tokenizer is of a kind that can't be continued.
+      InputError: the tokenizer is of a kind that can't be continued, or a kept text can't be read,
+        or kept.
     """
     kind = _SentencePiece if isinstance(tokenizer, SentencePieceTokenizer) else _TokenizerJson
     base = kind(tokenizer, found.scripts)
+    for path in kept:
+        for text in words.texts(path):
+            base.keep(text)
     additions = base.learn(found.counts, number)
     with tempfile.TemporaryDirectory() as folder:
         for name, content in {**tokenizer.files, **base.file(additions)}.items():
             pathlib.Path(folder, name).write_bytes(content)
         extended = configured.find(folder)
     extended.path = tokenizer.path
+    for path in kept:
+        if any(extended.encode(text) != tokenizer.encode(text) for text in words.texts(path)):
+            raise InputError(
+                f"{path}: can't be kept, as words of {', '.join(found.scripts)} in it are now cut "
+                "otherwise; leave them out of it"
+            )
     return extended, [addition for addition in additions if addition.is_new]
 
 
@@ -70,9 +86,11 @@ class _Base(abc.ABC):
     def __init__(self, tokenizer: Any, scripts: Sequence[str]):
         self.tokenizer, self._scripts = tokenizer, scripts
         self._letter = regex.compile(words.letters(scripts), regex.V1)
-        self._known = frozenset(tokenizer.tokens())
+        self._spelt = tokenizer.tokens()
+        self._known = frozenset(self._spelt)
         self.byte_level = spelling.is_byte_level(tokenizer)
         self._first_bytes: set[bytes] = set()  # of letters of three bytes and more
+        self._kept: set[str] = set()  # what kept texts could become
 
     @abc.abstractmethod
     def pieces(self, word: str) -> Iterator[list[str]]:
@@ -81,6 +99,14 @@ class _Base(abc.ABC):
     @abc.abstractmethod
     def file(self, additions: Sequence[Addition]) -> dict[str, bytes]:
         """Returns the tokenizer's file with new tokens, by its name."""
+
+    def keep(self, text: str) -> None:
+        """Lets a text keep its ids: where no new token joins two neighbours, none ever does."""
+        units = [self._spelt[id_] for id_ in self.tokenizer.encode(text)]
+        if not self.byte_level:
+            units = list(_whole(units, self._known))
+        self._kept.update(unit for unit in set(units) if unit not in self._known)
+        self._kept.update(left + right for left, right in set(itertools.pairwise(units)))
 
     def learn(self, counts: Mapping[str, int], number: int) -> list[Addition]:
         """See `learn`."""
@@ -106,7 +132,8 @@ class _Base(abc.ABC):
         counts: collections.Counter[str] = collections.Counter()
         for word, count in units.items():
             for unit in word:
-                if unit not in self._known and self._letter.fullmatch(unit):
+                known = unit in self._known or unit in self._kept
+                if not known and self._letter.fullmatch(unit):
                     counts[unit] += count
         additions, left = [], counts.total() * (1 - _CHARACTER_COVERAGE)
         for character, count in reversed(counts.most_common()):
@@ -133,7 +160,12 @@ class _Base(abc.ABC):
         return cut
 
     def _admits(self, token: str) -> bool:
-        """Returns whether a token can only arise where a letter of the scripts stands."""
+        """Returns whether a token can only arise where a letter of the scripts stands.
+
+        And not in the kept texts.
+        """
+        if token in self._kept:
+            return False
         content = spelling.bytes_of(token, self.byte_level)
         text = spelling.decoded(content)
         if not text:
@@ -182,25 +214,34 @@ class _TokenizerJson(_Base):
         super().__init__(tokenizer, scripts)
         if not (self.byte_level or model.get("byte_fallback")):
             raise InputError(f"{path}: its tokens can't spell bytes; extend one whose tokens can")
-        if self.byte_level:
+        foreign = [script for script in scripts if script != words.OWN]
+        if self.byte_level and foreign:
             content["pre_tokenizer"] = {
                 "type": "Sequence",
-                "pretokenizers": [part for cut in cuts for part in _with_words(cut, scripts)],
+                "pretokenizers": [part for cut in cuts for part in _with_words(cut, foreign)],
             }
         self._backend = tokenizers.Tokenizer.from_str(json.dumps(content))
 
+    def keep(self, text: str) -> None:
+        super().keep(text)
+        if self._content["model"].get("ignore_merges"):  # a part that is a token becomes it
+            self._kept.update(self._parts(text))
+
     def pieces(self, word: str) -> Iterator[list[str]]:
-        backend = self._backend
         if not self.byte_level:
             word = word.strip()  # the tokenizer puts the space there
-        if backend.normalizer is not None:
-            word = backend.normalizer.normalize_str(word)
-        parts = [word]
-        if backend.pre_tokenizer is not None:
-            parts = [part for part, _ in backend.pre_tokenizer.pre_tokenize_str(word)]
-        for part in parts:
-            tokens = [token.value for token in backend.model.tokenize(part)]
+        for part in self._parts(word):
+            tokens = [token.value for token in self._backend.model.tokenize(part)]
             yield tokens if self.byte_level else list(_whole(tokens, self._known))
+
+    def _parts(self, text: str) -> list[str]:
+        """Returns what of a text is tokenized by itself."""
+        backend = self._backend
+        if backend.normalizer is not None:
+            text = backend.normalizer.normalize_str(text)
+        if backend.pre_tokenizer is None:
+            return [text]
+        return [part for part, _ in backend.pre_tokenizer.pre_tokenize_str(text)]
 
     def file(self, additions: Sequence[Addition]) -> dict[str, bytes]:
         model = self._content["model"]

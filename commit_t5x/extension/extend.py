@@ -47,6 +47,7 @@ def extend(
     method: rows.Method = "mean",
     dictionaries: Sequence[str | pathlib.Path] = (),
     multiple_of: ranges.Positive = 128,
+    keep: Sequence[str | pathlib.Path] = (),
     seed: ranges.Seed = 0,
     to: str | None = None,
     overwrite: bool = False,
@@ -62,6 +63,8 @@ def extend(
         one with; that, and the mean of its translations; or at random.
       dictionaries: files of word pairs, for the method "dictionary".
       multiple_of: `size` is rounded up to one of these, so that devices get equal parts.
+      keep: files of text, English for one, that keeps its ids; with them, words in Latin script are
+        learnt, too. See `continuing.learn`.
       seed: of the method "random".
       to: the format to write, "hf" or "native"; by default the model's own.
       overwrite: replace `out`.
@@ -85,7 +88,7 @@ def extend(
     target = _target(source_format, to)
     disk.check_free(out, overwrite)
     source = open_source(source_format, model)
-    disk.check_apart("OUT", out, model, *texts, *dictionaries, *source.bases)
+    disk.check_apart("OUT", out, model, *texts, *dictionaries, *keep, *source.bases)
     tokenizer, present = source.tokenizer, source.config.vocab_size
     if tokenizer is None:
         raise InputError(f"{model}: no tokenizer in it; put its files there")
@@ -96,9 +99,9 @@ def extend(
             f"--size: {size:,} leaves no room for a new token, as {model} has {present:,} rows; "
             "choose a larger one"
         )
-    found = words.read(texts)
+    found = words.read(texts, latin=bool(keep))
     meanings = translations.Translations(dictionaries, found.scripts) if dictionaries else None
-    extended, additions = continuing.learn(tokenizer, found, size - old)
+    extended, additions = continuing.learn(tokenizer, found, size - old, keep)
     if old + len(additions) < size:
         most = (old + len(additions)) // multiple_of * multiple_of
         smaller = f", or --size {most}" if most > present else ""

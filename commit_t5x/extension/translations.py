@@ -30,21 +30,17 @@ class Translations:
       scripts: of the other side's words.
 
     Raises:
-      InputError: a file can't be read, or has no word in the scripts.
+      InputError: a file can't be read, or has no word in the scripts; or Latin is among these, and
+        the file's name doesn't say which side is English.
     """
 
     def __init__(self, paths: Sequence[str | pathlib.Path], scripts: Sequence[str]):
-        letter = regex.compile(words.letters(scripts), regex.V1)
         self._known: dict[str, list[str]] = collections.defaultdict(list)
         for path in paths:
             found = False
-            for word, targets in Lexicon.load(path).items():
-                for pair in ((word, target) for target in targets):
-                    foreign = [side for side in pair if letter.search(side)]
-                    if len(foreign) == 1:
-                        english = pair[pair[0] == foreign[0]]
-                        self._known[lookup_key(foreign[0])].append(english)
-                        found = True
+            for foreign, english in _pairs(path, scripts):
+                self._known[lookup_key(foreign)].append(english)
+                found = True
             if not found:
                 raise InputError(
                     f"{path}: no word in {', '.join(scripts)} beside one in another script; name a "
@@ -71,6 +67,27 @@ class Translations:
             for form in difflib.get_close_matches(word, forms, cutoff=_NEAR)
             for english in self._known[form]
         ]
+
+
+def _pairs(path: str | pathlib.Path, scripts: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yields a dictionary's words in the scripts, and the English beside each."""
+    letter = regex.compile(words.letters(scripts), regex.V1)
+    english = None  # which side: the one in another script
+    if words.OWN in scripts:
+        sides = pathlib.Path(path).name.partition(".")[0].split("-")
+        if len(sides) != 2 or sides.count("en") != 1:
+            raise InputError(
+                f"{path}: its name doesn't say which side is English; name it as en-sw.txt or "
+                "sw-en.txt"
+            )
+        english = sides.index("en")
+    for word, targets in Lexicon.load(path).items():
+        for pair in ((word, target) for target in targets):
+            written = [bool(letter.search(side)) for side in pair]
+            if english is not None and written[1 - english]:
+                yield pair[1 - english], pair[english]
+            elif english is None and sum(written) == 1:
+                yield pair[written.index(True)], pair[written.index(False)]
 
 
 def sources(

@@ -1,4 +1,4 @@
-"""The words of texts that new tokens are learnt from: those of scripts other than Latin."""
+"""The words of texts that new tokens are learnt from, by their scripts."""
 
 import collections
 import dataclasses
@@ -11,7 +11,7 @@ from commit_t5x.data import records
 from commit_t5x.errors import InputError
 from commit_t5x.mixing import characters
 
-OWN = "Latin"  # the script of English, whose words no new token may touch
+OWN = "Latin"  # the script of English, whose words no new token may touch without being checked
 # Of the letters in other scripts: one with fewer is no script of the text's language.
 _SCRIPT_SHARE = 0.05
 _PAGE = regex.compile(r"\s*<(!doctype html|html)", regex.IGNORECASE)
@@ -54,11 +54,12 @@ def _classes(scripts: Sequence[str]) -> str:
     return "".join(rf"\p{{{script}}}" for script in scripts)
 
 
-def read(paths: Sequence[str | pathlib.Path]) -> Words:
+def read(paths: Sequence[str | pathlib.Path], latin: bool = False) -> Words:
     """Counts the words of texts that can be learnt from.
 
     Args:
       paths: of files that `texts` reads.
+      latin: whether words in Latin script are among them.
 
     Raises:
       InputError: a file can't be read, holds no text, or none of the letters is in a script that
@@ -73,16 +74,16 @@ def read(paths: Sequence[str | pathlib.Path]) -> Words:
         if character.isalpha():
             found[characters.script(character)] += count
     total = found.total()
-    others = total - found[OWN] - found[""]
+    for name in ("", *(() if latin else (OWN,))):
+        del found[name]
     scripts = tuple(
-        name
-        for name, count in found.most_common()
-        if name not in (OWN, "") and count >= _SCRIPT_SHARE * others
+        name for name, count in found.most_common() if count >= _SCRIPT_SHARE * found.total()
     )
     if not scripts:
         raise InputError(
             f"{', '.join(map(str, paths))}: no letter of a script other than {OWN}, in which new "
-            "tokens would change those of English; give text of a language in another script"
+            "tokens could change those of English; give text of a language in another script, or "
+            "English text whose tokens are to stay: --keep english.txt"
         )
     word = regex.compile(pattern(scripts), regex.V1)
     counts: collections.Counter[str] = collections.Counter()

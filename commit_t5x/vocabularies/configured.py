@@ -82,15 +82,15 @@ def _only_in(tokenizer: Tokenizer, other: Tokenizer) -> str:
 
 
 def name(tokenizer: Tokenizer) -> str:
-    """Returns a short name, the same for tokenizers that give texts the same ids.
+    """Returns a short name, the same for tokenizers with the same tokens that cut texts alike.
 
     Example:
       >>> name(load("samples"))
       '3,000 tokens 9f2c41d0a7be'
     """
     ends = [tokenizer.bos_id, *sorted(tokenizer.eos_ids)]
-    ids = json.dumps([*ends, *tokenizer.encode(_PROBE)])
-    return f"{tokenizer.vocab_size:,} tokens {hashlib.sha256(ids.encode()).hexdigest()[:12]}"
+    told = json.dumps([*ends, *tokenizer.encode(_PROBE), *tokenizer.tokens()])
+    return f"{tokenizer.vocab_size:,} tokens {hashlib.sha256(told.encode()).hexdigest()[:12]}"
 
 
 @functools.lru_cache(maxsize=4)

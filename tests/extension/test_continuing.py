@@ -7,6 +7,7 @@ import pytest
 import regex
 import sentencepiece_models
 import tokenizers
+import world
 from hypothesis import given
 from hypothesis import strategies as st
 from texts import texts
@@ -92,6 +93,33 @@ def test_english_keeps_its_ids(pair):
     base, extended, _ = pair
     for sentence in sentences(10_000):
         assert extended.encode(sentence) == base.encode(sentence)
+
+
+@pytest.mark.parametrize("kind, count", [*dict.fromkeys(KINDS, 1000).items(), ("smollm", 10_000)])
+def test_kept_english_keeps_its_ids_beside_another_language_in_latin_script(kind, count, tmp_path):
+    base = KINDS[kind](tmp_path / "tokenizer")
+    documents = world.World().documents("documents")
+    text = [world.World().text(next(documents), "qaa") for _ in range(50)]
+    english = [*sentences(count), "Ünlü: naïve, watu; (watu) café ₺5", *" \n"]
+    for name, lines in (("qaa.txt", text), ("en.txt", english)):
+        (tmp_path / name).write_text("\n\n".join(lines), encoding="utf-8")
+    found = words.read([tmp_path / "qaa.txt"], latin=True)
+    assert found.scripts == ("Latin",)
+    extended, new = continuing.learn(base, found, NUMBER, [tmp_path / "en.txt"])
+    free, _ = continuing.learn(base, found, NUMBER)
+    before, after, unchecked = (
+        [tokenizer.encode(line) for line in english] for tokenizer in (base, extended, free)
+    )
+    assert after == before != unchecked
+    assert len(extended.encode(text[0])) < 0.9 * len(base.encode(text[0]))
+    assert [token.token for token in new] == extended.tokens()[base.vocab_size :]
+
+
+def test_words_that_are_cut_otherwise_cannot_be_kept(tmp_path, hindi):
+    base = byte(byte_level.smollm, tmp_path / "tokenizer")
+    kept = SAMPLES / "wikipedia.hi.txt"
+    with pytest.raises(InputError, match="wikipedia.hi.txt: can't be kept"):
+        continuing.learn(base, hindi, NUMBER, [kept])
 
 
 @given(text=st.one_of(texts, st.text()))

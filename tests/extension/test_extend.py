@@ -10,6 +10,7 @@ import safetensors.torch
 import small_llama
 import torch
 import transformers
+import world
 
 from commit_t5x import cli, conversion, language_model, resources
 from commit_t5x.conversion import formats, hf
@@ -140,6 +141,23 @@ def test_text_of_the_wrong_script_is_warned_of(tiny_model, tmp_path, capsys):
     assert code == 0
     [line] = printed.err.splitlines()
     assert "2% of its letters are Devanagari; tokens are learnt from those alone" in line
+
+
+def test_latin_script_needs_what_is_kept(tiny_model, tmp_path, capsys):
+    documents = world.World().documents("documents")
+    text = "\n\n".join(world.World().text(next(documents), "qaa") for _ in range(50))
+    (tmp_path / "qaa.txt").write_text(text, encoding="utf-8")
+    arguments = [tiny_model.native, tmp_path / "qaa.txt", tmp_path / "out", "--size", 3072]
+    code, printed = run(capsys, *arguments)
+    assert code == 2 and "English text whose tokens are to stay: --keep" in printed.err
+    english = resources.path("samples") / "alpaca.jsonl"
+    code, printed = run(capsys, *arguments, "--keep", english)
+    assert code == 0, printed.err
+    assert "3,000 tokens and 72 new ones, in Latin" in printed.out
+    before, after = (configured.find(path) for path in (tiny_model.native, tmp_path / "out"))
+    assert after.encode(text) != before.encode(text)
+    for record in map(json.loads, english.read_text(encoding="utf-8").splitlines()):
+        assert after.encode(record["output"]) == before.encode(record["output"])
 
 
 @pytest.mark.parametrize(

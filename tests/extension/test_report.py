@@ -67,6 +67,9 @@ def test_bad_input(place, text, tmp_path, capsys):
     assert len(printed.err.splitlines()) == 1
     code, printed = run(capsys, SAMPLES / "tokenizer.model", text, "--plot", tmp_path)
     assert code == 2 and "is a folder" in printed.err
+    code, printed = run(capsys, SAMPLES / "tokenizer.model", text, "--plot", tmp_path / "x.jpg")
+    assert code == 2 and "x.jpg: only PNG is drawn" in printed.err
+    assert [path.name for path in tmp_path.iterdir()] == ["x.txt"]
 
 
 def test_a_plot_replaces_no_text(tmp_path, capsys):

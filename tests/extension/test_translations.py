@@ -49,6 +49,16 @@ def test_rows_of_translations(known):
     assert alone is pieces
 
 
+def test_of_latin_script_the_name_says_which_side_is_english(tmp_path):
+    for name, text in (("en-sw.txt", "water\tmaji\n"), ("sw-en.tsv", "chai\ttea\n")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    known = translations.Translations([tmp_path / "en-sw.txt", tmp_path / "sw-en.tsv"], ["Latin"])
+    assert [known.of(token) for token in (" maji", " chai", " water")] == [["water"], ["tea"], []]
+    (tmp_path / "en-sw.txt").rename(tmp_path / "words.txt")
+    with pytest.raises(InputError, match="words.txt: its name doesn't say which side is English"):
+        translations.Translations([tmp_path / "words.txt"], ["Latin"])
+
+
 def test_a_dictionary_of_another_language(tmp_path, known):
     with pytest.raises(InputError, match="en-el.txt: no word in Thai"):
         translations.Translations([tmp_path / "en-el.txt"], ["Thai"])

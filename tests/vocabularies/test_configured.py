@@ -42,8 +42,14 @@ def test_a_continued_tokenizer_is_another(tmp_path):
     longer, [addition, *_] = continuing.learn(base, found, 2)
     assert addition.token not in base.tokens()
     assert not configured.agree(base, longer) and not configured.agree(longer, base)
+    others = words.Words({" मोगरा": 9, " मोग": 5}, ("Devanagari",), 1.0)
+    different, _ = continuing.learn(base, others, 2)
+    assert longer.vocab_size == different.vocab_size
+    assert configured.name(longer) != configured.name(different)
     (tmp_path / "tokenizer.json").write_bytes(hf_tokenizer.files(base, 64)["tokenizer.json"])
-    assert configured.agree(base, configured.load(tmp_path / "tokenizer.json"))
+    converted = configured.load(tmp_path / "tokenizer.json")
+    assert configured.agree(base, converted)
+    assert configured.name(base) == configured.name(converted)
 
 
 def test_a_missing_model(tmp_path):
