@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import tabulate
 
-from commit_t5x import errors
+from commit_t5x import bar_plot
 from commit_t5x.data import qa_diagnostics
 from commit_t5x.evaluation.results import Report, Score
 
@@ -111,57 +111,22 @@ def to_png(report: Report) -> bytes:
     Raises:
       InputError: matplotlib isn't installed.
     """
-    try:
-        from matplotlib import figure
-    except ImportError as error:
-        raise errors.InputError(
-            "format png: needs matplotlib; pip install 'commit-t5x[plot]'"
-        ) from error
-    metrics = sorted({metric for _, metric in report.columns})
-    tasks = list(report.tasks())
-    bar = 0.8 / len(report.runs)
-    width = max(4.0, 1.0 + len(tasks) * max(0.9, 0.3 * len(report.runs)))
-    fig = figure.Figure(figsize=(width, 2.6 * len(metrics) + 0.6), layout="constrained")
-    panels = fig.subplots(len(metrics), 1, sharex=True, squeeze=False)[:, 0]
-    for panel, metric in zip(panels, metrics, strict=True):
-        for place, run in enumerate(report.runs):
-            found = [
-                (i, score)
-                for i, task in enumerate(tasks)
-                if (score := report.scores.get((run, task, metric))) is not None
-                and math.isfinite(score.value)
-            ]
-            offset = (place - (len(report.runs) - 1) / 2) * bar
-            panel.bar(
-                [i + offset for i, _ in found],
-                [score.value for _, score in found],
-                0.9 * bar,
-                yerr=[
-                    [score.value - _or_value(score.low, score) for _, score in found],
-                    [_or_value(score.high, score) - score.value for _, score in found],
-                ],
-                capsize=2,
-                error_kw={"linewidth": 0.8},
-                color=f"C{place}",  # matplotlib gives no colour to a run without bars
-                label=run.replace("$", r"\$"),
-                hatch=["//" if report.unlike(run, tasks[i]) else "" for i, _ in found],
-            )
-        panel.set_ylabel(_short(metric))
-        panel.set_ylim(0, max(1.0, panel.get_ylim()[1]))  # scores may all be 0
-        panel.spines[["top", "right"]].set_visible(False)
-    panels[-1].set_xticks(range(len(tasks)), [_title(task) for task in tasks])
-    if notes := _notes(report):
-        lines = [f"hatched: not compared: {note}".replace("$", r"\$") for note in notes]
-        fig.supxlabel("\n".join(lines), fontsize="x-small")
-    fig.legend(
-        *panels[0].get_legend_handles_labels(),
-        loc="outside upper center",
-        ncols=min(4, len(report.runs)),
-        frameon=False,
+    panels, nan = {}, math.nan
+    for metric in sorted({metric for _, metric in report.columns}):
+        panels[_short(metric)] = {
+            (task, run): (score.value, *(nan if b is None else b for b in (score.low, score.high)))
+            for (run, task, name), score in report.scores.items()
+            if name == metric and math.isfinite(score.value)
+        }
+    tasks = report.tasks()
+    return bar_plot.png(
+        "format png",
+        {task: _title(task) for task in tasks},
+        report.runs,
+        panels,
+        {(task, run) for task in tasks for run in report.runs if report.unlike(run, task)},
+        "\n".join(f"hatched: not compared: {note}" for note in _notes(report)),
     )
-    content = io.BytesIO()
-    fig.savefig(content, format="png", dpi=150, metadata={"Software": None})
-    return content.getvalue()
 
 
 FORMATS: Mapping[str, Format] = types.MappingProxyType(
@@ -219,10 +184,6 @@ def _notes(report: Report) -> dict[str, str]:
     found = (report.unlike(run, task) for run in report.runs for task in tasks)
     notes = dict.fromkeys(note for note in found if note)
     return {note: chr(ord("a") + place) for place, note in enumerate(notes)}
-
-
-def _or_value(bound: float | None, score: Score) -> float:
-    return score.value if bound is None else bound
 
 
 def _is_best(report: Report, run: str, task: str, metric: str) -> bool:

@@ -2,13 +2,13 @@
 
 import collections
 import dataclasses
-import io
+import math
 import pathlib
 from collections.abc import Sequence
 
 import rich.table
 
-from commit_t5x.errors import InputError
+from commit_t5x import bar_plot
 from commit_t5x.extension import spelling, words
 from commit_t5x.vocabularies.tokenizer import Tokenizer
 
@@ -115,29 +115,9 @@ def plot(measured: Sequence[Fertility]) -> bytes:
     Raises:
       InputError: matplotlib isn't installed.
     """
-    try:
-        from matplotlib import figure
-    except ImportError as error:
-        raise InputError("--plot: needs matplotlib; pip install 'commit-t5x[plot]'") from error
-    texts = list(dict.fromkeys(line.text for line in measured))
-    names = list(dict.fromkeys(line.tokenizer for line in measured))
-    bar = 0.8 / len(names)
-    width = max(4.0, 1.0 + len(texts) * max(0.9, 0.3 * len(names)))
-    fig = figure.Figure(figsize=(width, 3.2), layout="constrained")
-    axes = fig.subplots()
-    for place, name in enumerate(names):
-        heights = [line.tokens_a_word for line in measured if line.tokenizer == name]
-        offset = (place - (len(names) - 1) / 2) * bar
-        axes.bar(
-            [at + offset for at in range(len(texts))],
-            heights,
-            0.9 * bar,
-            label=name.replace("$", r"\$"),
-        )
-    axes.set_ylabel("tokens / word")
-    axes.set_xticks(range(len(texts)), [pathlib.Path(text).name for text in texts])
-    axes.spines[["top", "right"]].set_visible(False)
-    fig.legend(loc="outside upper center", ncols=min(3, len(names)), frameon=False)
-    content = io.BytesIO()
-    fig.savefig(content, format="png", dpi=150, metadata={"Software": None})
-    return content.getvalue()
+    heights = {
+        (line.text, line.tokenizer): (line.tokens_a_word, math.nan, math.nan) for line in measured
+    }
+    texts, names = (list(dict.fromkeys(column)) for column in zip(*heights, strict=True))
+    groups = {text: pathlib.Path(text).name for text in texts}
+    return bar_plot.png("--plot", groups, names, {"tokens / word": heights})
