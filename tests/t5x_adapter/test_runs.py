@@ -9,6 +9,7 @@ import shutil
 import sys
 import types
 
+import byte_level
 import jax
 import numpy as np
 import optax
@@ -19,10 +20,13 @@ from flax import traverse_util
 from jax.sharding import AbstractMesh, PartitionSpec
 from small_llama import CONFIG, init
 
+from commit_t5x import resources
 from commit_t5x.engine import adapters, checkpoints, train, train_state, trainer, utils
 from commit_t5x.errors import InputError
 from commit_t5x.model import llama, optim
 from commit_t5x.model.lora import Lora
+from commit_t5x.vocabularies import configured
+from commit_t5x.vocabularies.seqio_vocabulary import TokenizerVocabulary
 
 pytestmark = pytest.mark.t5x
 _REASON = "T5X isn't installed; docs/t5x.md tells how"
@@ -272,6 +276,15 @@ def test_weights_of_another_network(native, tmp_path):
         adapter.checkpoint(str(native), other)
     with pytest.raises(InputError, match="no such checkpoint"):
         adapter.checkpoint(str(tmp_path / "none"), NETWORK)
+
+
+def test_weights_of_another_tokenizer(tmp_path):
+    (tmp_path / "checkpoint_1" / "state").mkdir(parents=True)
+    byte_level.smollm(tmp_path)
+    other = TokenizerVocabulary(configured.load(resources.path("samples") / "tokenizer.model"))
+    for make in (adapter.checkpoint, adapter.initial_weights):
+        with pytest.raises(InputError, match="TOKENIZER: .* gives texts other ids than"):
+            make(str(tmp_path), NETWORK, other)
 
 
 SMALL = dataclasses.replace(CONFIG, vocab_size=tiny.VOCAB_SIZE, num_layers=2)
