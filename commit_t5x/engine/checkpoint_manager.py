@@ -13,7 +13,6 @@ from commit_t5x.engine import (
     checkpoint_arrays,
     checkpoints,
     data,
-    model_files,
     train_state,
     utils,
 )
@@ -151,14 +150,7 @@ class CheckpointManager:
         """
         folder = self.model_dir / f"{PREFIX}_{step}"
         shapes = state.state_dict()
-        checkpoints.check_shapes(folder, {"target": shapes["target"]})
-        model_files.check_config(self.model_dir, config)
-        if "param_states" not in checkpoints.saved_shapes(folder)["state"]:
-            raise InputError(
-                f"{folder}: weights only, a run can't resume from it; give it as "
-                "INITIAL_CHECKPOINT_PATH and choose another MODEL_DIR"
-            )
-        checkpoints.check_shapes(folder, shapes, dtypes=True)
+        checkpoints.check_state(folder, shapes, config)
         args = {
             STATE: ocp.args.PyTreeRestore(item=shapes, restore_args=checkpoints.sharded(shapes)),
             DATASET: _PositionArgs(iterator),

@@ -283,6 +283,28 @@ def check_shapes(
                     )
 
 
+def check_state(folder: pathlib.Path, wanted: Mapping[str, Any], config: Any) -> None:
+    """Raises InputError if a run can't go on from a checkpoint.
+
+    Args:
+      folder: of the checkpoint.
+      wanted: the run's state, abstract, below "target" and "state".
+      config: of the network; compared with the checkpoint's.
+    """
+    saved = saved_shapes(folder)
+    check_shapes(folder, {"target": wanted["target"]}, saved=saved)
+    model_files.check_config(folder.parent, config)
+    if "param_states" in {*wanted["state"]} - {*saved["state"]}:
+        raise InputError(
+            f"{folder}: weights only, a run can't resume from it; give it as "
+            "INITIAL_CHECKPOINT_PATH and choose another MODEL_DIR"
+        )
+    names = {*wanted["state"], "param_states"}  # T5X has no key, and some optimizers no state
+    state = {name: saved["state"].get(name) for name in names}
+    for part, has in {"target": saved["target"], "state": state}.items():
+        check_shapes(folder, {part: wanted[part]}, dtypes=True, saved={part: has})
+
+
 def _shape(leaf: Any) -> tuple[int, ...]:
     return tuple(leaf.shape)
 

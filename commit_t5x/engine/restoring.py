@@ -30,18 +30,18 @@ def restore_weights(
     if cfg.path is None:
         raise InputError("CHECKPOINT_PATH: not set; give a model directory or a checkpoint in it")
     folder = checkpoints.find(cfg.path)
-    check_tokenizer(folder.parent, model)
+    check_tokenizer(folder.parent, model.vocabulary)
     abstract = train_state.TrainStateInitializer(model, partitioner).params
     return adapters.load_params(folder, abstract, model.config, model.lora), folder
 
 
-def check_tokenizer(model_dir: pathlib.Path, model: models.DecoderOnlyModel) -> None:
-    """Raises InputError if the tokenizer beside a checkpoint isn't the model's.
+def check_tokenizer(model_dir: pathlib.Path, vocabulary: Any) -> None:
+    """Raises InputError if the tokenizer beside a checkpoint isn't a model's, its `vocabulary`.
 
     They may be files of different kinds: what counts is that texts get the same ids, and that
     answers end at the same ones.
     """
-    beside, used = model_files.tokenizer(model_dir), model.vocabulary
+    beside, used = model_files.tokenizer(model_dir), getattr(vocabulary, "tokenizer", vocabulary)
     if beside is None or not isinstance(used, Tokenizer):
         return
     if not configured.agree(beside, used):

@@ -130,7 +130,7 @@ def train(
     rng = jax.random.PRNGKey(random_seed)
     if weights is not None and (adapter is not None or not latest):
         # Before MODEL_DIR is made: nothing is left behind where they don't fit.
-        restoring.check_tokenizer(checkpoints.find(weights).parent, model)
+        restoring.check_tokenizer(checkpoints.find(weights).parent, model.vocabulary)
         params = adapters.load_params(weights, initializer.weights, model.config)
     with checkpoint_manager.writing(model_path), contextlib.ExitStack() as stack:
         keep = stack.enter_context(lock.held(model_path))
@@ -139,7 +139,7 @@ def train(
         first_step, notes = 0, []
         if checkpoints.all_steps(model_path):  # under the lock, no run adds to them any more
             keep()
-            restoring.check_tokenizer(model_path, model)
+            restoring.check_tokenizer(model_path, model.vocabulary)
             data_record.check(model_path, record, accept_changes)
             abstract = initializer.train_state.replace(frozen=model.lora.split(params or {})[1])
             resumed = manager.resume(abstract, iterator, model.config)
@@ -210,7 +210,7 @@ def check(
     data_record.check(pathlib.Path(model_dir), record, accept_changes)
     if checkpoint_cfg.restore.path is not None:
         folder = checkpoints.find(checkpoint_cfg.restore.path).parent
-        restoring.check_tokenizer(folder, model)
+        restoring.check_tokenizer(folder, model.vocabulary)
         model_files.check_config(folder, model.config)
 
 

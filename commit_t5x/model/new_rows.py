@@ -9,7 +9,7 @@ import optax
 
 from commit_t5x import disk, ranges
 from commit_t5x.errors import InputError
-from commit_t5x.model.lora import EMBEDDING, HEAD
+from commit_t5x.model.lora import EMBEDDING, FACTORS, HEAD
 from commit_t5x.model.optim import Optimizer
 
 FILE = "vocabulary_extension.json"  # beside the weights; "old_tokens" is the first new row
@@ -36,18 +36,21 @@ def first(
         With 0 steps, True returns the optimizer as it is.
 
     Raises:
-      InputError: there is no such path; or (by `update`) the embedding isn't trained.
+      InputError: there is no such path; or (by `update`) the embedding isn't trained, or old rows
+        are to stay and low-rank factors would change them.
     """
     if not steps and train_old_rows:
         return optimizer
-    chained = optax.chain(optimizer, _masked(_first_new_row(path), steps, train_old_rows))
+    macro = "NEW_ROWS_ONLY_STEPS" if steps else "TRAIN_OLD_ROWS"
+    first_new = _first_new_row(path, macro)
+    chained = optax.chain(optimizer, _masked(first_new, steps, train_old_rows, macro))
     return Optimizer(chained.init, chained.update, getattr(optimizer, "learning_rate", None))
 
 
-def _first_new_row(path: str | None) -> int:
+def _first_new_row(path: str | None, macro: str) -> int:
     remedy = "give INITIAL_CHECKPOINT_PATH what `commit-t5x vocab extend --to native` wrote"
     if path is None:
-        raise InputError(f"NEW_ROWS_ONLY_STEPS: there are no new rows; {remedy}, or leave it out")
+        raise InputError(f"{macro}: there are no new rows; {remedy}, or leave new_rows.gin out")
     place = pathlib.Path(path).expanduser()
     file = next(filter(pathlib.Path.is_file, (place / FILE, place.parent / FILE)), place / FILE)
     number = disk.read_json(file, remedy).get("old_tokens")
@@ -56,7 +59,9 @@ def _first_new_row(path: str | None) -> int:
     return number
 
 
-def _masked(first_new: int, steps: int, train_old_rows: bool) -> optax.GradientTransformation:
+def _masked(
+    first_new: int, steps: int, train_old_rows: bool, macro: str
+) -> optax.GradientTransformation:
     # The state is one of optax's own, which T5X knows how to keep.
     def init(params: Any) -> optax.ScaleByScheduleState:
         del params
@@ -67,8 +72,16 @@ def _masked(first_new: int, steps: int, train_old_rows: bool) -> optax.GradientT
         paths = [_names(path) for path, _ in jax.tree_util.tree_leaves_with_path(updates)]
         if not any(path[-2:] in _TABLES for path in paths):
             raise InputError(
-                "NEW_ROWS_ONLY_STEPS: the embedding isn't trained; set "
+                f"{macro}: the embedding isn't trained; set "
                 f"""--gin.TRAINED_PARTS="('{EMBEDDING}',)\""""
+            )
+        adapted = [
+            path[-2] for path in paths if path[-1] in FACTORS and path[-2] in (EMBEDDING, HEAD)
+        ]
+        if adapted and not train_old_rows:
+            raise InputError(
+                f"TRAIN_OLD_ROWS: factors of {adapted[0]} change its old rows, too; take it out of "
+                "LORA_TARGETS"
             )
         everything = state.count >= steps
 

@@ -21,7 +21,7 @@ from t5x import decoding, gin_utils, metrics, optimizers, trainer, utils
 from t5x import models as t5x_models
 
 from commit_t5x import ranges
-from commit_t5x.engine import checkpoints, losses, model_files, models
+from commit_t5x.engine import checkpoints, losses, model_files, models, restoring
 from commit_t5x.engine.sampling import Sampling
 from commit_t5x.errors import InputError
 from commit_t5x.model.hidden_state_distance import HiddenStateDistance
@@ -234,24 +234,26 @@ def decode_fn(
 
 
 def checkpoint(
-    path: ranges.Path | None, module: nn.Module, **options: Any
+    path: ranges.Path | None, module: nn.Module, vocabulary: Any = None, **options: Any
 ) -> utils.RestoreCheckpointConfig | None:
     """Returns what makes T5X evaluate a checkpoint, or answer with it; None where there is no path.
 
     Args:
       path: a model directory, for its latest checkpoint, or a checkpoint_N folder; in the cloud,
         such a folder.
-      module: the network, whose configuration is compared with the checkpoint's.
+      module, vocabulary: the network, whose configuration is compared with the checkpoint's, and
+        its tokenizer, which is, too; None isn't.
       **options: T5X's.
 
     Raises:
-      InputError: there is no checkpoint, or it is of another network.
+      InputError: there is no checkpoint, or it is of another network or tokenizer.
     """
     if path is None:
         return None
     if "://" not in path:
         folder = checkpoints.find(path).absolute()
         model_files.check_config(folder.parent, module.config)
+        restoring.check_tokenizer(folder.parent, vocabulary)
         path = str(folder)
         reader = functools.partial(states.WeightReader, module=module)
         options = {"checkpoint_manager_cls": reader, **options}
@@ -259,7 +261,7 @@ def checkpoint(
 
 
 def initial_weights(
-    path: ranges.Path | None, module: nn.Module
+    path: ranges.Path | None, module: nn.Module, vocabulary: Any = None
 ) -> utils.RestoreCheckpointConfig | None:
     """Returns what makes T5X start from weights in the cloud: steps and the optimizer begin anew.
 
@@ -269,7 +271,9 @@ def initial_weights(
       InputError: as `checkpoint`.
     """
     found = checkpoint(
-        path, module, state_transformation_fns=[_weights_alone], fallback_to_scratch=True
+        *(path, module, vocabulary),
+        state_transformation_fns=[_weights_alone],
+        fallback_to_scratch=True,
     )
     return found if found is not None and "://" in found.path else None
 

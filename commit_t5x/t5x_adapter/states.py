@@ -86,7 +86,8 @@ class TrainStateInitializer(utils.TrainStateInitializer):
         start from. None: there are none; in the cloud: T5X reads them.
 
     Raises:
-      InputError: low-rank factors, with no base, or not those of the run in `model_dir`.
+      InputError: low-rank factors with no base, or `model_dir` holds a run of other factors,
+        another network or another optimizer.
     """
 
     def __init__(
@@ -111,8 +112,11 @@ class TrainStateInitializer(utils.TrainStateInitializer):
             for place in filter(None, (model_dir, path)):
                 disk.check_local(place)
             self._adapter = adapters.describe(self._module.lora, path)
-        if checkpoints.all_steps(model_dir):
+        if steps := checkpoints.all_steps(model_dir):
             adapters.check(self._model_dir, self._adapter)
+            latest = self._model_dir / f"{checkpoints.PREFIX}_{steps[-1]}"
+            state = core.unfreeze(self._shape.state_dict())
+            checkpoints.check_state(latest, state, self._module.config)
         if has_factors:
             self.global_train_state_shape = _unsaved(self._shape, self._base)
             self.train_state_axes = _unsaved(self._axes)

@@ -103,6 +103,13 @@ def test_options_newer_than_a_run_count_where_they_are_used(tmp_path, record):
         data_record.check(tmp_path, {**record, "Locations.document_filters": ["@mine"]})
 
 
+def test_what_is_not_looked_at_does_not_count(tmp_path, record):
+    # T5X calls the converter without it.
+    saved = {**record, "DecoderFeatureConverter.use_custom_packing_ops": False}
+    data_record.write(tmp_path, 0, saved)
+    data_record.check(tmp_path, record)
+
+
 def test_a_run_without_a_record_is_not_compared(tmp_path, record):
     data_record.check(tmp_path, record)
 

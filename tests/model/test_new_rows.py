@@ -86,6 +86,12 @@ def test_bad_places(model, tmp_path):
         factors = {"lora_a": jnp.ones(2)}
         optimizer = new_rows.first(optim.adamw(0.1), 1, model)
         optimizer.update(factors, optimizer.init(factors), factors)
+    with pytest.raises(InputError, match="TRAIN_OLD_ROWS: there are no new rows; .*new_rows.gin"):
+        new_rows.first(optim.adamw(0.1), 0, None, False)
+    with pytest.raises(InputError, match="TRAIN_OLD_ROWS: factors of logits_dense .* LORA_TARGETS"):
+        beside = {**PARAMS, "logits_dense": {**PARAMS["logits_dense"], "lora_a": jnp.ones((2, 1))}}
+        optimizer = new_rows.first(optim.adamw(0.1), 0, model, False)
+        optimizer.update(beside, optimizer.init(beside), beside)
     (tmp_path / new_rows.FILE).write_text("{}")
     with pytest.raises(InputError, match="doesn't say which rows are new"):
         new_rows.first(optim.adamw(0.1), 1, model)

@@ -9,8 +9,10 @@ import shutil
 import sys
 import types
 
+import byte_level
 import jax
 import numpy as np
+import optax
 import pytest
 import seqio
 import tiny
@@ -18,10 +20,13 @@ from flax import traverse_util
 from jax.sharding import AbstractMesh, PartitionSpec
 from small_llama import CONFIG, init
 
+from commit_t5x import resources
 from commit_t5x.engine import adapters, checkpoints, train, train_state, trainer, utils
 from commit_t5x.errors import InputError
 from commit_t5x.model import llama, optim
 from commit_t5x.model.lora import Lora
+from commit_t5x.vocabularies import configured
+from commit_t5x.vocabularies.seqio_vocabulary import TokenizerVocabulary
 
 pytestmark = pytest.mark.t5x
 _REASON = "T5X isn't installed; docs/t5x.md tells how"
@@ -36,13 +41,13 @@ NETWORK = tiny.TinyNetwork()
 SCHEDULE = optim.warmup_cosine(peak=1e-2, end=1e-4, warmup_steps=4, total_steps=STEPS)
 
 
-def optimizer():
+def adamw():
     return optim.adamw(SCHEDULE)
 
 
 def native_run(model_dir, steps=STEPS, weights=None, network=NETWORK, period=8, parts=1):
     train.train(
-        model=tiny.model(network, optimizer_def=optimizer()),
+        model=tiny.model(network, optimizer_def=adamw()),
         train_dataset_cfg=tiny.dataset_config(),
         train_eval_dataset_cfg=tiny.dataset_config(split="validation", shuffle=False),
         eval_period=STEPS,
@@ -70,12 +75,14 @@ def t5x_config(**options):
     })  # fmt: skip
 
 
-def t5x_run(model_dir, steps=STEPS, weights=None, network=NETWORK, parts=1, **train_data):
+def t5x_run(
+    model_dir, steps=STEPS, weights=None, network=NETWORK, parts=1, optimizer=None, **train_data
+):
     native = tiny.model(network)
     model = adapter.DecoderOnlyModel(
         network,
         tiny.VOCABULARY,
-        optimizer(),
+        optimizer or adamw(),
         feature_converter_cls=native.FEATURE_CONVERTER_CLS,
     )
     _, state = t5x_train.train(
@@ -217,6 +224,20 @@ def test_t5x_goes_on_with_a_native_run(native, run, tmp_path):
     assert_same(moments_of(state), moments_of(expected), close)
 
 
+def test_a_run_of_another_network_or_optimizer_does_not_go_on(native, tmp_path):
+    for name in ("checkpoint_8", "model_config.json"):
+        copy = shutil.copytree if name == "checkpoint_8" else shutil.copy
+        copy(native / name, tmp_path / name)
+    other = tiny.TinyNetwork(tiny.TinyConfig(norm_eps=1e-5))
+    with pytest.raises(InputError, match="norm_eps is 1e-06 in the checkpoint and 1e-05"):
+        t5x_run(tmp_path, network=other)
+    wider = tiny.TinyNetwork(tiny.TinyConfig(mlp_dim=8))
+    with pytest.raises(InputError, match=r"parameter w.* is \(.*16.*in the checkpoint and"):
+        t5x_run(tmp_path, network=wider)
+    with pytest.raises(InputError, match="optimizer state .*; resume with the optimizer of the"):
+        t5x_run(tmp_path, optimizer=optax.sgd(0.1))
+
+
 def test_native_engine_does_not_resume_what_t5x_began(run, tmp_path):
     model_dir, _ = run
     shutil.copytree(model_dir / "checkpoint_20", tmp_path / "checkpoint_20")
@@ -255,6 +276,15 @@ def test_weights_of_another_network(native, tmp_path):
         adapter.checkpoint(str(native), other)
     with pytest.raises(InputError, match="no such checkpoint"):
         adapter.checkpoint(str(tmp_path / "none"), NETWORK)
+
+
+def test_weights_of_another_tokenizer(tmp_path):
+    (tmp_path / "checkpoint_1" / "state").mkdir(parents=True)
+    byte_level.smollm(tmp_path)
+    other = TokenizerVocabulary(configured.load(resources.path("samples") / "tokenizer.model"))
+    for make in (adapter.checkpoint, adapter.initial_weights):
+        with pytest.raises(InputError, match="TOKENIZER: .* gives texts other ids than"):
+            make(str(tmp_path), NETWORK, other)
 
 
 SMALL = dataclasses.replace(CONFIG, vocab_size=tiny.VOCAB_SIZE, num_layers=2)
@@ -301,7 +331,7 @@ def test_factors_are_resumed_over_their_base(factors, tmp_path):
 
 
 def test_factors_need_a_base_at_hand():
-    model = adapter.DecoderOnlyModel(ADAPTED, tiny.VOCABULARY, optimizer())
+    model = adapter.DecoderOnlyModel(ADAPTED, tiny.VOCABULARY, adamw())
     make = functools.partial(
         states.TrainStateInitializer,
         *(model.optimizer_def, model.get_initial_variables, {}, mesh.PjitPartitioner(1)),
@@ -333,7 +363,7 @@ def test_factors_answer_over_their_base(factors, network):
 def test_axes_that_devices_cannot_share_stay_whole(devices, axis):
     partitioner = mesh.PjitPartitioner(num_partitions=1)
     partitioner.__dict__["mesh"] = AbstractMesh((1, devices), ("data", "model"))  # cached
-    model = adapter.DecoderOnlyModel(NETWORK, tiny.VOCABULARY, optimizer())
+    model = adapter.DecoderOnlyModel(NETWORK, tiny.VOCABULARY, adamw())
     state = t5x.utils.TrainStateInitializer(
         model.optimizer_def, model.get_initial_variables, {}, partitioner
     ).train_state_axes.state_dict()
