@@ -120,12 +120,14 @@ def read_word_list(path: str | pathlib.Path) -> frozenset[str]:
     """Reads a list of words or phrases, one a line, that are compared without regard to case.
 
     Raises:
-      InputError: the file can't be read or is empty.
+      InputError: the file can't be read, is empty, or is a web page, XML or JSON.
     """
-    words = (_folded(line.strip()) for _, line in text_rows.read_lines(pathlib.Path(path)))
-    if not (found := frozenset(filter(None, words))):
+    words = [_folded(line.strip()) for _, line in text_rows.read_lines(pathlib.Path(path))]
+    if not (found := list(filter(None, words))):
         raise InputError(f"{path}: no words in it; expected one a line")
-    return found
+    if found[0].startswith((*dictionary_files.MARKUP, '["')) or found[0] in ("[", "{"):
+        raise InputError(f"{path}: a web page, XML or JSON; expected a word a line")
+    return frozenset(found)
 
 
 def _folded(text: str) -> str:

@@ -226,7 +226,7 @@ def _count(number: int, noun: str) -> str:
 def _check(args: argparse.Namespace) -> None:
     from commit_t5x.dictionaries import check
 
-    word_list = args.word_list and check.read_word_list(args.word_list)
+    word_list = None if args.word_list is None else check.read_word_list(args.word_list)
     summaries, unusable = [], []
     for path in args.files:
         try:

@@ -34,10 +34,17 @@ def romanised(path: str | pathlib.Path, language: str | None = None) -> Iterator
         )
     for record in dictionary_files.read_records(path):
         target = record.target
-        if any(characters.script(letter) not in ("", "Latin") for letter in target):
+        if any(map(_is_foreign, target)):
             target = _uroman().romanize_string(target, lcode=language).strip()
         if target:
             yield record._replace(target=target)
+
+
+def _is_foreign(character: str) -> bool:
+    """Returns whether Latin text has another letter or digit in its place."""
+    if character.isdecimal():
+        return not character.isascii()
+    return characters.script(character) not in ("", "Latin")
 
 
 @functools.cache

@@ -100,14 +100,22 @@ def extend(
             "choose a larger one"
         )
     found = words.read(texts, latin=bool(keep))
+    if keep and words.OWN in found.scripts:
+        script = words.read(keep, latin=True).scripts[0]
+        if script != words.OWN:
+            raise InputError(
+                f"--keep: {', '.join(map(str, keep))}: most of its letters are {script}, by which "
+                "no English keeps its ids; give English text"
+            )
     meanings = translations.Translations(dictionaries, found.scripts) if dictionaries else None
     extended, additions = continuing.learn(tokenizer, found, size - old, keep)
     if old + len(additions) < size:
         most = (old + len(additions)) // multiple_of * multiple_of
         smaller = f", or --size {most}" if most > present else ""
+        free = " that --keep leaves free" if keep else ""
         raise InputError(
             f"--size: {size:,} takes {size - old:,} new tokens, and the text gives "
-            f"{len(additions):,}; give more text{smaller}"
+            f"{len(additions):,}{free}; give more text{smaller}"
         )
     sources, translated = None, 0
     if method != "random":

@@ -22,7 +22,7 @@ _MAX_ODD_LINES = 100  # as many as a report lists; the rest it counts
 
 # What other formats' names end in, and what a page or a storage server's error starts with.
 _OTHERS = frozenset((".json", ".jsonl", ".po", ".mo", ".dix", ".tei", ".ifo", ".idx", ".sqlite"))
-_MARKUP = "<!", "<?", "<html", '{"'
+MARKUP = "<!", "<?", "<html", '{"'
 
 _BREAKS = re.compile(r"[\t\r\n]+")
 
@@ -232,7 +232,7 @@ def _values(
     rows = text_rows.read_rows(path)
     width, pick, rest = 2, None, Record("", "")[2:]
     for number, columns in itertools.islice(rows, 1):
-        if columns[0].lower().startswith(_MARKUP):
+        if columns[0].lower().startswith(MARKUP):
             raise InputError(f"{path}: a web page, XML or JSON instead of a dictionary; look at it")
         if columns[:2] == ["source", "target"]:
             width, pick = len(columns), _picker(path, number, columns)

@@ -287,7 +287,7 @@ def make_mixer(
             f"DICT_DIR: {source_language}-{target_language} gives each word itself, which "
             "drop_identity leaves out: nothing would be mixed; use another dictionary"
         )
-    if tagger and not lexicon.has_parts_of_speech:
+    if tagger is not None and not lexicon.has_parts_of_speech:
         raise InputError(
             f"POS_TAGGER: dictionary {source_language}-{target_language} says no parts of speech; "
             "use one that `commit-t5x dicts import` made of kaikki, freedict or apertium, or none"
@@ -300,7 +300,7 @@ def make_mixer(
         calibrated=calibrated,
         canonical_equivalence=canonical_equivalence,
         source_language=source_language,
-        tagger=tagger and tagger(source_language),
+        tagger=None if tagger is None else tagging.make(tagger, source_language),
     )
 
 

@@ -7,6 +7,7 @@ for a language: one of these, or a user's own.
 
 import bisect
 import functools
+import numbers
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from commit_t5x.errors import InputError
 
 Tagger = Callable[[str], Iterable[tuple[int, str]]]
 
-_TAGS = frozenset(
+_TAGS = tuple(
     "ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X".split()
 )
 # What dictionaries and taggers call them. Those that either mixes up are one here.
@@ -35,6 +36,26 @@ _NAMES = {
 }
 _PARTS = {name: part for part, names in _NAMES.items() for name in names.split()}
 _BETWEEN = "\x1f"  # a word and its part of speech
+
+
+def make(maker: Callable[[str], Tagger], language: str) -> Tagger:
+    """Returns the tagger of a language, of what `POS_TAGGER` names.
+
+    Raises:
+      InputError: that doesn't make a function.
+    """
+    if not callable(maker):
+        raise InputError(
+            f"POS_TAGGER: {maker!r} is no function; name one that makes a tagger, such as "
+            "@tagging.spacy_tagger, without quotes and parentheses"
+        )
+    tagger = maker(language)
+    if not callable(tagger):
+        raise InputError(
+            f"POS_TAGGER: makes {tagger!r} for {language!r}; let it return a function from a text "
+            "to its tokens"
+        )
+    return tagger
 
 
 @functools.lru_cache(maxsize=4096)
@@ -84,14 +105,22 @@ def suffixes(tagger: Tagger, pieces: Sequence[str]) -> list[str]:
 
 
 def _tokens(tagger: Tagger, text: str) -> list[tuple[int, str]]:
-    tokens = list(tagger(text))
+    tokens = tagger(text)
+    if not isinstance(tokens, Iterable):
+        raise _odd(tokens, text, "tokens")
+    tokens, last = list(tokens), 0
     for token in tokens:
         if not (isinstance(token, tuple) and len(token) == 2 and token[1] in _TAGS):
-            raise InputError(
-                f"POS_TAGGER: gives {token!r} for {text[:40]!r}; expected a token's start and one "
-                f"of {', '.join(sorted(_TAGS))}"
-            )
+            raise _odd(token, text, f"a token's start and one of {', '.join(_TAGS)}")
+        start = token[0]
+        if not (isinstance(start, numbers.Integral) and last <= start < max(len(text), 1)):
+            raise _odd(token, text, "starts in characters, from left to right")
+        last = start
     return tokens
+
+
+def _odd(found: Any, text: str, expected: str) -> InputError:
+    return InputError(f"POS_TAGGER: gives {found!r} for {text[:40]!r}; expected {expected}")
 
 
 @gin.configurable

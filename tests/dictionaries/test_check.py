@@ -140,12 +140,18 @@ def test_check_names_pairs_with_listed_words(dicts, folder):
     (folder / "list.txt").write_text("coffee\n", encoding="utf-8")
     _, out, _ = dicts("check", "x.tsv", "--word-list", "list.txt")
     assert "x.tsv: listed" not in out
-    for content, message in ((b" \n", "no words in it"), (b"\xff\n", "not UTF-8")):
+    for content, message in (
+        (b" \n", "no words in it"),
+        (b"\xff\n", "not UTF-8"),
+        (b"\n<!DOCTYPE html>\n", "a web page, XML or JSON"),
+        (b'["rot"]\n', "a web page, XML or JSON"),
+    ):
         (folder / "list.txt").write_bytes(content)
         code, out, err = dicts("check", "x.tsv", "--word-list", "list.txt")
         assert (code, out) == (2, "") and err.startswith("list.txt:") and message in err
     code, _, err = dicts("check", "x.tsv", "--word-list", "none.txt")
     assert code == 2 and err.startswith("none.txt: no such file")
+    assert dicts("check", "x.tsv", "--word-list", "")[0] == 2
 
 
 def test_check_finds_what_an_import_may_bring(dicts, folder):

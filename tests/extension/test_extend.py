@@ -150,7 +150,12 @@ def test_latin_script_needs_what_is_kept(tiny_model, tmp_path, capsys):
     arguments = [tiny_model.native, tmp_path / "qaa.txt", tmp_path / "out", "--size", 3072]
     code, printed = run(capsys, *arguments)
     assert code == 2 and "English text whose tokens are to stay: --keep" in printed.err
-    english = resources.path("samples") / "alpaca.jsonl"
+    hindi, english = (resources.path("samples") / n for n in ("wikipedia.hi.txt", "alpaca.jsonl"))
+    code, printed = run(capsys, *arguments, "--keep", hindi)
+    assert code == 2 and "wikipedia.hi.txt: most of its letters are Devanagari" in printed.err
+    code, printed = run(capsys, *arguments, "--keep", tmp_path / "qaa.txt")
+    assert code == 2 and "the text gives 0 that --keep leaves free; give" in printed.err
+    assert not (tmp_path / "out").exists()
     code, printed = run(capsys, *arguments, "--keep", english)
     assert code == 0, printed.err
     assert "3,000 tokens and 72 new ones, in Latin" in printed.out

@@ -115,17 +115,25 @@ def test_a_dictionary_without_parts_of_speech(configured):
         configured("tea\tchai\n")
 
 
-@pytest.mark.parametrize("tokens", [[(0, "NN")], [(0, "")], ["NOUN"], [(0, 1, "NOUN")]])
+@pytest.mark.parametrize(
+    "tokens",
+    [[(0, "NN")], [(0, ["NOUN"])], ["NOUN"], [(0, 1, "NOUN")], None, 7]
+    + [[("0", "NOUN")], [(3, "NOUN")], [(-1, "NOUN")], [(2, "NOUN"), (0, "VERB")]],
+)
 def test_a_tagger_of_another_kind(tokens):
     mixer = CodeMixer(Lexicon(ENTRIES, parts_of_speech=PARTS), tagger=lambda text: tokens)
-    with pytest.raises(
-        InputError, match="POS_TAGGER: gives .* for 'tea'; expected a token's start"
-    ):
+    with pytest.raises(InputError, match="POS_TAGGER: gives .* for 'tea'; expected "):
         mixer.mix("tea", (0, 0))
     ds = tf.data.Dataset.from_tensors((["tea"], [[0, 0]])).map(GraphMixer(mixer))
     with pytest.raises(tf.errors.OpError) as caught:
         next(iter(ds))
     assert message(caught.value).startswith("POS_TAGGER: gives ")
+
+
+@pytest.mark.parametrize("tagger", ["tagging.spacy_tagger", 0, lambda language: None])
+def test_what_makes_no_tagger(configured, tagger):
+    with pytest.raises(InputError, match="POS_TAGGER: .* function"):
+        configured(tagger=tagger)
 
 
 def test_a_library_that_is_not_there(monkeypatch):
