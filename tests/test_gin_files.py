@@ -172,6 +172,7 @@ def test_rows_of_the_miniature_differ_by_their_data(name, built):
         "alpaca": "alpaca_en",
         "naive_codemix": "alpaca_naive_codemix_qaa",
         "commit": "alpaca_codemix_qaa",
+        "commit_lora": "alpaca_codemix_qaa",
         "align": "wikipedia_codemix_qaa",
         "align_commit": "alpaca_codemix_qaa",
         "align_naive": "wikipedia_codemix_qaa",  # at ratio 0
