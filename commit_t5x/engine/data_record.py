@@ -25,8 +25,9 @@ FILE = "data.json"
 _Built = TypeVar("_Built")
 Record = dict[str, Any]
 
-# Whose parameters fix the rows.
+# Whose parameters fix the rows; and so do those of users' own code.
 _ROOMS = ("commit_t5x.data.", "commit_t5x.mixing.")
+_OTHERS = ("commit_t5x.", "gin.", "seqio.", "t5x.")
 # Where the files lie, for which their fingerprints stand; what the name of the task says; and what
 # isn't looked at.
 _ELSEWHERE = frozenset(
@@ -152,7 +153,8 @@ def _parameters() -> Iterator[tuple[str, Any]]:
     for (scope, selector), parameters in gin.config._OPERATIVE_CONFIG.items():
         for parameter, value in parameters.items():
             of_training = selector.endswith(".DatasetConfig") and scope == "train"
-            if selector.startswith(_ROOMS) or of_training:
+            fixes_rows = selector.startswith(_ROOMS) or not selector.startswith(_OTHERS)
+            if fixes_rows or of_training:
                 yield f"{selector.rpartition('.')[2]}.{parameter}", value
 
 

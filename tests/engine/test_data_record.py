@@ -34,6 +34,16 @@ def describe(folder, pair="tea\tचाय\n", **macros):
     return record
 
 
+@gin.configurable
+def users_own_reader(share=gin.REQUIRED):
+    return share
+
+
+@gin.configurable
+def users_other(share):
+    return share
+
+
 @pytest.fixture(scope="module")
 def record(tmp_path_factory):
     return describe(tmp_path_factory.mktemp("data") / "here")
@@ -101,6 +111,18 @@ def test_options_newer_than_a_run_count_where_they_are_used(tmp_path, record):
     data_record.check(tmp_path, record)
     with pytest.raises(InputError, match="document_filters was None, is .'@mine'"):
         data_record.check(tmp_path, {**record, "Locations.document_filters": ["@mine"]})
+
+
+def test_what_users_configure_counts_where_it_is_called():
+    def read(share):
+        gin.bind_parameter("users_own_reader.share", share)
+        with data_record._called() as found:
+            users_own_reader()
+        return found
+
+    gin.bind_parameter("users_other.share", 1.0)
+    assert read(0.5) == {"users_own_reader.share": 0.5}
+    assert read(0.7) == {"users_own_reader.share": 0.7}
 
 
 def test_what_is_not_looked_at_does_not_count(tmp_path, record):
