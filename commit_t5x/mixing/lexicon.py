@@ -6,7 +6,7 @@ import itertools
 import math
 import pathlib
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import gin
 
@@ -140,12 +140,13 @@ class Lexicon:
           >>> Lexicon({"e\u0301": ("x",), "\xe9": ("y",)}).canonical().translations("\xe9")
           ('x', 'y')
         """
-        if all(lookup_key(word) == word for word in self._entries):
+        keys = {word: lookup_key(word) for word in self._entries}
+        if all(word == key for word, key in keys.items()):
             return self
         entries, weights, named = _nothing()
-        for word, translations in self._entries.items():
-            key, added = lookup_key(word), len(translations)
-            before = entries.get(key, ())
+        for word in filter(keys.get, keys):  # soft hyphens alone are no word
+            key, translations = keys[word], self._entries[word]
+            before, added = entries.get(key, ()), len(translations)
             _join(weights, key, len(before), self._weights.get(word), added, 1.0)
             _join(named, key, len(before), self._parts_of_speech.get(word), added, "")
             entries[key] = before + translations
@@ -326,9 +327,7 @@ def _load(path: pathlib.Path, changed: int, with_parts_of_speech: bool) -> Lexic
     return Lexicon(*dictionary_files.load(path, with_parts_of_speech=with_parts_of_speech))
 
 
-def _nothing() -> tuple[
-    dictionary_files.Entries, dictionary_files.Weights, dictionary_files.PartsOfSpeech
-]:
+def _nothing() -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     return {}, {}, {}
 
 

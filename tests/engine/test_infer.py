@@ -130,6 +130,8 @@ class Terminal:
 
     def __init__(self, arguments, cwd):
         self._master, slave = pty.openpty()
+        # In the background of a shell the signal is ignored, and so by all that is started there.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         self.process = subprocess.Popen(
             arguments,
             stdin=slave,
@@ -139,6 +141,7 @@ class Terminal:
             env={**os.environ, "TERM": "dumb"},
             start_new_session=True,
         )
+        signal.signal(signal.SIGINT, before)
         os.close(slave)
         self._text = ""
 

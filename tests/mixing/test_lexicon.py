@@ -82,7 +82,13 @@ def test_merged_keeps_the_weights():
 
 
 def test_canonical_joins_the_spellings_of_a_word():
-    spellings = {"e\u0301": ("x",), "\xe9": ("y", "z"), "\xe9\xad": ("v",), "a": ("w",)}
+    spellings = {
+        "e\u0301": ("x",),
+        "\xe9": ("y", "z"),
+        "\xe9\xad": ("v",),
+        "a": ("w",),
+        "\xad": ("u",),
+    }
     lexicon = Lexicon(spellings).canonical()
     assert dict(lexicon.items()) == {"\xe9": ("x", "y", "z", "v"), "a": ("w",)}
     assert lexicon.canonical() is lexicon
