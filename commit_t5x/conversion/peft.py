@@ -76,6 +76,11 @@ def export(src: pathlib.Path, dst: pathlib.Path, base: str | None, overwrite: bo
     config, options = model_files.read_config(folder.parent), adapter.lora
     _check_head(src, config, options)
     own = {name: store.read().result() for name, store in stores.items()}
+    if single := [name for name in own if name.startswith("layers_")]:
+        raise InputError(
+            f"{src}: {single[0]} is of a network with SCAN_LAYERS=False, whose adapters aren't "
+            "written for PEFT; merge them with --to hf"
+        )
     targets, saved, tensors = {}, {}, {}
     for entry, names in _places(str(src), config):
         module, _, leaf = entry.path.rpartition("/")

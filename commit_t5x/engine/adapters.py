@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -213,7 +213,7 @@ def open_params(
     adapter = read(folder.parent)
     if adapter is None:
         return folder, own
-    options, leaves = adapter.lora, _open_base(folder.parent, adapter)
+    options, leaves = adapter.lora, _laid_out_as(own, _open_base(folder.parent, adapter))
     for name, base in leaves.items():
         leaves[name] = own.pop(name, base)
         module, _, leaf = name.rpartition("/")
@@ -241,6 +241,34 @@ def _open_base(model_dir: pathlib.Path, adapter: Adapter) -> dict[str, Any]:
     return leaves
 
 
+def _laid_out_as(wanted: Iterable[str], leaves: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns stacked leaves layer by layer, if a network whose layers are unrolled wants them."""
+    if not any(map(_is_unrolled, wanted)):
+        return dict(leaves)
+    found = {}
+    for name, leaf in leaves.items():
+        if name.startswith("layers/"):
+            inner = name.removeprefix("layers/")
+            found |= {f"layers_{i}/{inner}": _layer(leaf, i) for i in range(leaf.shape[0])}
+        else:
+            found[name] = leaf
+    return found
+
+
+def _is_unrolled(name: str) -> bool:
+    return name.startswith("layers_")
+
+
+def _layer(leaf: Any, index: int) -> Any:
+    """Returns one layer of a stacked leaf of `open_params`, which isn't read yet."""
+    if not isinstance(leaf, Merged):
+        return leaf[index]
+    parts = {name: getattr(leaf, name) for name in ("base", "a", "b")}
+    return dataclasses.replace(
+        leaf, **{name: _layer(part, index) for name, part in parts.items() if part is not None}
+    )
+
+
 def load_params(
     path: str | pathlib.Path, params: Any, config: Any = None, options: Lora | None = None
 ) -> Any:
@@ -260,7 +288,8 @@ def load_params(
     adapter = read(folder.parent)
     wanted = traverse_util.flatten_dict(params, sep="/")
     types = {str(leaf.dtype) for leaf in wanted.values()}
-    if adapter is None and "int8" not in types and not lora.factors(params):
+    unrolled = any(map(_is_unrolled, wanted))
+    if adapter is None and "int8" not in types and not lora.factors(params) and not unrolled:
         return checkpoints.load_params(folder, params, config)
     model_files.check_config(folder.parent, config)
     if not lora.factors(params):
@@ -269,7 +298,9 @@ def load_params(
         raise InputError(f"{folder}: holds no low-rank factors; leave lora.gin out")
     else:
         _check_options(folder.parent, adapter.lora, options or Lora(), ("rank", "alpha", "targets"))
-        leaves = _open_base(folder.parent, adapter) | checkpoints.open_params(folder)[1]
+        own = checkpoints.open_params(folder)[1]
+        leaves = _laid_out_as(own, _open_base(folder.parent, adapter)) | own
+    leaves = _laid_out_as(wanted, leaves)
     whole = {name: leaf for name, leaf in wanted.items() if not name.endswith(lora.SCALE)}
     nested = (traverse_util.unflatten_dict(tree, sep="/") for tree in (whole, leaves))
     needs, has = ({"target": tree} for tree in nested)

@@ -322,7 +322,8 @@ _MISMATCH = {
     "target": (
         "parameter",
         "network",
-        "choose the gin file of the checkpoint's model size, or another checkpoint",
+        "choose the gin file of the checkpoint's model size and its SCAN_LAYERS, or another "
+        "checkpoint",
     ),
     "state": (
         "optimizer state",

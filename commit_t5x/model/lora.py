@@ -119,7 +119,7 @@ class Lora:
         if unknown := [name for name in self.trained_parts if name not in known]:
             raise InputError(
                 f"TRAINED_PARTS: {unknown[0]} is none of the network's; "
-                f"choose from {', '.join(known)}"
+                f"choose from {', '.join(known)} (with SCAN_LAYERS=False each layer has a name)"
             )
         trained = {path: leaf for path, leaf in leaves.items() if self.trains(path)}
         frozen = {path: leaf for path, leaf in leaves.items() if path not in trained}

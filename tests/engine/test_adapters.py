@@ -158,6 +158,29 @@ def test_network_with_factors_reads_them_unmerged(run):
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(found), state.variables)
 
 
+def test_last_layer_of_an_unrolled_network_is_trained_over_a_stacked_base(run, tmp_path):
+    options = dataclasses.replace(OPTIONS, trained_parts=("layers_1",))
+    own = model(options, scan_layers=False)
+    initializer = train_state.TrainStateInitializer(own, tiny.partitioner())
+    found = leaves(adapters.load_params(run[0], initializer.weights))
+    base = leaves(llama.unstack_layers(native_names.load(native.read(run[0]))))
+    first, last = "layers_0/mlp/wi_0/kernel", "layers_1/mlp/wi_0/kernel"
+    np.testing.assert_array_equal(found[first], lora.quantize(base[first])[0])
+    np.testing.assert_array_equal(found[last], base[last])
+
+    trained = leaves(initializer.train_state.params)
+    assert last in trained and first not in trained
+    saved = {name: np.full(leaf.shape, 0.5, np.float32) for name, leaf in trained.items()}
+    nested = traverse_util.unflatten_dict(saved, sep="/")
+    checkpoints.save_params(tmp_path / "out", nested, SMALL, None)
+    adapters.write(tmp_path / "out", adapters.describe(options, str(run[0])))
+    read = leaves(llama.unstack_layers(native_names.load(native.read(tmp_path / "out"))))
+    np.testing.assert_array_equal(read[first], base[first])
+    np.testing.assert_array_equal(read[last], saved[last])
+    wo = "layers_0/mlp/wo/kernel"
+    np.testing.assert_allclose(read[wo], base[wo] + 2.0 * 4 * 0.25, atol=1e-6)
+
+
 def test_factors_over_factors(run, base, tmp_path):
     folder, _ = run
     fit(tmp_path / "second", folder, total_steps=1)
