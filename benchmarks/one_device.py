@@ -5,14 +5,15 @@
   python benchmarks/one_device.py smollm2_out/base out --steps 20 --length 160 --dtype float32
 
 Equal steps of equal batches, on the shipped samples or on data of your own: validation loss,
-seconds of a step, the most memory that the device had in use (where it says), and bytes of the
-adapter. Each variant is a process of its own.
+seconds of a step, the most memory that the device had in use (where it says) and the process, and
+bytes of the adapter. Each variant is a process of its own.
 """
 
 import argparse
 import json
 import multiprocessing
 import pathlib
+import resource
 from typing import Any
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -61,6 +62,7 @@ def run(task: tuple[str, argparse.Namespace]) -> dict[str, Any]:
         "validation_loss": evaluated["loss"],
         "step_seconds": 1 / found["train"]["steps_per_second"],
         "peak_bytes": (device.memory_stats() or {}).get("peak_bytes_in_use"),
+        "process_peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
     }
     if VARIANTS[name]:
         adapter = model.with_name(f"{model.name}_adapter")
