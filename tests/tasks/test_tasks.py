@@ -163,10 +163,16 @@ def test_questions_and_scores(language, english_labels):
         assert example["inputs_pretokenized"].decode() == prompt
     task = seqio.get_mixture_or_task(name)
     targets = [task.postprocess_fn("", example=row, is_target=True) for row in got]
-    right = [task.postprocess_fn(f" {a[0]}\nmore", example=None, is_target=False) for a in targets]
-    [metric] = task.metric_fns
-    assert metric(targets, right) == {"exact_match": 100.0, "f1": 100.0}
-    assert metric(targets, ["zzz"] * 30) == {"exact_match": 0.0, "f1": 0.0}
+    answers = [f" {target['answers'][0]}\nmore" for target in targets]
+    right = [task.postprocess_fn(answer, example=None, is_target=False) for answer in answers]
+    official, diagnostics = task.metric_fns
+    assert official(targets, right) == {"exact_match": 100.0, "f1": 100.0}
+    assert official(targets, ["zzz"] * 30) == {"exact_match": 0.0, "f1": 0.0}
+    assert diagnostics(targets, right)["context_span"] == 100.0
+    wrong = diagnostics(targets, ["zzz"] * 15 + [""] * 15)
+    assert wrong["empty"] == 50.0 and wrong["context_span"] == 0.0
+    assert wrong["target_script" if language == "en" else "latin_script"] == 50.0
+    assert ("word_f1" in wrong) == (language == "th")
 
 
 def test_mlqa_reads_the_official_files(bind, tmp_path):
