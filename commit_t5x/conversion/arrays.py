@@ -73,7 +73,8 @@ def converted(array: np.ndarray, dtype: str, name: str) -> np.ndarray:
       array, dtype, name: see rows.
 
     Raises:
-      InputError: the array is not of floating numbers, or holds one that float16 can't.
+      InputError: the array is not of floating numbers, or holds one that isn't finite, or that
+        float16 can't hold.
     """
     wanted = DTYPES[dtype]
     if not np.issubdtype(array.dtype, np.floating) and array.dtype != ml_dtypes.bfloat16:
@@ -83,12 +84,22 @@ def converted(array: np.ndarray, dtype: str, name: str) -> np.ndarray:
             copy = _transposed(array, wanted)
         else:
             copy = np.asarray(array, dtype=wanted, order="C")
-    if dtype == "float16" and array.dtype != wanted:
-        if np.count_nonzero(np.isfinite(copy)) != np.count_nonzero(np.isfinite(array)):
-            raise InputError(
-                f"{name}: holds values beyond float16's range; use bfloat16 or float32"
-            )
+    if not _is_finite(copy if wanted == np.float32 else array):
+        raise InputError(
+            f"{name}: holds values that aren't finite; fetch the checkpoint again, or take one from "
+            "before training diverged"
+        )
+    if dtype == "float16" and not _is_finite(copy):
+        raise InputError(f"{name}: holds values beyond float16's range; use bfloat16 or float32")
     return copy
+
+
+def _is_finite(array: np.ndarray) -> bool:
+    # A sum is several times as fast as looking at each, but may overflow by itself.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if array.dtype == np.float32 and np.isfinite(array.sum()):
+            return True
+    return bool(np.isfinite(array).all())
 
 
 def _transposed(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
