@@ -86,8 +86,8 @@ def converted(array: np.ndarray, dtype: str, name: str) -> np.ndarray:
             copy = np.asarray(array, dtype=wanted, order="C")
     if not _is_finite(copy if wanted == np.float32 else array):
         raise InputError(
-            f"{name}: holds values that aren't finite; fetch the checkpoint again, or take one from "
-            "before training diverged"
+            f"{name}: holds values that aren't finite; fetch the checkpoint again, or take one "
+            "from before training diverged"
         )
     if dtype == "float16" and not _is_finite(copy):
         raise InputError(f"{name}: holds values beyond float16's range; use bfloat16 or float32")
