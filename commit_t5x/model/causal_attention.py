@@ -10,6 +10,9 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
+
+from commit_t5x.model import layers
 
 _MAX_BLOCKS = 8
 _MIN_BLOCK = 64
@@ -41,6 +44,7 @@ def attend(
     query = query.reshape(batch, length, kv_heads, heads // kv_heads, dim)
     query = query.transpose(0, 2, 3, 1, 4) * (1.0 / math.sqrt(dim))
     key, value = key.transpose(0, 2, 1, 3), value.transpose(0, 2, 1, 3)
+    query, key, value = (checkpoint_name(x, layers.KEPT) for x in (query, key, value))
     size = max(-(-length // _MAX_BLOCKS), _MIN_BLOCK) if is_causal else length
     blocks = []
     for start in range(0, length, size):

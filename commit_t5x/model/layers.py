@@ -18,8 +18,9 @@ from commit_t5x.model.lora import Lora
 
 with_sharding_constraint = nn_partitioning.with_sharding_constraint
 
-# By this name a rematerialisation policy keeps what linear layers return.
-LINEAR = "linear"
+# By this name a rematerialisation policy keeps what is dear to compute anew, in the form in which
+# the backward pass wants it.
+KEPT = "kept"
 
 # Hugging Face's and the original code's initial scale.
 INIT_STDDEV = 0.02
@@ -95,7 +96,7 @@ class Linear(nn.Module):
             x = Dropout(self.lora.dropout, name="lora_dropout")(x, deterministic)
             low = _product(x, a.astype(self.dtype), None)
             y = y + _product(low, b.astype(self.dtype), self.out_dtype) * self.lora.scaling
-        y = checkpoint_name(y, LINEAR)
+        y = checkpoint_name(y, KEPT)
         if self.use_bias:
             bias = nn_partitioning.param_with_axes(
                 "bias", nn.initializers.zeros, (self.features,), jnp.float32, axes=self.axes[1:]

@@ -28,7 +28,7 @@ __all__ = [
 _RESIDUAL_AXES = ("batch", "length", "embed")
 _REMAT_POLICIES = {
     "full": None,  # keep each layer's input only
-    "minimal": jax.checkpoint_policies.save_only_these_names(layers.LINEAR),
+    "minimal": jax.checkpoint_policies.save_only_these_names(layers.KEPT),
 }
 
 

@@ -145,8 +145,8 @@ def _residuals(step: Step, model: Any) -> Kept:
     shapes, unused = {_sides(leaf): leaf for leaf in trained}, {_sides(leaf) for leaf in frozen}
     gradients, copies, activations = state_bytes(trained), 0.0, 0.0
     for leaf in jax.tree.leaves(found):
-        is_number = jax.dtypes.issubdtype(leaf.dtype, jax.numpy.number)
-        if not is_number or (_sides(leaf), leaf.dtype) in known:
+        is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.extended)
+        if is_key or leaf.dtype == jax.dtypes.float0 or (_sides(leaf), leaf.dtype) in known:
             continue
         if param := shapes.get(_sides(leaf)):
             whole = state_bytes([param])

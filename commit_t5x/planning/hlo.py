@@ -29,6 +29,18 @@ _GRID = re.compile(
 )
 # What newer chips carry out beside other work is cut into pieces, in several computations.
 _CHAIN = re.compile(r'chain_id="\d+"')
+# Parts of a step, by what names its operations; the first that matches.
+PARTS = {
+    "computed anew": re.compile(r"/rematted_computation/"),
+    "slices of stacked arrays": re.compile(r"dynamic_(?:update_)?(?:index_in_dim|slice)"),
+    "linear layers": re.compile(r"/(?:query|key|value|out|wi_0|wi_1|wo)/dot_general"),
+    "dropout": re.compile(r"Dropout_"),
+    "attention": re.compile(r"/self_attention/"),
+    "the rest of the layers": re.compile(r"/layers(?:_\d+)?/"),
+    "embedding, head, loss, casts": re.compile(r"Llama|jvp"),
+    "optimizer, clipping, others": re.compile(""),
+}
+_OP_NAME = re.compile(r'op_name="([^"]*)"')
 _PAIRS = re.compile(r"source_target_pairs=\{(\{.*?\})\}")
 
 
@@ -54,13 +66,13 @@ class Program:
     """What a step does on each device.
 
     Attributes:
-      cycles: the compiler's estimate, of operations that have one.
+      cycles: the compiler's estimate, of operations that have one, by part of `PARTS`.
       random_bytes: that the hardware's random generator writes, which has no cycles.
       collectives: each with how often it runs.
       loops: names and numbers of turns of the loops.
     """
 
-    cycles: float
+    cycles: dict[str, float]
     random_bytes: float
     collectives: tuple[Collective, ...]
     loops: tuple[tuple[str, int], ...]
@@ -90,17 +102,18 @@ def parse(text: str) -> Program:
       text: as `jax.stages.Compiled.as_text()` gives it.
     """
     computations, entry = _computations(text)
-    cycles = random_bytes = 0.0
+    cycles = dict.fromkeys(PARTS, 0.0)
+    random_bytes = 0.0
     collectives: list[Collective] = []
     loops: list[tuple[str, int]] = []
     chains: set[str] = set()
 
     def visit(name: str, times: int, fused: bool) -> None:
-        nonlocal cycles, random_bytes
+        nonlocal random_bytes
         for instruction in computations.get(name, ()):
             # The cycles of a fusion stand at the fusion.
             if not fused and (found := _CYCLES.search(instruction.rest)):
-                cycles += times * int(found[1])
+                cycles[_part(instruction)] += times * int(found[1])
             if (collective := _collective(instruction, times, name)) is not None:
                 chain = _CHAIN.search(instruction.rest)
                 if chain is None or chain[0] not in chains:
@@ -119,6 +132,11 @@ def parse(text: str) -> Program:
 
     visit(entry, 1, False)
     return Program(cycles, random_bytes, tuple(collectives), tuple(loops))
+
+
+def _part(instruction: _Instruction) -> str:
+    name = _OP_NAME.search(instruction.rest)
+    return next(part for part, pattern in PARTS.items() if pattern.search(name[1] if name else ""))
 
 
 def shape_bytes(shape: str) -> float:

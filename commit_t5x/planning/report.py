@@ -201,6 +201,7 @@ def _time(plan: Plan, target: Target) -> list[str]:
     time = plan.time
     parts = {"compute": time.compute, "memory": time.memory, "links": time.links}
     rows = [(name, f"{seconds:.3g} s") for name, seconds in parts.items() if seconds]
+    rows[1:1] = [(f"- {name}", f"{seconds:.3f} s") for name, seconds in time.parts.items()]
     of_peak = f"utilisation: {flops} without recomputation, of {peak}."
     if not (plan.compiled and isinstance(target, Topology)):
         return [

@@ -23,6 +23,7 @@ class StepTime:
         speed. Without a compiler, matrix products at the peak rate.
       memory: bytes to and from memory at its full speed, where the compiler's cycles don't hold
         them.
+      parts: of `compute`, by the part of the step; {} without a program.
       links: bytes over the links at their full speed; without a program they aren't known.
       utilisation: model FLOPs over what the devices could do in that time.
     """
@@ -31,6 +32,7 @@ class StepTime:
     memory: float
     links: float
     utilisation: float
+    parts: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def total(self) -> float:
@@ -52,12 +54,14 @@ def estimate(
       model_flops: of the whole step.
     """
     writing = program.random_bytes / topology.memory_bandwidth
-    compute = program.cycles / topology.generation.clock + writing
+    parts = {name: found / topology.generation.clock for name, found in program.cycles.items()}
+    compute = sum(parts.values()) + writing
     links = sum(
         collective.count * link_seconds(collective, topology, chips)
         for collective in program.collectives
     )
-    return _step_time(compute, 0.0, links, model_flops, topology, "bfloat16")
+    time = _step_time(compute, 0.0, links, model_flops, topology, "bfloat16")
+    return dataclasses.replace(time, parts=parts)
 
 
 def from_work(work: counting.Work, target: Target, model_flops: float, dtype: str) -> StepTime:

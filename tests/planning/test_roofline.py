@@ -30,7 +30,9 @@ def test_groups_share_the_links_of_a_chip():
 
 def test_step_is_compute_and_links():
     collective = hlo.Collective("all-reduce", GB, ALL, 3)
-    program = hlo.Program(cycles=0.94e9, random_bytes=45 * GB, collectives=(collective,), loops=())
+    program = hlo.Program(
+        cycles={"attention": 0.94e9}, random_bytes=45 * GB, collectives=(collective,), loops=()
+    )
     time = roofline.estimate(program, V3_8, CHIPS, model_flops=4 * 123e12)
     assert time.compute == pytest.approx(1.0 + 45 / 450)
     assert time.links == pytest.approx(3 * 1.5 / (2 * 82))
