@@ -10,7 +10,7 @@ import numpy as np
 import tabulate
 
 from commit_t5x.errors import InputError
-from commit_t5x.evaluation import bootstrap, results
+from commit_t5x.evaluation import bootstrap, report_formats, results
 
 # Where these differ, the runs didn't answer the same questions.
 _SAME = ("task version", "questions", "shots", "prompts")
@@ -148,8 +148,13 @@ _CELLS = ("difference", "95 % interval", "p")
 
 
 def _cells(one: Difference) -> list[str]:
-    interval = f"{one.low:+.1f} to {one.high:+.1f}"
-    return [f"{one.second - one.first:+.1f}", interval, f"{one.p:.4f}"]
+    digits = _digits(one)
+    interval = f"{one.low:+.{digits}f} to {one.high:+.{digits}f}"
+    return [f"{one.second - one.first:+.{digits}f}", interval, f"{one.p:.4f}"]
+
+
+def _digits(one: Difference) -> int:
+    return report_formats.decimals(one.metric, (one.first, one.second))
 
 
 def _sides(texts: int, numbers: int = 0) -> list[str]:
@@ -157,7 +162,14 @@ def _sides(texts: int, numbers: int = 0) -> list[str]:
 
 
 def _table(found: Sequence[Difference], names: Sequence[str]) -> str:
-    rows = [[one.metric, f"{one.first:.1f}", f"{one.second:.1f}", *_cells(one)] for one in found]
+    rows = [
+        [
+            one.metric,
+            *(f"{mean:.{_digits(one)}f}" for mean in (one.first, one.second)),
+            *_cells(one),
+        ]
+        for one in found
+    ]
     header = [found[0].task.removeprefix("ogx_"), *names, *_CELLS]
     return tabulate.tabulate(rows, header, "pipe", disable_numparse=True, colalign=_sides(1, 2))
 
@@ -202,7 +214,7 @@ def _most_changed(
     for place in np.argsort(-np.abs(total), kind="stable")[:count]:
         if not total[place]:
             break
-        moved = ", ".join(f"{one.metric} {one.changes[place]:+.1f}" for one in found)
+        moved = ", ".join(f"{one.metric} {one.changes[place]:+.{_digits(one)}f}" for one in found)
         lines += [f"- question {place + 1}: {moved}"]
         if all(samples.values()):
             rows = {name: kept[place] for name, kept in samples.items()}

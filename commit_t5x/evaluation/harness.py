@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tqdm
 from lm_eval import evaluator, models, utils
 from lm_eval.api import model as lm_eval_model
@@ -253,16 +254,22 @@ def _bars_on_terminals_only() -> Iterator[None]:
 def _numeric_scores(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
     """Returns {metric: a score for each question}, of the metrics that are plain numbers.
 
-    Of a task with several filters, the first one counts.
+    And of bits per byte, those of each text, weighted so that their mean is that of all bytes. Of a
+    task with several filters, the first one counts.
     """
     rows = [row for row in rows if row["filter"] == rows[0]["filter"]]
     rows.sort(key=lambda row: row["doc_id"])
     metrics = rows[0]["metrics"] if rows else []
-    return {
+    found = {
         metric: [round(row[metric], 4) for row in rows]
         for metric in metrics
         if all(isinstance(row[metric], int | float) for row in rows)
     }
+    if "bits_per_byte" in metrics and "bits_per_byte" not in found:
+        nats, sizes = np.transpose([row["bits_per_byte"] for row in rows])
+        weighted = -nats / np.log(2) / sizes.mean()
+        found["bits_per_byte"] = weighted.round(6).tolist()
+    return found
 
 
 def _prompts(rows: Sequence[Mapping[str, Any]]) -> str:

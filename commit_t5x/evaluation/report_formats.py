@@ -5,7 +5,7 @@ import dataclasses
 import io
 import math
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import tabulate
 
@@ -147,11 +147,18 @@ def _short(metric: str) -> str:
     return _SHORT_NAMES.get(metric, metric)
 
 
+def decimals(metric: str, scores: Iterable[float]) -> int:
+    """Returns how many decimals scores have: percentages one; shares and bits, up to 8, three.
+
+    >>> decimals("bits_per_byte", [1.28, 1.24]), decimals("exact_match", [3.0, 1.0])
+    (3, 1)
+    """
+    return 3 if metric not in _PERCENTAGES and all(score <= 8 for score in scores) else 1
+
+
 def _number(report: Report, task: str, metric: str, value: float) -> str:
-    """Percentages have one decimal; shares and bits (a column without a score above 8) three."""
     column = (report.scores.get((run, task, metric)) for run in report.runs)
-    is_share = not any(score.value > 8 for score in column if score is not None)
-    return f"{value:.3f}" if is_share and metric not in _PERCENTAGES else f"{value:.1f}"
+    return f"{value:.{decimals(metric, [score.value for score in column if score])}f}"
 
 
 def _cell(

@@ -111,6 +111,8 @@ def test_bits_per_byte_of_a_text(tmp_path, tiny_model):
     nats, size = sum(lm.loglikelihood_rolling(requests)), sum(len(t.encode()) for t in texts)
     bits = results["results"]["ogx_text_hi"]["bits_per_byte,none"]
     assert bits == pytest.approx(-nats / size / math.log(2))
+    of_texts = results["sample_scores"]["ogx_text_hi"]["bits_per_byte"]
+    assert len(of_texts) == 2 and sum(of_texts) / 2 == pytest.approx(bits, abs=1e-5)
 
 
 def test_limit_and_model_args_as_text(data_dir):
