@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,9 +71,13 @@ def compare(
             f"{first}, {second}: no task in common with scores of each question; score both by "
             "commit-t5x lm-eval"
         )
+    there = {task: shared_metrics(ours, theirs, task) for task in tasks}
+    keep = results.chosen(dict.fromkeys(sum(there.values(), [])), metrics)
     parts = []
     for task in tasks:
-        found = differences(ours, theirs, task, metrics)
+        if not keep.intersection(there[task]):
+            continue
+        found = differences(ours, theirs, task, keep.intersection(there[task]))
         parts += [_table(found, names), *_notes(ours, theirs, task)]
         samples = {n: _samples(file, task) for n, (file, _) in zip(names, files, strict=True)}
         parts.append(_most_changed(found, samples, questions))
@@ -86,8 +90,14 @@ def shared_tasks(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[st
     return [task for task in ours if ours[task] and theirs.get(task)]
 
 
+def shared_metrics(first: Mapping[str, Any], second: Mapping[str, Any], task: str) -> list[str]:
+    """Returns the metrics of a task that both result files hold for each question."""
+    ours, theirs = (one.get(results.SAMPLE_SCORES, {}).get(task, {}) for one in (first, second))
+    return [metric for metric in ours if metric in theirs]
+
+
 def differences(
-    first: Mapping[str, Any], second: Mapping[str, Any], task: str, metrics: Sequence[str] = ()
+    first: Mapping[str, Any], second: Mapping[str, Any], task: str, metrics: Iterable[str] = ()
 ) -> list[Difference]:
     """Returns the difference in each metric that both result files hold for each question."""
     for name in _SAME:
@@ -96,11 +106,14 @@ def differences(
             raise InputError(
                 f"{task}: {name} {theirs} instead of {ours}; compare runs on the same questions"
             )
-    scores = [one.get(results.SAMPLE_SCORES, {}).get(task, {}) for one in (first, second)]
-    shared = [metric for metric in scores[0] if metric in scores[1]]
-    keep = results.chosen(shared, metrics)
+    shared = shared_metrics(first, second, task)
+    keep = results.chosen(shared, list(metrics))
     return [
-        _difference(task, name, *(one[name] for one in scores)) for name in shared if name in keep
+        _difference(
+            task, name, *(one[results.SAMPLE_SCORES][task][name] for one in (first, second))
+        )
+        for name in shared
+        if name in keep
     ]
 
 

@@ -98,6 +98,16 @@ def test_runs_that_cannot_be_compared(tmp_path, other, message):
         comparison.compare(first, tmp_path / "b.json")
 
 
+def test_metrics_that_some_tasks_have(tmp_path):
+    scores = {"ogx_text_hi": {"bits_per_byte": [1.25]}, "ogx_xquad_hi": {"f1": [5.0]}}
+    first, second = (save(tmp_path / name, [5.0], sample_scores=scores) for name in "ab")
+    text = comparison.compare(first, second, ["bits_per_byte"])
+    row = next(line for line in text.splitlines() if "bits_per_byte" in line)
+    assert row.split("|")[2].strip() == "1.250" and "f1" not in text
+    with pytest.raises(errors.InputError, match="metric 'f2': not in the results"):
+        comparison.compare(first, second, ["f2"])
+
+
 def test_one_result_file_each(tmp_path):
     save(tmp_path / "a", [1.0])
     save(tmp_path / "b", [1.0])
