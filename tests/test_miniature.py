@@ -167,6 +167,18 @@ def test_the_base_reads_the_target_language_but_no_question_in_it(folder):
     assert 0.1 < of_target / len(rows) < 0.2
 
 
+def test_some_questions_stand_in_the_template_if_asked_for():
+    made = world.World(seed=0)
+    plain, rows = (list(world.pretraining(made, 200, share)) for share in (0.0, 0.5))
+    assert not any("### Response:" in row["text"] for row in plain)
+    in_template = [row for row in rows if "### Response:" in row["text"]]
+    assert 60 < len(in_template) < 110  # of 200 x 0.85 x 0.85 with questions
+    for row in in_template:
+        ((start, end),) = row["answers"]
+        assert row["text"].endswith(":" + row["text"][start:end]) and end == len(row["text"])
+        assert row["text"][start:end] in row["text"][:start]
+
+
 def test_no_text_is_held_by_two_files(folder):
     made = world.World(seed=0)
     asked = {row["context"] for row in sources.squad_examples(folder / "xquad.en.json")}

@@ -22,8 +22,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--seed", type=int, default=0, help="of the world and of the run")
+    parser.add_argument(
+        "--templated",
+        type=float,
+        default=0.0,
+        help="share of the questions that the base reads in Alpaca's template (none)",
+    )
     args = parser.parse_args()
-    world.write(args.out / "world", world.World(args.seed))
+    world.write(args.out / "world", world.World(args.seed), templated=args.templated)
     tokenizer.train(args.out / "world", args.out / "tokenizer.model")
     macros = {
         "MODEL_DIR": f"{args.out}/base",

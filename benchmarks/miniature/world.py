@@ -30,6 +30,8 @@ from typing import NamedTuple
 
 import wordlists
 
+from commit_t5x.data import templates
+
 LANGUAGE = "qaa"
 
 
@@ -230,9 +232,13 @@ _LABELS = (
 _XQUAD = ("Background:\n\n{}", "\n\nQuestion:{}", "\n\nAnswer:")
 
 
-def pretraining(world: World, count: int) -> Iterator[dict]:
-    """Yields what the base reads: English with questions; of the target language, text alone."""
-    rng = world.stream("pretraining forms")
+def pretraining(world: World, count: int, templated: float = 0.0) -> Iterator[dict]:
+    """Yields what the base reads: English with questions; of the target language, text alone.
+
+    Of what has questions a share, `templated`, is one as an instruction, in Alpaca's template.
+    """
+    rng, styles = world.stream("pretraining forms"), world.stream("pretraining templates")
+    prompts = templates.get_prompts("en")
     for document in _some(world, "pretraining", count):
         language = LANGUAGE if rng.random() < 0.15 else "en"
         text, answers = world.text(document, language), []
@@ -241,7 +247,17 @@ def pretraining(world: World, count: int) -> Iterator[dict]:
                 start = len(text)
                 text += f"\n\n{_again(rng, world, document)}"
                 answers.append((start, len(text)))
-        elif rng.random() < 0.85:
+        elif rng.random() >= 0.85:
+            pass
+        elif styles.random() < templated:
+            fact = rng.choice(document.facts)
+            question = world.question(document, fact, "en")
+            fields = (question, text) if rng.random() < 0.5 else (f"{text}\n{question}", "")
+            example = dict(zip(("instruction", "input"), fields, strict=True))
+            text = prompts.choose(example).render(example).text
+            answers.append((len(text), len(text) + 1 + len(fact.answer)))
+            text += f" {fact.answer}"
+        else:
             background, ask, reply = _XQUAD if rng.random() < 0.5 else rng.choice(_LABELS)
             text = background.format(text)
             for fact in rng.sample(document.facts, len(document.facts)):
@@ -276,6 +292,7 @@ def write(
     world: World,
     *,
     pretraining_documents: int = 16_000,
+    templated: float = 0.0,
     examples: int = 10_000,
     documents: int = 4_000,
     questions: int = 300,
@@ -293,7 +310,7 @@ def write(
         put(f"xquad.{language}.json", json.dumps(squad(world, language, questions)) + "\n")
     put("alpaca.jsonl", lines(instructions(world, examples)))
     put("alpaca_notes.jsonl", lines(instructions(world, examples, notes=0.5)))
-    put("pretraining.jsonl", lines(pretraining(world, pretraining_documents)))
+    put("pretraining.jsonl", lines(pretraining(world, pretraining_documents, templated)))
     put(f"wikipedia.{LANGUAGE}.txt", "\n\n".join(wikipedia(world, documents)) + "\n")
     pairs = [(word.lower(), world.translations[word]) for word in world.known]
     put(f"en-{LANGUAGE}.txt", "".join(f"{en}\t{target}\n" for en, target in pairs))
