@@ -9,16 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from commit_t5x.engine import shared_prefixes
+from commit_t5x.engine import layerwise, prefilling
 from commit_t5x.engine.sampling import Sampling, next_tokens
 from commit_t5x.errors import InputError
 from commit_t5x.model import llama
-
-_SMALLEST_BUCKET = 16
-# What prompts share is computed once where that leaves so little of the work, and where so few
-# tokens follow it, whose scores against all others are in memory at once.
-_MAX_WORK = 0.75
-_MAX_OWN = 256
 
 
 def decode(
@@ -34,6 +28,7 @@ def decode(
     streams: Sequence[int] | None = None,
     check: Callable[[list[list[int]]], Sequence[bool]] | None = None,
     check_period: int = 8,
+    kept: prefilling.Prefix | None = None,
 ) -> list[list[int]]:
     """Continues each prompt token by token.
 
@@ -56,6 +51,8 @@ def decode(
         prompt follows from seed and number, not from the prompts beside it.
       check: called every `check_period` steps with the tokens so far; says which rows are done.
       check_period: steps between two checks.
+      kept: what the prompts of the last call, of the same network, began with: used where these
+        begin alike, and changed to what the next ones may begin with.
 
     Returns:
       The new tokens of each prompt, with the one that ended it, if any.
@@ -81,9 +78,12 @@ def decode(
     is_stop[[eos_id, *stop_ids]] = True
     streams = np.arange(len(prompts)) if streams is None else np.asarray(streams)
     keys = _stream_keys(np.uint32(seed), streams.astype(np.uint32))
-    run = functools.partial(_advance, module, sampling, params)
-    rows = _shared(prompts) or _padded(prompts)
-    state = _begin(module, sampling, params, rows, is_stop, keys, bucket(max_new_tokens))
+    run = functools.partial(_advance_program(), module, sampling, params)
+    capacity = prefilling.bucket(max_new_tokens)
+    hidden, positions, cache = prefilling.prefill(module, params, prompts, capacity, kept)
+    outer = {name: value for name, value in params.items() if not name.startswith("layers")}
+    state = _begin(module, sampling, outer, hidden, positions, is_stop, keys, capacity)
+    state = state.replace(cache=cache)
     step, is_done = 1, np.asarray(state.is_done)
     while step < max_new_tokens and not is_done.all():
         until = min(step + check_period, max_new_tokens) if check else max_new_tokens
@@ -102,63 +102,6 @@ def check_finite(is_finite: bool) -> None:
             "the network's logits are not finite: its weights hold NaN or infinity, or are too "
             "large for the type; use another checkpoint, or float32"
         )
-
-
-@flax.struct.dataclass
-class _Rows:
-    """Token ids, padded on the left.
-
-    So all rows end in one column, and each step writes one slot of the cache.
-
-    Attributes:
-      tokens: [batch, bucket].
-      padding: [batch]; how many of them are.
-      prefix: what stands before: rows whose cache is shared; None for none.
-      prefix_rows: [batch]; the row of `prefix` that stands before each row.
-    """
-
-    tokens: np.ndarray
-    padding: np.ndarray
-    prefix: "_Rows | None" = None
-    prefix_rows: np.ndarray | None = None
-
-
-def _padded(prompts: Sequence[Sequence[int]], **prefix: Any) -> _Rows:
-    lengths = np.array([len(prompt) for prompt in prompts], np.int32)
-    tokens = np.zeros((len(prompts), bucket(int(lengths.max()))), np.int32)
-    padding = tokens.shape[1] - lengths
-    for row, prompt, start in zip(tokens, prompts, padding, strict=True):
-        row[start:] = prompt
-    return _Rows(tokens, padding, **prefix)
-
-
-def _shared(prompts: Sequence[Sequence[int]]) -> _Rows | None:
-    """Returns rows behind what several of them begin with, None where that doesn't pay."""
-    groups = shared_prefixes.groups(prompts)
-    own: list[Sequence[int]] = list(prompts)
-    prefix_rows = np.zeros(len(prompts), np.int32)
-    for number, group in enumerate(groups):
-        for row in group.rows:
-            own[row] = prompts[row][group.length :]
-            prefix_rows[row] = number
-    # Few numbers of prefixes, so few programs; one that is repeated does no harm.
-    prefixes = [prompts[group.rows[0]][: group.length] for group in groups]
-    prefixes += prefixes[-1:] * ((1 << (len(groups) - 1).bit_length()) - len(groups))
-    longest = max(map(len, own))
-    together = len(prefixes) * bucket(max(map(len, prefixes))) + len(prompts) * bucket(longest)
-    alone = len(prompts) * bucket(max(map(len, prompts)))
-    if longest > _MAX_OWN or not all(prefixes) or together > _MAX_WORK * alone:
-        return None
-    return _padded(own, prefix=_padded(prefixes), prefix_rows=prefix_rows)
-
-
-def bucket(length: int) -> int:
-    """Returns the size that a length is padded to: 16, 24, 32, 48, 64, 96, 128, ..."""
-    size = _SMALLEST_BUCKET
-    while size < length:
-        size *= 2
-    between = size * 3 // 4
-    return between if size > _SMALLEST_BUCKET and length <= between else size
 
 
 def unrolled(module: llama.Llama, params: dict[str, Any]) -> tuple[llama.Llama, dict[str, Any]]:
@@ -216,85 +159,47 @@ def _append(
     )
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 6))
+@functools.partial(jax.jit, static_argnums=(0, 1, 7))
 def _begin(
     module: llama.Llama,
     sampling: Sampling,
     params: Mapping[str, Any],
-    rows: _Rows,
+    hidden: jax.Array,  # [batch, length, embed]
+    position: jax.Array,  # [batch], of the last token of each
     is_stop: jax.Array,  # [vocab]
     keys: jax.Array,  # [batch]
     capacity: int,
 ) -> _State:
-    """Returns the state after the first new token."""
-    length = rows.tokens.shape[1]
-    positions = jnp.arange(length) - rows.padding[:, None]
-    if rows.prefix is None:
-        hidden, cache = _prefill(module, params, rows, length + capacity)
-    else:
-        prefix, size = rows.prefix, rows.prefix.tokens.shape[1]
-        _, cache = _prefill(module, params, prefix, size + length + capacity)
-        cache = jax.tree.map(functools.partial(_behind, rows), cache)
-        lengths = (size - prefix.padding)[rows.prefix_rows]
-        positions = jnp.where(positions < 0, -1, positions + lengths[:, None])
-        hidden, variables = module.apply(
-            {"params": params, "cache": cache},
-            rows.tokens,
-            positions=positions,
-            enable_dropout=False,
-            decode=True,
-            mutable=["cache"],
-            method="hidden",
-        )
-        cache = variables["cache"]
+    """Returns the state after the first new token, without its cache."""
     # Only the last token of each prompt goes through the head.
     logits = module.apply({"params": params}, hidden[:, -1], method="logits")
-    batch = len(rows.tokens)
+    batch = len(position)
     empty = _State(
         step=jnp.zeros((), jnp.int32),
-        token=rows.tokens[:, -1],
-        position=positions[:, -1],
+        token=jnp.zeros((batch,), jnp.int32),
+        position=position,
         generated=jnp.zeros((batch, capacity), jnp.int32),
         counts=jnp.zeros((batch,), jnp.int32),
         is_done=jnp.zeros((batch,), bool),
         is_finite=jnp.ones((), bool),
         cache=None,
     )
-    return _append(empty, logits, cache, sampling, is_stop, keys)
+    return _append(empty, logits, None, sampling, is_stop, keys)
 
 
-def _prefill(
-    module: llama.Llama, params: Mapping[str, Any], rows: _Rows, capacity: int
-) -> tuple[jax.Array, Any]:
-    """Returns the hidden states of rows, and a cache of `capacity` slots that holds them."""
-    positions = jnp.arange(rows.tokens.shape[1]) - rows.padding[:, None]
-    hidden, variables = module.apply(
-        {"params": params},
-        rows.tokens,
-        (positions >= 0).astype(jnp.int32),  # padding is a segment of its own
-        jnp.maximum(positions, 0),
-        enable_dropout=False,
-        prefill=True,
-        max_decode_length=capacity,
-        mutable=["cache"],
-        method="hidden",
+@functools.cache
+def _advance_program() -> Callable[..., _State]:
+    # Otherwise XLA's CPU compiler copies all of the cache twice in each step, because nothing says
+    # that a layer's cache is read before the step's token is written into it.
+    options = {"xla_cpu_copy_insertion_use_region_analysis": True}
+    return jax.jit(
+        _advance,
+        static_argnums=(0, 1),
+        donate_argnums=3,
+        compiler_options=options if jax.default_backend() == "cpu" else None,
     )
-    return hidden, variables["cache"]
 
 
-def _behind(rows: _Rows, cached: jax.Array) -> jax.Array:
-    """Returns the prefixes' cache, [..., prefix, heads, slots, dim], laid out for the rows.
-
-    Each row's is moved right over the padding of its own tokens, so that both stand together.
-    """
-    if cached.ndim < 4:  # the next slot
-        return cached
-    taken = jnp.take(cached, rows.prefix_rows, axis=-4)
-    roll = functools.partial(jnp.roll, axis=-2)
-    return jax.vmap(roll, in_axes=(-4, 0), out_axes=-4)(taken, rows.padding)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=3)
 def _advance(
     module: llama.Llama,
     sampling: Sampling,
@@ -311,14 +216,15 @@ def _advance(
         return (state.step < until) & ~jnp.all(state.is_done)
 
     def advance(state: _State) -> _State:
-        logits, variables = module.apply(
-            {"params": params, "cache": state.cache},
+        hidden, cache = layerwise.hidden(
+            module,
+            params,
+            state.cache,
             state.token[:, None],
-            decoder_positions=state.position[:, None],
-            enable_dropout=False,
+            positions=state.position[:, None],
             decode=True,
-            mutable=["cache"],
         )
-        return _append(state, logits[:, 0], variables["cache"], sampling, is_stop, keys)
+        logits = module.apply({"params": params}, hidden[:, 0], method="logits")
+        return _append(state, logits, cache, sampling, is_stop, keys)
 
     return jax.lax.while_loop(proceed, advance, state.replace(is_done=is_done))

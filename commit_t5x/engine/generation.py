@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from commit_t5x.engine import decoding, models, partitioning, shared_prefixes
+from commit_t5x.engine import decoding, models, partitioning, prefilling, shared_prefixes
 from commit_t5x.engine.sampling import Sampling
 from commit_t5x.errors import InputError
 from commit_t5x.vocabularies.tokenizer import Tokenizer
@@ -140,6 +140,7 @@ class Generator:
                 *(over, len(prompts), self._room),
             )
         answers = [""] * len(prompts)
+        kept = prefilling.Prefix()
         for batch in shared_prefixes.batches(cut, batch_size):
             # Filled up to one size, so that one program serves; a repeated prompt costs no step.
             filled = batch + batch[-1:] * (batch_size - len(batch))
@@ -149,6 +150,7 @@ class Generator:
                     stop_ids=self._stop.ids,
                     streams=filled,
                     check=self._ended if self._stop else None,
+                    kept=kept,
                 )
             for index, tokens in zip(batch, generated, strict=False):
                 answers[index] = self._stop.cut(self._stop.text(tokens))

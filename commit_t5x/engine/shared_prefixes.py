@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-_MIN_SHARE = 0.5  # of each prompt of a group; less is a template's first line
+MIN_SHARE = 0.5  # of each prompt of a group; less is a template's first line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,10 +37,10 @@ def groups(prompts: Sequence[Sequence[int]]) -> list[Group]:
         prompt = prompts[row]
         if found:
             rows, length = found[-1]
-            common = min(_common(prompts[rows[0]], prompt), length, len(prompt) - 1)
+            shared = min(common(prompts[rows[0]], prompt), length, len(prompt) - 1)
             longest = max(len(prompt), *(len(prompts[other]) for other in rows))
-            if common >= _MIN_SHARE * longest:
-                found[-1] = [*rows, row], common
+            if shared >= MIN_SHARE * longest:
+                found[-1] = [*rows, row], shared
                 continue
         found.append(([row], len(prompt) - 1))
 
@@ -65,7 +65,7 @@ def batches(prompts: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
         yield rows[start : start + size]
 
 
-def _common(one: Sequence[int], other: Sequence[int]) -> int:
+def common(one: Sequence[int], other: Sequence[int]) -> int:
     """Returns how many tokens two prompts begin with alike."""
     length = min(len(one), len(other))
     differ = np.flatnonzero(np.asarray(one[:length]) != np.asarray(other[:length]))

@@ -99,8 +99,11 @@ def _batch_size(text: str) -> int | str:
 
 def main(args: argparse.Namespace) -> None:
     """Runs the command; raises InputError on bad input."""
+    from commit_t5x.engine import host_memory
     from commit_t5x.evaluation import harness  # here: it takes a while to load
 
+    if args.model == "commit_t5x":
+        host_memory.keep_freed()
     harness.run(
         tasks=args.tasks,
         model=args.model,

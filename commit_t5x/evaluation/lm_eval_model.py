@@ -10,7 +10,7 @@ from lm_eval.api import instance, model, registry
 from lm_eval.models import utils as lm_eval_model_utils
 
 from commit_t5x import errors, language_model, ranges, signatures
-from commit_t5x.engine import decoding, generation, scoring, shared_prefixes
+from commit_t5x.engine import decoding, generation, prefilling, scoring, shared_prefixes
 from commit_t5x.engine.sampling import Sampling
 from commit_t5x.vocabularies import configured
 
@@ -129,6 +129,7 @@ class CommitLM(model.TemplateLM):
         for index, request in enumerate(requests):
             groups[self._options(request.args[1])].append(index)
         answers: list[str] = [""] * len(requests)
+        kept = prefilling.Prefix()
         with _progress(len(requests), "generate_until", disable_tqdm) as progress:
             for (stops, max_new, sampling), members in groups.items():
                 stop = generation.StopStrings(self.vocabulary, stops)
@@ -142,6 +143,7 @@ class CommitLM(model.TemplateLM):
                         max_new_tokens=max_new,
                         sampling=sampling,
                         streams=[members[place] for place in filled],
+                        kept=kept,
                     )
                     for place, text in zip(batch, texts, strict=False):
                         answers[members[place]] = text

@@ -119,15 +119,7 @@ class Llama(nn.Module):
         self.lora.check_targets(cfg.tied_embeddings)
         self.token_embedder = layers.Embed(cfg.vocab_size, cfg.emb_dim, dtype, self.lora)
         self.embedding_dropout = layers.Dropout(self.embedding_dropout_rate)
-        layer = self._layer_class()
-        options = dict(
-            config=cfg,
-            dtype=dtype,
-            residual_dropout_rate=self.residual_dropout_rate,
-            attention_dropout_rate=self.attention_dropout_rate,
-            init_stddev=self.init_stddev,
-            lora=self.lora,
-        )
+        layer, options = self._layer_class(), self._layer_options()
         if self.scan_layers:
             scanned = nn_partitioning.scan_with_axes(
                 layer,
@@ -147,6 +139,22 @@ class Llama(nn.Module):
         if not cfg.tied_embeddings:
             options = {"dtype": dtype, "out_dtype": jnp.float32, "lora": self.lora}
             self.logits_dense = layers.Linear(cfg.vocab_size, ("embed", "vocab"), **options)
+
+    @nn.nowrap
+    def layer(self) -> DecoderLayer:
+        """Returns one layer by itself, to be applied to the weights of any."""
+        return DecoderLayer(**self._layer_options())
+
+    @nn.nowrap
+    def _layer_options(self) -> dict[str, Any]:
+        return dict(
+            config=self.config,
+            dtype=jnp.dtype(self.dtype),
+            residual_dropout_rate=self.residual_dropout_rate,
+            attention_dropout_rate=self.attention_dropout_rate,
+            init_stddev=self.init_stddev,
+            lora=self.lora,
+        )
 
     def _layer_class(self) -> type[nn.Module]:
         if self.remat_policy == "none":
@@ -204,7 +212,14 @@ class Llama(nn.Module):
         )
         return self.logits(hidden)
 
-    def hidden(
+    def hidden(self, *inputs: jax.Array | None, **options: Any) -> jax.Array:
+        """Returns what `logits` takes, [batch, length, embed]; arguments are those of `embed`."""
+        x, context = self.embed(*inputs, **options)
+        for layer in [self.layers] if self.scan_layers else self.layers:
+            x, _ = layer(x, context)
+        return self.decoder_norm(x)
+
+    def embed(
         self,
         tokens: jax.Array,
         segment_ids: jax.Array | None = None,
@@ -216,8 +231,11 @@ class Llama(nn.Module):
         max_decode_length: int | None = None,
         prefill: bool = False,
         prefill_lengths: jax.Array | None = None,
-    ) -> jax.Array:
-        """Returns what `logits` takes, [batch, length, embed]; arguments as in __call__."""
+    ) -> tuple[jax.Array, attention.AttentionContext]:
+        """Returns what the first layer takes, [batch, length, embed], and what all layers share.
+
+        Arguments are those of __call__.
+        """
         batch, length = tokens.shape
         if prefill and decode:
             raise ValueError("prefill and decode exclude each other")
@@ -242,10 +260,7 @@ class Llama(nn.Module):
         )
         x = self.token_embedder(tokens.astype(jnp.int32))
         x = layers.with_sharding_constraint(x, _RESIDUAL_AXES)
-        x = self.embedding_dropout(x, deterministic=not enable_dropout)
-        for layer in [self.layers] if self.scan_layers else self.layers:
-            x, _ = layer(x, context)
-        return self.decoder_norm(x)
+        return self.embedding_dropout(x, deterministic=not enable_dropout), context
 
     def logits(self, hidden: jax.Array) -> jax.Array:
         """Returns fp32 logits [..., vocab] of the final hidden states [..., embed]."""

@@ -14,7 +14,7 @@ import transformers
 from small_llama import CONFIG, apply, init, random_tokens
 
 from commit_t5x.conversion import hf
-from commit_t5x.engine import decoding
+from commit_t5x.engine import decoding, layerwise, prefilling
 from commit_t5x.engine.sampling import Sampling
 from commit_t5x.errors import InputError
 from commit_t5x.model.llama import Llama, RopeScaling
@@ -39,7 +39,6 @@ def naive(prompt, stop_ids, steps, module=MODULE, params=PARAMS):
     return generated
 
 
-shared = decoding._shared
 EXPECTED = [naive(prompt, [], 20) for prompt in PROMPTS]
 
 
@@ -49,22 +48,57 @@ def test_ragged_prompts_decode_as_by_full_passes():
     assert decoding.decode(MODULE, PARAMS, PROMPTS, 20, NO_EOS) == EXPECTED
 
 
-@pytest.mark.parametrize("scan_layers", [True, pytest.param(False, marks=pytest.mark.slow)])
-def test_what_prompts_share_is_computed_once(scan_layers, monkeypatch):
-    first, second = [1, *range(2, 30)], [1, *range(30, 10, -1)]
-    prompts = [[*first, 7], [*second, 8, 9], [*first, 9, 4, 3], [*second, 2]]
-    prompts += [[*first, 11, 4], first, [*second, 5, 5], [*first, 3]]
-    sizes = []
-    monkeypatch.setattr(decoding, "_shared", lambda rows: sizes.append(shared(rows)) or sizes[-1])
+FIRST, SECOND = [1, *range(2, 30)], [1, *range(30, 10, -1)]
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """The sizes of passes over more than one token, [rows, tokens], as they come."""
+    sizes, hidden = [], layerwise.hidden
+
+    def spy(module, params, cache, tokens, *args, **options):
+        if tokens.shape[1] > 1:
+            sizes.append(tokens.shape)
+        return hidden(module, params, cache, tokens, *args, **options)
+
+    monkeypatch.setattr(layerwise, "hidden", spy)
+    return sizes
+
+
+def test_what_prompts_share_is_computed_once(passes):
+    prompts = [[*FIRST, 7], [*SECOND, 8, 9], [*FIRST, 9, 4, 3], [*SECOND, 2]]
+    prompts += [[*FIRST, 11, 4], FIRST, [*SECOND, 5, 5], [*FIRST, 3]]
+    found = decoding.decode(MODULE, PARAMS, prompts, 12, NO_EOS)
+    assert passes == [(2, 32), (8, 16)]
+    assert found == [naive(prompt, [NO_EOS], 12) for prompt in prompts]
+    # Where less than half is common, or rows are few, it doesn't pay.
+    assert decoding.decode(MODULE, PARAMS, PROMPTS, 12, NO_EOS) == [row[:12] for row in EXPECTED]
+    assert passes[2:] == [(3, 24)]
+
+
+@pytest.mark.parametrize("scan_layers", [True, False])
+def test_what_the_last_prompts_began_with_is_kept_for_the_next(scan_layers, passes):
     module, params = MODULE, PARAMS
     if not scan_layers:
         module, params = decoding.unrolled(MODULE, dict(PARAMS))
-    found = decoding.decode(module, params, prompts, 12, NO_EOS)
-    assert sizes[0].prefix.tokens.shape == (2, 32) and sizes[0].tokens.shape == (8, 16)
-    assert found == [naive(prompt, [NO_EOS], 12) for prompt in prompts]
-    # Where less than half is common, or rows are few, it doesn't pay.
-    assert decoding.decode(module, params, PROMPTS, 12, NO_EOS) == [row[:12] for row in EXPECTED]
-    assert sizes[1] is None
+    kept = prefilling.Prefix()
+    for batch, sizes in (
+        # A prompt alone is kept as it is; others begin with all of it but the end, or with less.
+        ([[*FIRST, 7, 8]], [(1, 32)]),
+        ([[*FIRST, 7, 9, 9]], [(1, 16)]),
+        ([[*FIRST[:20], 3]], [(1, 16)]),
+        # Some behind what is kept, some behind what is new, which is kept from then on.
+        ([[*FIRST, 2], [*FIRST, 3, 3], [*SECOND, 8, 9], [*SECOND, 2]], [(1, 24), (4, 16)]),
+        ([[*SECOND, 2, 2, 2]] * 4, [(4, 16)]),
+        ([[*FIRST, 3]] * 4, [(1, 32), (4, 16)]),
+        # Nothing in common.
+        ([PROMPTS[0]], [(1, 16)]),
+        ([[*FIRST, 3]], [(1, 32)]),
+    ):
+        del passes[:]
+        found = decoding.decode(module, params, batch, 12, NO_EOS, kept=kept)
+        assert found == [naive(prompt, [NO_EOS], 12) for prompt in batch]
+        assert passes == sizes
 
 
 def test_unrolled_network_decodes_alike_and_frees_the_weights():
@@ -161,6 +195,22 @@ def test_stops_at_eos_and_stop_tokens():
     assert decoded[0][-1] in (eos, stop)
 
 
+def test_a_step_copies_no_cache(monkeypatch):
+    module, params = decoding.unrolled(MODULE, dict(PARAMS))
+    program, compiled = decoding._advance_program(), []
+
+    def spy(*args):
+        compiled.append(program.lower(*args).compile().as_text())
+        return program(*args)
+
+    monkeypatch.setattr(decoding, "_advance_program", lambda: spy)
+    decoding.decode(module, params, PROMPTS[:1], 4, NO_EOS)
+    cached = f"f32[1,{CONFIG.num_kv_heads},32,{CONFIG.head_dim}]"
+    lines = [line for line in compiled[0].splitlines() if f" = {cached}" in line]
+    assert any("dynamic-update-slice" in line for line in lines)
+    assert not any(" copy(" in line for line in lines)
+
+
 def test_number_of_new_tokens_is_exact_within_a_bucket():
     for steps in (1, 2, 13):
         decoded = decoding.decode(MODULE, PARAMS, PROMPTS[:1], steps, NO_EOS)
@@ -169,7 +219,7 @@ def test_number_of_new_tokens_is_exact_within_a_bucket():
 
 def test_lengths_of_one_bucket_share_a_program():
     def programs():
-        return decoding._begin._cache_size(), decoding._advance._cache_size()
+        return layerwise._whole._cache_size(), decoding._advance_program()._cache_size()
 
     decoding.decode(MODULE, PARAMS, [[1, 2], [1, 3]], 9, NO_EOS)
     before = programs()
@@ -177,7 +227,7 @@ def test_lengths_of_one_bucket_share_a_program():
         prompts = [[1] * length, [1, 3]]
         decoding.decode(MODULE, PARAMS, prompts, steps, 5, stop_ids=range(steps))
     assert programs() == before
-    decoding.decode(MODULE, PARAMS, [[1] * 17, [1, 3]], 9, NO_EOS)
+    decoding.decode(MODULE, PARAMS, [[1] * 25, [1, 3]], 9, NO_EOS)
     assert programs() == (before[0] + 1, before[1] + 1)
     # Neither does a seed, or a check, ask for another program.
     for seed in (1, 2):
@@ -195,7 +245,7 @@ def test_ends_when_all_rows_are_done():
 
 
 def test_bucket():
-    sizes = [decoding.bucket(length) for length in range(1, 3000)]
+    sizes = [prefilling.bucket(length) for length in range(1, 3000)]
     assert all(size >= length for length, size in enumerate(sizes, start=1))
     assert sorted(set(sizes))[:6] == [16, 24, 32, 48, 64, 96]
     assert len(set(sizes)) == 16
