@@ -66,7 +66,7 @@ def main() -> None:
                 what = {"what": what, "size": size, "contestant": contestant}
                 print(json.dumps(what | answer(command, args.limit)), flush=True)
     if args.lm_eval:
-        command = [sys.executable, str(Path(__file__).with_name("lm_eval.py")), *args.lm_eval]
+        command = [sys.executable, str(Path(__file__).with_name("questions.py")), *args.lm_eval]
         command += ["--tasks", "ogx_xquad_en", "--limit", "30", "--batch_size", "8"]
         print(json.dumps({"what": "lm-eval"} | answer(command, 3 * args.limit)), flush=True)
 

@@ -1,7 +1,7 @@
 """Questions a second of `commit-t5x lm-eval`, beside lm-eval's own hf model on the same weights.
 
     make smollm2
-    python benchmarks/lm_eval.py smollm2_out/model smollm2_out/export --data-dir squad/xquad
+    python benchmarks/questions.py smollm2_out/model smollm2_out/export --data-dir squad/xquad
 
 Whole commands, in turn: ours on the native checkpoint, with an empty cache of compiled programs and
 then with what the first run has left there, and torch's on the export. Prints JSON: seconds, CPU
