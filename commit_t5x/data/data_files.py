@@ -89,6 +89,7 @@ def _looks_like_a_path(location: str) -> bool:
         records.kind(location) in records.READERS
         or location.endswith(tuple(records.COMPRESSED))
         or location.startswith((".", "/", "~"))
+        or location.endswith("/")
         or location.count("/") > 1
         or glob.has_magic(location)
     )

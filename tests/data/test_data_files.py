@@ -75,7 +75,9 @@ def test_other_names_are_for_the_hub_and_tfds(name):
     assert find(name) is None
 
 
-@pytest.mark.parametrize("location", ["./a", "/a/b", "~/a", "a/b/c", "a.jsonl", "a.gz", "wiki-*"])
+@pytest.mark.parametrize(
+    "location", ["./a", "/a/b", "~/a", "a/", "a/b/c", "a.jsonl", "a.gz", "wiki-*"]
+)
 def test_what_looks_like_a_path_must_exist(location):
     message = f"{location}: no such file or folder; set MY_PATH to where the data lies"
     with pytest.raises(InputError) as caught:
