@@ -53,7 +53,7 @@ def _whole(module, params, cache, *arrays, **options):
     x, made = module.apply(
         variables, *arrays, enable_dropout=False, mutable=["cache"], method="hidden", **options
     )
-    return x, made["cache"]
+    return x, made.get("cache", {})
 
 
 @functools.partial(jax.jit, static_argnums=0, static_argnames=_OPTIONS)
@@ -67,7 +67,7 @@ def _embed(module, params, *arrays, **options):
 def _layer(layer: llama.DecoderLayer, params, cache, x, context: attention.AttentionContext):
     variables = {"params": params} | ({"cache": cache} if cache else {})
     (x, _), made = layer.apply(variables, x, context, mutable=["cache"])
-    return x, made["cache"]
+    return x, made.get("cache", {})
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -69,6 +69,7 @@ def prefill(
     prompts: Sequence[Sequence[int]],
     capacity: int,
     kept: Prefix | None = None,
+    most: Sequence[int] | None = None,
 ) -> tuple[jax.Array, np.ndarray, Any]:
     """Computes prompts, so that single tokens can follow.
 
@@ -78,6 +79,7 @@ def prefill(
       prompts: token ids, at least one each.
       capacity: tokens that are to follow.
       kept: used where prompts begin with it, and changed to what the last of them begins with.
+      most: of each prompt, how many tokens' hidden states aren't asked for; all but the last.
 
     Returns:
       Hidden states, [batch, tokens, embed], the last ones those of the prompts' last tokens; the
@@ -85,13 +87,13 @@ def prefill(
     """
     kept = kept or Prefix()
     last = np.array([len(prompt) - 1 for prompt in prompts], np.int32)
-    plan = _plan(prompts, kept.tokens)
+    plan = _plan(prompts, kept.tokens, most)
     if plan is None:
         rows = _padded(prompts)
         length = rows.tokens.shape[1]
-        hidden, cache = _fill(module, params, rows, _slots(length + capacity))
+        states, cache = _fill(module, params, rows, _slots(length + capacity))
         kept.tokens, kept.cache = prompts[-1], _row(cache, len(prompts) - 1, length)
-        return hidden, last, cache
+        return states, last, cache
     pool = [kept.cache] if plan.uses_kept else []
     if new := plan.prefixes[len(pool) :]:
         rows = _padded(new + new[-1:] * (_count(len(new)) - len(new)))
@@ -110,7 +112,7 @@ def prefill(
         own.padding + lengths[plan.rows] - plan.lengths,
         _slots(max(map(_length, pool)) + own.tokens.shape[1] + capacity),
     )
-    hidden, cache = layerwise.hidden(
+    states, cache = layerwise.hidden(
         module,
         params,
         cache,
@@ -118,16 +120,27 @@ def prefill(
         positions=np.where(columns < 0, -1, columns + plan.lengths[:, None]),
         decode=True,
     )
-    return hidden, last, cache
+    return states, last, cache
 
 
-def _plan(prompts: Sequence[Sequence[int]], kept: Sequence[int]) -> _Plan | None:
+def shares(
+    prompts: Sequence[Sequence[int]], kept: Prefix, most: Sequence[int] | None = None
+) -> bool:
+    """Returns whether `prefill` computes what prompts begin with only once."""
+    return _plan(prompts, kept.tokens, most) is not None
+
+
+def _plan(
+    prompts: Sequence[Sequence[int]], kept: Sequence[int], most: Sequence[int] | None
+) -> _Plan | None:
     """Returns how to compute what prompts begin with only once, None where that doesn't pay."""
-    common = [shared_prefixes.common(prompt[:-1], kept) for prompt in prompts]
+    most = [len(prompt) - 1 for prompt in prompts] if most is None else most
+    begins = (prompt[:size] for prompt, size in zip(prompts, most, strict=True))
+    common = [shared_prefixes.common(begin, kept) for begin in begins]
     own: list[Sequence[int]] = list(prompts)
     prefixes: list[Sequence[int]] = []
     rows, lengths = np.zeros((2, len(prompts)), np.int32)
-    groups = shared_prefixes.groups(prompts)
+    groups = shared_prefixes.groups(prompts, most)
     behind_kept = [
         all(common[r] >= shared_prefixes.MIN_SHARE * len(prompts[r]) for r in group.rows)
         for group in groups
@@ -180,10 +193,17 @@ def _slots(length: int) -> int:
     return -(-length // step) * step
 
 
+def hidden(
+    module: llama.Llama, params: Mapping[str, Any], prompts: Sequence[Sequence[int]]
+) -> jax.Array:
+    """Returns hidden states as `prefill` does, and keeps nothing for what follows."""
+    return _fill(module, params, _padded(prompts), None)[0]
+
+
 def _fill(
-    module: llama.Llama, params: Mapping[str, Any], rows: _Rows, slots: int
+    module: llama.Llama, params: Mapping[str, Any], rows: _Rows, slots: int | None
 ) -> tuple[jax.Array, Any]:
-    """Returns the hidden states of rows, and a new cache that holds them."""
+    """Returns the hidden states of rows, and a new cache that holds them; None for none."""
     positions = np.arange(rows.tokens.shape[1]) - rows.padding[:, None]
     return layerwise.hidden(
         module,
@@ -192,7 +212,7 @@ def _fill(
         rows.tokens,
         (positions >= 0).astype(np.int32),  # padding is a segment of its own
         np.maximum(positions, 0),
-        prefill=True,
+        prefill=slots is not None,
         max_decode_length=slots,
     )
 

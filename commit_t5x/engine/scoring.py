@@ -1,18 +1,19 @@
-"""Log-probabilities of token sequences under a model, in batches of few shapes."""
+"""Log-probabilities of token sequences under a model, in batches of few shapes.
+
+What several begin with, as the answers to choose from do, goes through the network once.
+"""
 
 import functools
-import math
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from commit_t5x.engine import decoding
+from commit_t5x.engine import decoding, prefilling, shared_prefixes
 from commit_t5x.model import llama
-
-_SHORTEST_BUCKET = 32
 
 
 class Score(NamedTuple):
@@ -53,19 +54,24 @@ def score_targets(
       [Score(logprob=-20.7, is_greedy=False)]
     """
     scores: dict[int, Score] = {}
-    whole = [[*context, *targets][-max_length - 1 :] for context, targets in rows]
-    for batch in batches([len(tokens) for tokens in whole], batch_size):
-        # Full batches of bucketed lengths: few shapes, few compilations.
-        longest = len(whole[batch[0]]) - 1
-        length = min(max(_SHORTEST_BUCKET, 1 << math.ceil(math.log2(longest))), max_length)
-        tokens: Any = np.zeros((min(batch_size, len(rows)), length + 1), np.int32)
-        for place, index in enumerate(batch):
-            tokens[place, : len(whole[index])] = whole[index]
-        logprobs, greedy = jax.device_get(_token_scores(module, params, tokens))
+    # The last token is predicted only.
+    inputs = [[*context, *targets][-max_length - 1 : -1] for context, targets in rows]
+    most = [len(ids) - len(targets) for ids, (_, targets) in zip(inputs, rows, strict=True)]
+    kept = prefilling.Prefix()
+    found = [*shared_prefixes.batches(inputs, batch_size)]
+    for batch, following in itertools.zip_longest(found, found[1:], fillvalue=()):
+        # Full batches of few lengths: few shapes, few compilations.
+        filled = batch + batch[-1:] * (min(batch_size, len(rows)) - len(batch))
+        prompts, limits = [inputs[index] for index in filled], [most[index] for index in filled]
+        if prefilling.shares(prompts, kept, limits) or _continue(inputs, batch, following):
+            hidden, *_ = prefilling.prefill(module, params, prompts, 0, kept, limits)
+        else:
+            hidden = prefilling.hidden(module, params, prompts)
+        targets = [rows[index][1] for index in filled]
+        logprobs, greedy = _scores(module, params, hidden, targets)
         decoding.check_finite(np.isfinite(logprobs).all())
         for place, index in enumerate(batch):
-            end = len(whole[index]) - 1
-            scored = slice(end - len(rows[index][1]), end)
+            scored = slice(-len(rows[index][1]), None)
             scores[index] = Score(
                 float(np.sum(logprobs[place, scored], dtype=np.float64)),
                 bool(np.all(greedy[place, scored])),
@@ -74,33 +80,37 @@ def score_targets(
     return [scores[index] for index in range(len(rows))]
 
 
-def batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
-    """Yields the indices of `lengths`, `size` at a time, the longest first.
+def _continue(
+    inputs: Sequence[Sequence[int]], batch: Sequence[int], following: Sequence[int]
+) -> bool:
+    """Returns whether the batch that follows begins as this one ends."""
+    if not following:
+        return False
+    last, first = inputs[batch[-1]], inputs[following[0]]
+    return shared_prefixes.common(last, first) >= shared_prefixes.MIN_SHARE * len(first)
 
-    Rows of a batch are then of like length, and a batch too large for memory fails at once.
 
-    Example:
-      >>> list(batches([3, 9, 5], size=2))
-      [[1, 2], [0]]
+def _scores(
+    module: llama.Llama, params: Mapping[str, Any], hidden: jax.Array, targets: Sequence[Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores targets, the last of which is predicted by the last hidden state.
+
+    Returns:
+      log-probabilities, fp32, and whether each target is the likeliest token, both
+      [batch, targets], those of a row at its end.
     """
-    longest_first = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    for start in range(0, len(lengths), size):
-        yield longest_first[start : start + size]
+    ids = np.zeros((len(targets), prefilling.bucket(max(map(len, targets)))), np.int32)
+    for row, tokens in zip(ids, targets, strict=True):
+        row[len(row) - len(tokens) :] = tokens
+    outer = {name: value for name, value in params.items() if not name.startswith("layers")}
+    return jax.device_get(_token_scores(module, outer, hidden, ids))
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _token_scores(
-    module: llama.Llama, params: Any, tokens: jax.Array
+    module: llama.Llama, params: Any, hidden: jax.Array, targets: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Scores every token after the first by those before it.
-
-    Args:
-      tokens: int [batch, length + 1]; padding on the right does no harm.
-
-    Returns:
-      log-probabilities, fp32, and whether each token is the likeliest, both [batch, length].
-    """
-    inputs, targets = tokens[:, :-1], tokens[:, 1:]
-    logits: Any = module.apply({"params": params}, inputs, targets, enable_dropout=False)
+    hidden = hidden[:, -targets.shape[1] :]
+    logits: Any = module.apply({"params": params}, hidden, method="logits")
     chosen = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
     return chosen - jax.nn.logsumexp(logits, axis=-1), jnp.argmax(logits, axis=-1) == targets

@@ -18,31 +18,36 @@ class Group:
 
     Attributes:
       rows: their indices, the longest prompt first.
-      length: tokens that all of them begin with; less than the shortest has.
+      length: tokens that all of them begin with.
     """
 
     rows: tuple[int, ...]
     length: int
 
 
-def groups(prompts: Sequence[Sequence[int]]) -> list[Group]:
+def groups(prompts: Sequence[Sequence[int]], most: Sequence[int] | None = None) -> list[Group]:
     """Returns groups that hold each prompt once, that with the longest prompt first.
+
+    Args:
+      prompts: token ids.
+      most: of each, how many may belong to what it shares; by default all but the last.
 
     Example:
       >>> groups([[1, 5, 6, 7], [2, 8], [1, 5, 6, 9, 9]])
       [Group(rows=(2, 0), length=3), Group(rows=(1,), length=1)]
     """
+    most = [len(prompt) - 1 for prompt in prompts] if most is None else most
     found: list[tuple[list[int], int]] = []
     for row in sorted(range(len(prompts)), key=lambda index: (list(prompts[index]), index)):
         prompt = prompts[row]
         if found:
             rows, length = found[-1]
-            shared = min(common(prompts[rows[0]], prompt), length, len(prompt) - 1)
+            shared = min(common(prompts[rows[0]], prompt), length, most[row])
             longest = max(len(prompt), *(len(prompts[other]) for other in rows))
             if shared >= MIN_SHARE * longest:
                 found[-1] = [*rows, row], shared
                 continue
-        found.append(([row], len(prompt) - 1))
+        found.append(([row], most[row]))
 
     def place(row: int) -> tuple[int, int]:
         return -len(prompts[row]), row

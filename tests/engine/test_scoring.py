@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from commit_t5x.engine import scoring
+from commit_t5x.engine import layerwise, scoring
 from commit_t5x.errors import InputError
 from commit_t5x.model import llama
 
@@ -51,6 +51,41 @@ def test_scores_do_not_depend_on_batch_or_padding(tiny_model, log_softmax, batch
         assert score.is_greedy == is_greedy
 
 
+@pytest.mark.parametrize(
+    "batch_size, expected",
+    [
+        (8, [(1, 48), (8, 16)]),
+        (4, [(1, 48), (4, 16), (4, 16)]),
+        (1, [(1, 48)] + 7 * [(1, 16)]),
+    ],
+)
+def test_answers_to_choose_from_share_their_question(
+    tiny_model, log_softmax, batch_size, expected, monkeypatch
+):
+    question = list(range(20, 60))
+    rows = [(question, [answer]) for answer in (5, 6, 7, 8)]
+    rows += [(question, [5, 9]), (question, [5, 11, 3]), (question, [6, 7]), (question, [9] * 6)]
+    sizes, hidden = [], layerwise.hidden
+
+    def spy(module, params, cache, tokens, *args, **options):
+        sizes.append(tokens.shape)
+        return hidden(module, params, cache, tokens, *args, **options)
+
+    monkeypatch.setattr(layerwise, "hidden", spy)
+    scores = scoring.score_targets(
+        llama.Llama(tiny_model.config),
+        tiny_model.params,
+        rows,
+        batch_size=batch_size,
+        max_length=256,
+    )
+    assert sizes == expected
+    for (context, targets), score in zip(rows, scores, strict=True):
+        logprob, is_greedy = expected_score(log_softmax, context, targets)
+        assert score.logprob == pytest.approx(logprob, abs=1e-3)
+        assert score.is_greedy == is_greedy
+
+
 def test_greedy_continuation_is_recognised(tiny_model, log_softmax):
     tokens = [1, 40, 50]
     for _ in range(3):
@@ -82,10 +117,6 @@ def test_batches_are_reported(tiny_model):
         module, tiny_model.params, rows, batch_size=2, max_length=256, on_batch=done.append
     )
     assert done == [2, 2, 1]
-
-
-def test_batches_put_long_rows_first():
-    assert list(scoring.batches([3, 9, 5, 9], size=3)) == [[1, 3, 2], [0]]
 
 
 def test_weights_that_are_not_finite(tiny_model):
