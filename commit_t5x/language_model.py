@@ -133,7 +133,7 @@ class LanguageModel:
           its tokens together), and `is_greedy`, whether greedy decoding would produce it.
 
         Raises:
-          InputError: a continuation has no token of its own.
+          InputError: a continuation has no token of its own, or more than the network's length.
 
         Example:
           >>> load("out").loglikelihood([("Tea grows in", " Assam")])

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from commit_t5x.engine import decoding, prefilling, shared_prefixes
+from commit_t5x.errors import InputError
 from commit_t5x.model import llama
 
 
@@ -37,8 +38,8 @@ def score_targets(
     Args:
       module: the network.
       params: its weights, on the device.
-      rows: (context, targets), at least one token of each, at most `max_length` targets. Of a
-        context that is too long, the end is kept.
+      rows: (context, targets), at least one token of each. Of a context that is too long, the end
+        is kept.
       batch_size: rows of a forward pass.
       max_length: the most tokens of a forward pass, hence of context and all but the last target.
       on_batch: called with the number of rows after each batch.
@@ -47,12 +48,17 @@ def score_targets(
       A Score for each row, in their order.
 
     Raises:
-      InputError: the logits are not finite.
+      InputError: there are more than `max_length` targets, or the logits are not finite.
 
     Example:
       >>> score_targets(module, params, [([1, 5], [6, 7])], batch_size=1, max_length=2048)
       [Score(logprob=-20.7, is_greedy=False)]
     """
+    longest = max((len(targets) for _, targets in rows), default=0)
+    if longest > max_length:
+        raise InputError(
+            f"a continuation of {longest} tokens: longer than the model's {max_length}; shorten it"
+        )
     scores: dict[int, Score] = {}
     # The last token is predicted only.
     inputs = [[*context, *targets][-max_length - 1 : -1] for context, targets in rows]

@@ -241,12 +241,6 @@ class CommitLM(model.TemplateLM):
         **unused: Any,
     ) -> list[scoring.Score]:
         del unused
-        for _, _, targets in requests:
-            if len(targets) > self.max_length:
-                raise errors.InputError(
-                    f"a continuation of {len(targets)} tokens: longer than the model's "
-                    f"{self.max_length}; shorten it or set max_length"
-                )
         with _progress(len(requests), "loglikelihood", disable_tqdm) as progress:
             scores = scoring.score_targets(
                 self._model.module,

@@ -109,6 +109,23 @@ def test_a_context_that_is_too_long_loses_its_start(tiny_model, log_softmax):
     )
 
 
+def test_targets_fill_the_network_and_no_more(tiny_model, log_softmax):
+    targets = list(range(20, 34))
+    module = llama.Llama(tiny_model.config)
+
+    def score(max_length):
+        rows = [([1], targets), ([1], targets[:1])]
+        options = {"batch_size": 1, "max_length": max_length}
+        return scoring.score_targets(module, tiny_model.params, rows, **options)[0]
+
+    assert score(14).logprob == pytest.approx(
+        expected_score(log_softmax, [1], targets)[0], abs=1e-3
+    )
+    # In 16 slots there would be room for it, behind padding.
+    with pytest.raises(InputError, match="14 tokens: longer than the model's 13"):
+        score(13)
+
+
 def test_batches_are_reported(tiny_model):
     done = []
     rows = [([1], [2])] * 5
