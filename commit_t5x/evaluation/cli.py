@@ -56,7 +56,7 @@ def add_scoring_arguments(parser: argparse._ActionsContainer) -> None:
         default="",
         metavar="KEY=VALUE,...",
         help="the model's arguments; for commit_t5x: pretrained=DIR, and add_bos, dtype, "
-        "max_length, tokenizer, paper_truncation, skip_leading_newlines",
+        "max_length, max_gen_toks, tokenizer, paper_truncation, skip_leading_newlines, seed",
     )
     parser.add_argument(
         "--data-dir",
