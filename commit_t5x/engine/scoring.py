@@ -64,8 +64,8 @@ def score_targets(
     inputs = [[*context, *targets][-max_length - 1 : -1] for context, targets in rows]
     most = [len(ids) - len(targets) for ids, (_, targets) in zip(inputs, rows, strict=True)]
     kept = prefilling.Prefix()
-    found = [*shared_prefixes.batches(inputs, batch_size)]
-    for batch, following in itertools.zip_longest(found, found[1:], fillvalue=()):
+    batches = shared_prefixes.batches(inputs, batch_size)
+    for batch, following in itertools.pairwise([*batches, []]):
         # Full batches of few lengths: few shapes, few compilations.
         filled = batch + batch[-1:] * (min(batch_size, len(rows)) - len(batch))
         prompts, limits = [inputs[index] for index in filled], [most[index] for index in filled]
@@ -105,7 +105,7 @@ def _scores(
       log-probabilities, fp32, and whether each target is the likeliest token, both
       [batch, targets], those of a row at its end.
     """
-    ids = np.zeros((len(targets), prefilling.bucket(max(map(len, targets)))), np.int32)
+    ids: Any = np.zeros((len(targets), prefilling.bucket(max(map(len, targets)))), np.int32)
     for row, tokens in zip(ids, targets, strict=True):
         row[len(row) - len(tokens) :] = tokens
     outer = {name: value for name, value in params.items() if not name.startswith("layers")}
