@@ -81,7 +81,7 @@ def decode(
     run = functools.partial(_advance_program(), module, sampling, params)
     capacity = prefilling.bucket(max_new_tokens)
     hidden, positions, cache = prefilling.prefill(module, params, prompts, capacity, kept)
-    outer = {name: value for name, value in params.items() if not name.startswith("layers")}
+    outer = layerwise.outer(params)
     state = _begin(module, sampling, outer, hidden, positions, is_stop, keys, capacity)
     state = state.replace(cache=cache)
     step, is_done = 1, np.asarray(state.is_done)

@@ -36,12 +36,17 @@ def hidden(
     options = {"decode": decode, "prefill": prefill, "max_decode_length": max_decode_length}
     if module.scan_layers:
         return _whole(module, params, cache, tokens, segment_ids, positions, **options)
-    outer = {name: value for name, value in params.items() if not name.startswith("layers_")}
-    x, context = _embed(module, outer, tokens, segment_ids, positions, **options)
+    rest = outer(params)
+    x, context = _embed(module, rest, tokens, segment_ids, positions, **options)
     layer, caches = module.layer(), {}
     for name in (f"layers_{i}" for i in range(module.config.num_layers)):
         x, caches[name] = _layer(layer, params[name], cache.get(name, {}), x, context)
-    return _norm(module, outer, x), caches
+    return _norm(module, rest, x), caches
+
+
+def outer(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the weights of what is not in layers: embedding, last norm and head."""
+    return {name: value for name, value in params.items() if not name.startswith("layers")}
 
 
 _OPTIONS = ("decode", "prefill", "max_decode_length")

@@ -85,22 +85,22 @@ def prefill(
       Hidden states, [batch, tokens, embed], the last ones those of the prompts' last tokens; the
       positions of these, [batch]; and the cache of keys and values, with room for `capacity` more.
     """
-    kept = kept or Prefix()
     last = np.array([len(prompt) - 1 for prompt in prompts], np.int32)
-    plan = _plan(prompts, kept.tokens, most)
+    plan = _plan(prompts, kept.tokens if kept else (), most)
     if plan is None:
         rows = _padded(prompts)
         length = rows.tokens.shape[1]
         states, cache = _fill(module, params, rows, _slots(length + capacity))
-        kept.tokens, kept.cache = prompts[-1], _row(cache, len(prompts) - 1, length)
+        if kept:
+            kept.tokens, kept.cache = prompts[-1], _row(cache, len(prompts) - 1, length)
         return states, last, cache
-    pool = [kept.cache] if plan.uses_kept else []
+    pool = [kept.cache] if kept and plan.uses_kept else []
     if new := plan.prefixes[len(pool) :]:
         rows = _padded(new + new[-1:] * (_count(len(new)) - len(new)))
         _, made = _fill(module, params, rows, rows.tokens.shape[1])
         place = plan.rows[-1] - len(pool)
         pool.append(made)
-        if place >= 0:
+        if kept and place >= 0:
             kept.tokens = new[place]
             kept.cache = _row(made, place, rows.tokens.shape[1])
     own = _padded(plan.own)

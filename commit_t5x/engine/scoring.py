@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from commit_t5x.engine import decoding, prefilling, shared_prefixes
+from commit_t5x.engine import decoding, layerwise, prefilling, shared_prefixes
 from commit_t5x.errors import InputError
 from commit_t5x.model import llama
 
@@ -108,8 +108,7 @@ def _scores(
     ids: Any = np.zeros((len(targets), prefilling.bucket(max(map(len, targets)))), np.int32)
     for row, tokens in zip(ids, targets, strict=True):
         row[len(row) - len(tokens) :] = tokens
-    outer = {name: value for name, value in params.items() if not name.startswith("layers")}
-    return jax.device_get(_token_scores(module, outer, hidden, ids))
+    return jax.device_get(_token_scores(module, layerwise.outer(params), hidden, ids))
 
 
 @functools.partial(jax.jit, static_argnums=0)
