@@ -15,7 +15,7 @@ TASKS = resources.path("tasks")
 
 # From the ground up. A package imports from itself and from floors below its own.
 FLOORS = [
-    {"compilation_cache", "errors", "out_of_memory", "quiet", "ranges", "resources"},
+    {"collector", "compilation_cache", "errors", "out_of_memory", "quiet", "ranges", "resources"},
     {"bar_plot", "disk", "fingerprints", "signatures"},
     {"arguments"},
     {"mixing", "vocabularies"},

@@ -10,7 +10,7 @@ from typing import Any
 
 import gin
 
-from commit_t5x import disk, quiet, resources
+from commit_t5x import collector, disk, quiet, resources
 from commit_t5x.engine import gin_check, gin_files
 from commit_t5x.engine.gin_errors import located, plain_errors
 from commit_t5x.errors import InputError, suggest
@@ -115,6 +115,9 @@ def _rewrite(arg: str) -> str:
     return f"--gin_bindings={binding}"
 
 
+# Python up to 3.11.7 refuses to parse "1000" where a collection, in which other threads get their
+# turn, comes between (CPython issue 106905); gin parses each value.
+@collector.paused()
 def load(
     files: Sequence[str], gin_bindings: Sequence[str] = (), search_paths: Sequence[str] = ()
 ) -> None:

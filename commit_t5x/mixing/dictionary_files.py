@@ -2,9 +2,7 @@
 
 import array
 import collections
-import contextlib
 import dataclasses
-import gc
 import gzip
 import itertools
 import operator
@@ -13,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from commit_t5x import disk
+from commit_t5x import collector, disk
 from commit_t5x.errors import InputError
 from commit_t5x.mixing import tagging, text_rows
 
@@ -124,7 +122,7 @@ def load(
     more = collections.defaultdict(list)  # of words that stand in several places
     parts: PartsOfSpeech = {}
     rows = _values(path, on_odd_line=note if skip_malformed else None)
-    with _collector_paused():
+    with collector.paused():  # it would look through millions of entries again and again
         for source, run in itertools.groupby(rows, operator.itemgetter(0)):
             targets, likely, names = [], [], []
             for row in run:
@@ -286,18 +284,6 @@ def _weight(text: str) -> float | None:
     if not 0 < weight < _HEAVIEST:
         raise ValueError(f"weight {text!r}: expected a positive number")
     return weight
-
-
-@contextlib.contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Keeps the garbage collector from going through millions of entries again and again."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def write_records(path: str | pathlib.Path, records: Iterable[Record]) -> int:

@@ -1,4 +1,9 @@
+import ast
+import contextlib
+import gc
 import re
+import threading
+import time
 
 import gin
 import pytest
@@ -46,6 +51,33 @@ def test_loading_forgets_what_was_loaded_before(load):
     load(SCHEDULE, bindings=["PEAK=0.125"])
     load(SCHEDULE)
     assert _peak() == 0.5
+
+
+def test_values_are_parsed_while_another_thread_parses(load):
+    """Python up to 3.11.7 mixes them up when the garbage collector lets threads switch."""
+    done = threading.Event()
+
+    def other():
+        while not done.is_set():
+            with contextlib.suppress(SystemError):
+                ast.literal_eval("(1, [2, 3])")
+
+    def switch(*_):
+        if threading.current_thread() is threading.main_thread():
+            time.sleep(1e-4)
+
+    thread = threading.Thread(target=other)
+    often = gc.get_threshold()
+    gc.callbacks.append(switch)
+    gc.set_threshold(5)
+    thread.start()
+    try:
+        load(SCHEDULE, bindings=["PEAK = 0.25"] * 9)
+    finally:
+        done.set()
+        gc.callbacks.remove(switch)
+        gc.set_threshold(*often)
+        thread.join()
 
 
 def test_search_paths_come_before_the_current_folder(load, tmp_path):
