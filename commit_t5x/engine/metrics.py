@@ -128,6 +128,8 @@ class TrainMetrics:
         self._iterator = iterator
         self._ideal_seconds = ideal_seconds
         self._pending: list[tuple[int, Mapping[str, jax.Array]]] = []
+        self._ends: dict[int, jax.Array] = {}  # a scalar of each period's last step in _pending
+        self._ended: dict[int, float] = {}  # when those were computed that are
         self.restart_clock()
         self._without_loss = 0
         self._mixed = (0, 0)
@@ -140,8 +142,12 @@ class TrainMetrics:
           step: number of steps started so far.
           metrics: scalars, maybe not computed yet.
         """
+        for end in [end for end, scalar in self._ends.items() if scalar.is_ready()]:
+            self._ended[end] = time.perf_counter()  # long before it is written, on a slow device
+            del self._ends[end]
         self._pending.append((step, metrics))
         if step % self._period == 0:
+            self._ends[step] = metrics["loss"]
             self._write(step - self._period)
 
     def finish(self) -> None:
@@ -152,10 +158,12 @@ class TrainMetrics:
         """
         if self._pending:
             self._write(self._pending[-1][0])
+        self._ends.clear()
+        self._ended.clear()
 
-    def restart_clock(self) -> None:
+    def restart_clock(self, now: float | None = None) -> None:
         """Leaves what happened since `finish` (a save, an evaluation) out of speeds and waits."""
-        self._clock = time.perf_counter()
+        self._clock = now or time.perf_counter()
         self._waited = self._iterator.seconds_waited
 
     def _write(self, last_step: int) -> None:
@@ -167,7 +175,9 @@ class TrainMetrics:
         positions = math.prod(self._iterator.batch_shape)
         fetched = jax.device_get([sums for _, sums in ready])
         written = [_finalise(sums, positions) for sums in fetched]
-        seconds = max(time.perf_counter() - self._clock, 1e-9)
+        self._ends.pop(last_step, None)
+        now = self._ended.pop(last_step, time.perf_counter())
+        seconds = max(now - self._clock, 1e-9)
         written[-1] |= {
             "tokens_per_second": sum(scalars["tokens"] for scalars in written) / seconds,
             "steps_per_second": len(written) / seconds,
@@ -176,7 +186,7 @@ class TrainMetrics:
         }
         if self._ideal_seconds is not None:
             written[-1]["model_flops_utilisation"] = len(written) * self._ideal_seconds / seconds
-        self.restart_clock()
+        self.restart_clock(now)
         for step, scalars in zip(steps, written, strict=True):
             self._files.write("train", step, scalars)
             if not all(math.isfinite(scalars[name]) for name in _MUST_BE_FINITE):

@@ -170,6 +170,18 @@ def test_speed_leaves_out_what_happens_between(tmp_path, files):
     assert line["seconds_waiting_for_data"] == 0
 
 
+def test_speed_is_that_of_the_devices_and_not_of_writing(tmp_path, files):
+    """A period's end is fetched a period late, when more steps are done, and the last one at once."""
+    collected = _metrics(files, 4, period=2)
+    for step in (1, 2, 3):
+        collected.add(step, _sums(1.0))
+    time.sleep(0.2)
+    collected.add(4, _sums(1.0))
+    collected.finish()
+    _, first, _, last = (line.get("steps_per_second") for line in _lines(tmp_path))
+    assert first > 2 / 0.2 > last
+
+
 def test_packing_efficiency_is_the_share_of_positions_that_are_tokens(tmp_path, files):
     collected = _metrics(files, 1, period=1)
     collected.add(1, _sums(1.0))
