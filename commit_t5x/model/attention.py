@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from flax.linen import partitioning as nn_partitioning
-from jax.ad_checkpoint import checkpoint_name
 
 from commit_t5x.model import causal_attention, layers, rotary
 from commit_t5x.model.lora import Lora
@@ -146,7 +145,7 @@ class Attention(nn.Module):
                 query, key, value, context.mask, is_causal=context.is_causal, dropout=dropout
             )
         y = layers.with_sharding_constraint(y, ("batch", "length", "heads", "kv"))
-        y = checkpoint_name(y.reshape(batch, length, -1), layers.KEPT)
+        y = y.reshape(batch, length, -1)
         return self._linear(width, ("joined_kv", "embed"), "out")(y, context.deterministic)
 
     def _linear(self, features: int, axes: tuple[str, str], name: str) -> layers.Linear:

@@ -5,17 +5,20 @@ since weights may go through dropout. A block of queries meets only the keys up 
 which saves almost half of the work and memory that a causal mask throws away.
 """
 
+import functools
 import math
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 
 from commit_t5x.model import layers
 
 _MAX_BLOCKS = 8
 _MIN_BLOCK = 64
+_HIDDEN = np.float32(-1e30)
 
 
 def attend(
@@ -67,6 +70,33 @@ def attend(
 def _attend(query, key, value, mask, dropout):
     """`attend` on [batch, kv_heads, (group,) positions, head_dim]."""
     scores = jnp.einsum("bkgqd,bksd->bkgqs", query, key, preferred_element_type=jnp.float32)
-    scores = jnp.where(mask, scores, jnp.finfo(jnp.float32).min)
-    weights = dropout(jax.nn.softmax(scores).astype(value.dtype))
-    return jnp.einsum("bkgqs,bksd->bkgqd", weights, value)
+    scores += jnp.where(mask, 0.0, _HIDDEN)  # backwards, a sum costs nothing
+    highest = jax.lax.stop_gradient(jnp.max(scores, axis=-1, keepdims=True))
+    weights = jnp.exp(scores - highest)
+    total = jnp.sum(weights, axis=-1, keepdims=True)
+    weights = dropout(weights.astype(value.dtype))
+    attended = jnp.einsum("bkgqs,bksd->bkgqd", weights, value, preferred_element_type=jnp.float32)
+    return _divide(attended, total, value.dtype)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _divide(attended, total, dtype):
+    """Normalises attended values instead of each weight, as FlashAttention does (Dao et al. 2022).
+
+    What the softmax's derivative sums over keys is a sum over head_dim then, of what is kept.
+    """
+    return (attended / total).astype(dtype)
+
+
+def _divide_forward(attended, total, dtype):
+    quotient = checkpoint_name(_divide(attended, total, dtype), layers.KEPT)
+    return quotient, (quotient, total)
+
+
+def _divide_backward(dtype, kept, gradient):
+    quotient, total = kept
+    of_attended = gradient.astype(jnp.float32) / total
+    return of_attended, -jnp.sum(of_attended * quotient, axis=-1, keepdims=True)
+
+
+_divide.defvjp(_divide_forward, _divide_backward)
