@@ -32,6 +32,7 @@ OUT/report holds the table, OUT/results each question's answers, OUT/models the 
 OUT/logs what the commands printed. On a cluster, run what --dry_run prints, and then this again.
 """
 _LANGUAGE = "as --gin.LANGUAGE, where the gin files name none; of several, each has its own folder"
+_JOBS = "stages side by side, each on its share of the cores (default: 1); for small models"
 _TASKS = "to score (default: XQuAD under LANGUAGE's labels and English ones, and in English)"
 
 
@@ -103,7 +104,7 @@ def _make(
         table, chosen, found = _plan(args, scoring, kept)
         keep()
         kept.write()
-        failed = run.run(found, kept, out / "logs", _console())
+        failed = run.run(found, kept, out / "logs", _console(), args.jobs)
         result.write(table, chosen, found, out / "report")
     problem = ""
     if failed:
@@ -129,6 +130,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
     add("--tasks", type=_names, metavar="TASK,...", help=_TASKS)
     add("--out", required=True, metavar="DIR", help="for all that is made")
     add("--export", action="store_true", help="also convert each row to Hugging Face's format")
+    add("--jobs", type=arguments.of(ranges.Positive), default=1, metavar="N", help=_JOBS)
     add("--engine", choices=("native", "t5x"), default="native", help="of training")
     add("--dry_run", action="store_true", help="print what is left to do as commands of a shell")
     evaluation_cli.add_scoring_arguments(scoring)
@@ -199,7 +201,7 @@ def _plan(
     found = stages.build(table, chosen, seeds, settings)
     trained = {stage.row for stage in found if stage.kind == "train"}
     kept.set_rows({name: table[name].config for name in sorted(trained)})
-    run.show_plan(found, kept, _console())
+    run.show_plan(found, kept, _console(), args.jobs)
     if not all(stage.done() for stage in found):
         with _console().status("Checking data and weights ..."):
             _check(table, found, settings, options)

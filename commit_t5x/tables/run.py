@@ -1,16 +1,18 @@
-"""Shows a table's plan, and runs what is left of it, stage by stage."""
+"""Shows a table's plan, and runs what is left of it, one stage or several at a time."""
 
+import concurrent.futures
 import datetime
 import pathlib
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import rich.console
 import rich.progress
 import rich.table
 
+from commit_t5x.tables.processes import Processes
 from commit_t5x.tables.record import Record
 from commit_t5x.tables.stages import Stage, shell
 
@@ -20,8 +22,10 @@ _ERROR = "commit-t5x: error: "  # begins the line that says what is wrong
 Runner = Callable[[Sequence[str], Callable[[str], None]], int]
 
 
-def show_plan(stages: Sequence[Stage], record: Record, console: rich.console.Console) -> None:
-    """Prints what is done, what is left, and how long that should take."""
+def show_plan(
+    stages: Sequence[Stage], record: Record, console: rich.console.Console, jobs: int = 1
+) -> None:
+    """Prints what is done, what is left, and how long that should take, so many at a time."""
     table = rich.table.Table("stage", "state", rich.table.Column("left", justify="right"))
     for stage in stages:
         left = record.left(stage)
@@ -30,7 +34,7 @@ def show_plan(stages: Sequence[Stage], record: Record, console: rich.console.Con
     seconds, unknown = record.total(stages)
     done = sum(stage.done() for stage in stages)
     more = f", and {unknown} stages whose kind has not run yet" if unknown else ""
-    console.print(f"{done} of {len(stages)} stages are done; left: {_clock(seconds)}{more}")
+    console.print(f"{done} of {len(stages)} stages are done; left: {_clock(seconds / jobs)}{more}")
 
 
 def run(
@@ -38,6 +42,7 @@ def run(
     record: Record,
     logs: pathlib.Path,
     console: rich.console.Console,
+    jobs: int = 1,
     runner: Runner | None = None,
 ) -> dict[str, str]:
     """Runs the stages that aren't done, in their order.
@@ -47,6 +52,7 @@ def run(
       record: takes their times.
       logs: a folder; gets what each stage prints, in a file of its name.
       console: where progress is shown, a bar if it is a terminal.
+      jobs: how many run at a time, of those that wait for none.
       runner: runs the commands; by default each is a process.
 
     Returns:
@@ -54,28 +60,51 @@ def run(
       been tried.
     """
     failed: dict[str, str] = {}
-    with _Display(console, len(stages)) as display:
-        for stage in stages:
-            display.begin(stage)
-            reason = next((f"needs {name}" for name in stage.needs if name in failed), None)
-            if stage.done():
-                reason = None
-            elif reason is None:
-                reason = _run_one(stage, record, logs, display.line, runner or run_process)
+    waiting = [*stages]
+    running: dict[concurrent.futures.Future[_Outcome], Stage] = {}
+    started = Processes(jobs)
+    with _Display(console, stages) as display, concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+
+        def end(stage: Stage, reason: str | None) -> None:
             if reason is not None:
                 failed[stage.name] = reason
-            display.end(stage, reason, record.total(stages)[0])
+            display.end(stage, reason, record.total(stages)[0] / jobs)
+
+        def begin(stage: Stage) -> None:
+            reason = next((f"needs {name}" for name in stage.needs if name in failed), None)
+            if stage.done() or reason is not None:
+                end(stage, None if stage.done() else reason)
+                return
+            display.begin(stage)
+            work = pool.submit(_run_one, stage, logs, display.line, runner or started.run)
+            running[work] = stage
+
+        try:
+            while waiting or running:
+                for stage in [*waiting]:
+                    unfinished = {one.name for one in (*waiting, *running.values())}
+                    if len(running) < jobs and not unfinished.intersection(stage.needs):
+                        waiting.remove(stage)
+                        begin(stage)
+                for work in concurrent.futures.wait(running, return_when="FIRST_COMPLETED").done:
+                    stage, outcome = running.pop(work), work.result()
+                    if outcome.failure is None:
+                        record.add(stage, outcome.seconds, outcome.steps)
+                    end(stage, outcome.failure)
+        finally:
+            started.stop()
     return failed
 
 
+class _Outcome(NamedTuple):
+    failure: str | None
+    seconds: float
+    steps: int
+
+
 def _run_one(
-    stage: Stage,
-    record: Record,
-    logs: pathlib.Path,
-    show: Callable[[str], None],
-    runner: Runner,
-) -> str | None:
-    """Returns why a stage failed; None if it is done."""
+    stage: Stage, logs: pathlib.Path, show: Callable[[str], None], runner: Runner
+) -> _Outcome:
     logs.mkdir(parents=True, exist_ok=True)
     started, first, said = time.monotonic(), stage.steps_done(), []
     log = logs / f"{stage.name}.log"
@@ -90,46 +119,32 @@ def _run_one(
 
         file.write(f"$ {shell(stage.command)}\n")
         status = runner(stage.process(), take)
-    if status == 0 and stage.done():
-        record.add(stage, time.monotonic() - started, stage.steps - first if stage.steps else 0)
-        return None
+    failure = _failure(stage, status, said)
+    return _Outcome(
+        failure and f"{failure} ({log})",
+        time.monotonic() - started,
+        stage.steps - first if stage.steps else 0,
+    )
+
+
+def _failure(stage: Stage, status: int, said: Sequence[str]) -> str | None:
+    """Returns why a stage failed; None if it is done."""
     if status == 0:
-        reason = f"ended well, but left no {stage.output}"
-    elif status < 0:
+        return None if stage.done() else f"ended well, but left no {stage.output}"
+    if status < 0:
         more = ": out of memory?" if -status == signal.SIGKILL else ""
-        reason = f"ended by {signal.Signals(-status).name}{more}"
-    else:
-        errors = [line.removeprefix(_ERROR) for line in said if line.startswith(_ERROR)]
-        reason = [f"exit code {status}", *said[-1:], *errors][-1]
-    return f"{reason} ({log})"
-
-
-def run_process(command: Sequence[str], take: Callable[[str], None]) -> int:
-    """Runs a command as a process; ends it where this one is stopped."""
-    with subprocess.Popen(
-        command,
-        start_new_session=True,  # Ctrl-C is for us, who let a training save before it ends
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-    ) as process:
-        try:
-            for line in process.stdout:
-                take(line)
-            return process.wait()
-        finally:
-            process.terminate()  # one that has ended doesn't mind
-            for line in process.stdout:  # a training tells that it saves
-                take(line)
+        return f"ended by {signal.Signals(-status).name}{more}"
+    errors = [line.removeprefix(_ERROR) for line in said if line.startswith(_ERROR)]
+    return [f"exit code {status}", *said[-1:], *errors][-1]
 
 
 class _Display:
     """A bar over the stages on a terminal, a line for each elsewhere."""
 
-    def __init__(self, console: rich.console.Console, total: int):
-        self._console, self._total, self._number = console, total, 0
+    def __init__(self, console: rich.console.Console, stages: Sequence[Stage]):
+        self._console = console
+        self._names = [stage.name for stage in stages]
+        self._running: list[str] = []
         self._bar = rich.progress.Progress(
             rich.progress.MofNCompleteColumn(),
             rich.progress.BarColumn(),
@@ -139,7 +154,7 @@ class _Display:
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("", total=total, line="", left="")
+        self._task = self._bar.add_task("", total=len(stages), line="", left="")
 
     def __enter__(self) -> "_Display":
         self._bar.start()
@@ -149,21 +164,29 @@ class _Display:
         self._bar.stop()
 
     def begin(self, stage: Stage) -> None:
-        self._number += 1
-        self._bar.update(self._task, description=stage.name, line="")
-        if not self._console.is_terminal and not stage.done():
-            self._print(stage.name)
+        self._running.append(stage.name)
+        self._bar.update(self._task, description=", ".join(self._running), line="")
+        if not self._console.is_terminal:
+            self._print(stage)
 
     def line(self, text: str) -> None:
+        """Shows the last line of what runs; of several, the last of any."""
         self._bar.update(self._task, line=text[:60])
 
     def end(self, stage: Stage, reason: str | None, seconds: float) -> None:
+        self._running = [name for name in self._running if name != stage.name]
         if reason:
-            self._print(f"{stage.name}: {reason}")
-        self._bar.update(self._task, advance=1, line="", left=f"{_clock(seconds)} left")
+            self._print(stage, f": {reason}")
+        self._bar.update(
+            self._task,
+            advance=1,
+            description=", ".join(self._running),
+            line="",
+            left=f"{_clock(seconds)} left",
+        )
 
-    def _print(self, text: str) -> None:
-        text = f"[{self._number}/{self._total}] {text}"
+    def _print(self, stage: Stage, more: str = "") -> None:
+        text = f"[{self._names.index(stage.name) + 1}/{len(self._names)}] {stage.name}{more}"
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -171,7 +171,7 @@ def test_speed_leaves_out_what_happens_between(tmp_path, files):
 
 
 def test_speed_is_that_of_the_devices_and_not_of_writing(tmp_path, files):
-    """A period's end is fetched a period late, when more steps are done, and the last one at once."""
+    """A period is fetched a period late, when more steps are done, and the last one at once."""
     collected = _metrics(files, 4, period=2)
     for step in (1, 2, 3):
         collected.add(step, _sums(1.0))

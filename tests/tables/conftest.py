@@ -61,3 +61,19 @@ def table(row):
 @pytest.fixture
 def settings(tmp_path, flags):
     return stages.Settings(out=tmp_path / "out", flags=flags, tasks=["ogx_xquad_hi"])
+
+
+@pytest.fixture
+def saving(tmp_path):
+    """Code of a process that makes tmp_path / "ready" and, where it is told to end, "saved"."""
+    return (
+        "import pathlib, signal, sys, time\n"
+        "def save(*_):\n"
+        f"    pathlib.Path({str(tmp_path / 'saved')!r}).touch()\n"
+        "    print('saved', flush=True)\n"
+        "    sys.exit(143)\n"
+        "signal.signal(signal.SIGTERM, save)\n"
+        "print('ready', flush=True)\n"
+        f"pathlib.Path({str(tmp_path / 'ready')!r}).touch()\n"
+        "time.sleep(60)\n"
+    )

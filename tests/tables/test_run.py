@@ -1,7 +1,7 @@
 import io
 import json
 import sys
-import time
+import threading
 
 import pytest
 import rich.console
@@ -48,7 +48,7 @@ def run_all(tmp_path, found):
         console = rich.console.Console(file=shown, force_terminal=terminal, width=200)
         commands = Commands(found, **options)
         kept = record.Record(tmp_path / "out", {})
-        failed = run.run(found, kept, tmp_path / "out" / "logs", console, commands)
+        failed = run.run(found, kept, tmp_path / "out" / "logs", console, runner=commands)
         return failed, commands.ran, shown.getvalue()
 
     return run_all
@@ -94,9 +94,9 @@ def test_what_is_done_needs_nothing(run_all, found):
 def test_a_command_that_leaves_nothing_has_failed(tmp_path, found):
     kept = record.Record(tmp_path / "out", {})
     console = rich.console.Console(file=io.StringIO())
-    failed = run.run(found[:1], kept, tmp_path / "logs", console, lambda command, take: 0)
+    failed = run.run(found[:1], kept, tmp_path / "logs", console, runner=lambda *_: 0)
     assert "ended well, but left no" in failed[found[0].name]
-    failed = run.run(found[:1], kept, tmp_path / "logs", console, lambda command, take: -9)
+    failed = run.run(found[:1], kept, tmp_path / "logs", console, runner=lambda *_: -9)
     assert "ended by SIGKILL: out of memory?" in failed[found[0].name]
 
 
@@ -119,28 +119,40 @@ def test_the_plan(tmp_path, found):
     assert "1 of 7 stages are done; left: 0:00:00, and 6 stages whose kind" in shown.getvalue()
 
 
-def test_a_process_is_given_time_to_end_where_this_one_stops(tmp_path):
-    saved = tmp_path / "saved"
-    code = (
-        "import pathlib, signal, sys, time\n"
-        "def save(*_):\n"
-        f"    pathlib.Path({str(saved)!r}).touch()\n"
-        "    print('saved', flush=True)\n"
-        "    sys.exit(143)\n"
-        "signal.signal(signal.SIGTERM, save)\n"
-        "print('ready', flush=True)\n"
-        "time.sleep(60)\n"
-    )
+def test_several_at_a_time_and_none_before_what_it_needs(tmp_path, found):
+    commands, together = Commands(found), threading.Barrier(2, timeout=30)
 
-    said = []
+    def runner(command, take):
+        stage = commands.found[tuple(command)]
+        assert all(one.done() for one in found if one.name in stage.needs)
+        if stage.name in ("train-alpaca-0", "train-commit-0"):
+            together.wait()
+        return commands(command, take)
 
-    def stop(line):
-        said.append(line)
-        if line == "ready\n":
-            raise KeyboardInterrupt
+    kept = record.Record(tmp_path / "out", {})
+    console = rich.console.Console(file=io.StringIO())
+    assert not run.run(found, kept, tmp_path / "out" / "logs", console, 2, runner)
+    assert sorted(commands.ran) == sorted(stage.name for stage in found)
 
-    started = time.monotonic()
+
+def test_stopped_with_several_at_work_all_are_given_time_to_end(
+    tmp_path, found, saving, monkeypatch
+):
+    ready = tmp_path / "ready"
+
+    def process(stage):
+        if stage.name == "train-alpaca-0":
+            return [sys.executable, "-c", f"import os\nwhile not os.path.exists({str(ready)!r}): 0"]
+        return [sys.executable, "-c", saving]
+
+    def stop(stages):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stages.Stage, "process", process)
+    kept = record.Record(tmp_path / "out", {})
+    monkeypatch.setattr(kept, "total", stop)  # asked where alpaca has ended
+    console = rich.console.Console(file=io.StringIO())
     with pytest.raises(KeyboardInterrupt):
-        run.run_process([sys.executable, "-c", code], stop)
-    assert saved.exists() and said[-1] == "saved\n" and time.monotonic() - started < 30
-    assert run.run_process([sys.executable, "-c", "raise SystemExit(3)"], print) == 3
+        run.run(found, kept, tmp_path / "logs", console, jobs=2)
+    assert (tmp_path / "saved").exists()
+    assert (tmp_path / "logs" / "train-commit-0.log").read_text().endswith("ready\nsaved\n")
