@@ -82,22 +82,20 @@ cuda13: $(VENV)/.installed  ## the same by CUDA 13
 MINIATURE := miniature_out
 SEEDS = 0
 SCORING := --batch_size 50 --gen_kwargs max_gen_toks=16
-TABLE := $(BIN)/commit-t5x table miniature --out $(MINIATURE)/table $(SCORING)
-MODEL = $(MINIATURE)/table/models/$(1)/seed_0
-TUNE = XLA_PYTHON_CLIENT_PREALLOCATE=false $(BIN)/commit-t5x train \
-  --gin_file=miniature/$(1).gin --gin.MODEL_DIR="'$(MODEL)'" 2>&1 | sed 's/^/$(1): /'
+# So small a model makes no use of a second core: two stages run side by side (on a GPU, neither may
+# take most of its memory beforehand).
+JOBS = 2
+TABLE = XLA_PYTHON_CLIENT_PREALLOCATE=false $(BIN)/commit-t5x table miniature \
+  --out $(MINIATURE)/table --jobs $(JOBS) $(SCORING)
 
 $(MINIATURE)/base: | $(VENV)/.installed
 	$(BIN)/python benchmarks/miniature/world.py $(MINIATURE)/world
 	$(BIN)/commit-t5x convert --to native benchmarks/miniature/base $@
 
-# So small a model makes no use of a second core: the rows that table would train one after the other
-# are trained side by side (on a GPU, neither may take most of its memory beforehand).
 quickstart: $(MINIATURE)/base  ## the effect of COMMIT in a small world: tune, export, score, report
-	$(call TUNE,alpaca) & $(call TUNE,commit) & wait
 	$(TABLE) --rows base,alpaca,commit
 	test -d $(MINIATURE)/export || \
-	  $(BIN)/commit-t5x convert --to hf $(call MODEL,commit) $(MINIATURE)/export
+	  $(BIN)/commit-t5x convert --to hf $(MINIATURE)/table/models/commit/seed_0 $(MINIATURE)/export
 	$(BIN)/commit-t5x lm-eval --model_args pretrained=$(MINIATURE)/export $(SCORING) \
 	  --tasks ogx_xquad_enqaa,ogx_xquad_en --data-dir $(MINIATURE)/world \
 	  --output_path $(MINIATURE)/table/results/export.json

@@ -231,7 +231,8 @@ def test_commit_answers_in_a_language_that_alpaca_does_not(tmp_path):
     """The method's effect by the ordinary commands: docs/miniature.md has the figures."""
     world.write(tmp_path / "miniature_out" / "world", world.World(seed=0))
     base = pathlib.Path(world.__file__).parent / "base"
-    arguments = "--rows alpaca,commit --out table --batch_size 50 --gen_kwargs max_gen_toks=16"
+    scoring = "--batch_size 50 --gen_kwargs max_gen_toks=16"
+    arguments = f"--rows alpaca,commit --out table --jobs 2 {scoring}"
     for command in (
         ["convert", "--to", "native", str(base), "miniature_out/base"],
         ["table", "miniature", *arguments.split()],

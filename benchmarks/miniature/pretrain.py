@@ -13,7 +13,7 @@ import sys
 import tokenizer
 import world
 
-from commit_t5x import cli
+from commit_t5x import arguments, cli, ranges
 
 _GIN_FILE = pathlib.Path(__file__).with_name("base.gin")
 
@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the world and of the run")
     parser.add_argument(
         "--templated",
-        type=float,
+        type=arguments.of(ranges.Share),
         default=0.0,
         help="share of the questions that the base reads in Alpaca's template (none)",
     )

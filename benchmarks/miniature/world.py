@@ -30,6 +30,7 @@ from typing import NamedTuple
 
 import wordlists
 
+from commit_t5x import arguments, ranges
 from commit_t5x.data import templates
 
 LANGUAGE = "qaa"
@@ -321,6 +322,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--coverage", type=float, default=0.85, help="of the dictionaries")
+    share = arguments.of(ranges.Share)
+    parser.add_argument("--coverage", type=share, default=0.85, help="of the dictionaries")
     args = parser.parse_args()
     write(args.folder, World(args.seed, args.coverage))
