@@ -24,6 +24,7 @@ NumpyBatch = dict[str, np.ndarray]
 
 _POSITION_FILE = "position.json"
 _ITERATOR_FILES = "iterator"
+_BATCHES_AHEAD = 4
 
 
 def get_rows(
@@ -67,6 +68,17 @@ def _rows(
         trim_output_features=cfg.trim_output_features,
         verbose=False,
     )
+
+
+def _ahead(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Has tf.data prepare a few batches ahead.
+
+    Without its tuning of that number, whose thread sleeps for up to a minute, and isn't always
+    woken where a run ends, which then waits for it.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.prefetch(_BATCHES_AHEAD).with_options(options)
 
 
 _UNREADABLE = (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.PermissionDeniedError)
@@ -153,7 +165,7 @@ class TrainIterator:
         self.features = tuple(rows.element_spec)
         self.batch_shape = (self._cfg.batch_size, *next(iter(rows.element_spec.values())).shape)
         batches = rows.batch(self._cfg.batch_size, drop_remainder=True).skip(skip)
-        self._iterator = iter(batches.prefetch(tf.data.AUTOTUNE))
+        self._iterator = iter(_ahead(batches))
 
     def __iter__(self) -> Iterator[NumpyBatch]:
         return self
@@ -216,7 +228,7 @@ def eval_batches(
         cfg = dataclasses.replace(cfg, task_feature_lengths=longest_features(cfg))
     with counts.counting(counts.Counts()) as counted:
         rows = get_rows(cfg, feature_converter_cls, num_epochs=1).batch(cfg.batch_size)
-    rows = rows.take(-1 if num_batches is None else num_batches).prefetch(tf.data.AUTOTUNE)
+    rows = _ahead(rows.take(-1 if num_batches is None else num_batches))
     with _plain_errors(cfg):
         for batch in rows.as_numpy_iterator():
             count = len(next(iter(batch.values())))

@@ -20,8 +20,8 @@ from flax import linen as nn
 from t5x import decoding, gin_utils, metrics, optimizers, trainer, utils
 from t5x import models as t5x_models
 
-from commit_t5x import ranges
-from commit_t5x.engine import checkpoints, losses, model_files, models, restoring
+from commit_t5x import disk, ranges
+from commit_t5x.engine import adapters, checkpoints, losses, model_files, models, restoring
 from commit_t5x.engine.sampling import Sampling
 from commit_t5x.errors import InputError
 from commit_t5x.model.hidden_state_distance import HiddenStateDistance
@@ -268,8 +268,12 @@ def initial_weights(
     Where they lie on this machine, `states.TrainStateInitializer` starts from them, if they fit.
 
     Raises:
-      InputError: as `checkpoint`.
+      InputError: as `checkpoint`; or low-rank factors without weights on this machine.
     """
+    if module.lora.rank is not None:  # said here, as T5X builds the data before it asks for weights
+        if path is None:
+            adapters.describe(module.lora, path)
+        disk.check_local(path)
     found = checkpoint(
         *(path, module, vocabulary),
         state_transformation_fns=[_weights_alone],

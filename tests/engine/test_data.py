@@ -5,6 +5,7 @@ import gin
 import numpy as np
 import pytest
 import seqio
+import tensorflow as tf
 import tiny
 
 from commit_t5x.engine import data, providers
@@ -54,6 +55,13 @@ def test_unreadable_iterator_state_is_replaced_by_reading_again(tmp_path):
     expected = _take(iterator, 3)
     iterator.restore(tmp_path)
     _assert_same(_take(iterator, 3), expected)
+
+
+def test_tf_data_does_not_tune_itself():
+    """Now and then its thread, asleep for up to a minute, isn't woken when a run ends."""
+    rows = data._ahead(tf.data.Dataset.range(9))
+    assert rows.options().autotune.enabled is False
+    assert list(rows.as_numpy_iterator()) == [*range(9)]
 
 
 def test_time_that_batches_take_to_come_is_counted():

@@ -336,10 +336,12 @@ def test_factors_need_a_base_at_hand():
         states.TrainStateInitializer,
         *(model.optimizer_def, model.get_initial_variables, {}, mesh.PjitPartitioner(1)),
     )
-    with pytest.raises(InputError, match="INITIAL_CHECKPOINT_PATH: low-rank factors need weights"):
-        make(model_dir="run")
-    with pytest.raises(InputError, match="gs://bucket/base: not a local path"):
-        make(model_dir="run", path="gs://bucket/base")
+    # Asked before the data are built, and again where weights are.
+    for ask in (adapter.initial_weights, lambda path, _: make(model_dir="run", path=path)):
+        with pytest.raises(InputError, match="INITIAL_CHECKPOINT_PATH: low-rank factors need"):
+            ask(None, ADAPTED)
+        with pytest.raises(InputError, match="gs://bucket/base: not a local path"):
+            ask("gs://bucket/base", ADAPTED)
 
 
 @pytest.mark.parametrize("network", [ADAPTED, llama.Llama(SMALL)], ids=["beside", "merged"])
