@@ -1,6 +1,10 @@
 """Our training step beside Hugging Face's model in torch, on the CPU. Prints JSON.
 
   python benchmarks/train_step.py
+  python benchmarks/train_step.py --width 576 --layers 30 --heads 9 --kv_heads 3 --mlp 1536 \
+      --vocab 49152 --tied --batch 2 --length 384
+
+has the sizes of SmolLM2-135M.
 
 Each contestant is a process of its own with all cores; they take their steps in turns, so that a
 noisy machine is noisy for all of them. A step is forward, backward, clipping by the global norm and
@@ -36,6 +40,8 @@ def main():
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--layers", type=int, default=8)
     parser.add_argument("--heads", type=int, default=8)
+    parser.add_argument("--kv_heads", type=int, help="default: as many as heads")
+    parser.add_argument("--tied", action="store_true", help="the embedding is the head's")
     parser.add_argument("--mlp", type=int, default=1376)
     parser.add_argument("--vocab", type=int, default=32000)
     parser.add_argument("--batch", type=int, default=4)
@@ -128,8 +134,9 @@ def configuration(args):
         mlp_dim=args.mlp,
         num_layers=args.layers,
         num_heads=args.heads,
-        num_kv_heads=args.heads,
+        num_kv_heads=args.kv_heads or args.heads,
         head_dim=args.width // args.heads,
+        tied_embeddings=args.tied,
     )
 
 
@@ -201,6 +208,8 @@ def huggingface(args):
         intermediate_size=args.mlp,
         num_hidden_layers=args.layers,
         num_attention_heads=args.heads,
+        num_key_value_heads=args.kv_heads,
+        tie_word_embeddings=args.tied,
         attn_implementation=args.serve.removeprefix("hf_"),
         use_cache=False,
     )
