@@ -25,6 +25,7 @@ from commit_t5x.engine import adapters, checkpoints, losses, model_files, models
 from commit_t5x.engine.sampling import Sampling
 from commit_t5x.errors import InputError
 from commit_t5x.model.hidden_state_distance import HiddenStateDistance
+from commit_t5x.model.lora import Lora
 from commit_t5x.model.optim import Optimizer
 from commit_t5x.t5x_adapter import data, states
 from commit_t5x.vocabularies.tokenizer import Tokenizer
@@ -270,9 +271,10 @@ def initial_weights(
     Raises:
       InputError: as `checkpoint`; or low-rank factors without weights on this machine.
     """
-    if module.lora.rank is not None:  # said here, as T5X builds the data before it asks for weights
+    options = getattr(module, "lora", Lora())
+    if options.rank is not None:  # said here, as T5X builds the data before it asks for weights
         if path is None:
-            adapters.describe(module.lora, path)
+            adapters.describe(options, path)
         disk.check_local(path)
     found = checkpoint(
         *(path, module, vocabulary),
