@@ -12,6 +12,7 @@ import rich.console
 import rich.progress
 import rich.table
 
+from commit_t5x import disk
 from commit_t5x.tables.processes import Processes
 from commit_t5x.tables.record import Record
 from commit_t5x.tables.stages import Stage, shell
@@ -58,6 +59,9 @@ def run(
     Returns:
       {name of a stage that wasn't done in the end: why}. What needs it is among them, and hasn't
       been tried.
+
+    Raises:
+      InputError: what the commands print can't be written to `logs`; those that ran were ended.
     """
     failed: dict[str, str] = {}
     waiting = [*stages]
@@ -87,7 +91,9 @@ def run(
                         waiting.remove(stage)
                         begin(stage)
                 for work in concurrent.futures.wait(running, return_when="FIRST_COMPLETED").done:
-                    stage, outcome = running.pop(work), work.result()
+                    stage = running.pop(work)
+                    with disk.writing(logs, "mend it and run the same command again"):
+                        outcome = work.result()
                     if outcome.failure is None:
                         record.add(stage, outcome.seconds, outcome.steps)
                     end(stage, outcome.failure)

@@ -6,6 +6,7 @@ import threading
 import pytest
 import rich.console
 
+from commit_t5x.errors import InputError
 from commit_t5x.tables import record, run, stages
 
 
@@ -52,6 +53,13 @@ def run_all(tmp_path, found):
         return failed, commands.ran, shown.getvalue()
 
     return run_all
+
+
+def test_logs_that_cannot_be_written_are_told_in_a_line(run_all, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "logs").touch()
+    with pytest.raises(InputError, match=r"logs: can't be written \(File exists\); mend it"):
+        run_all()
 
 
 def test_what_is_done_is_skipped(run_all, found, tmp_path):
