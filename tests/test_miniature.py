@@ -247,6 +247,7 @@ def test_commit_answers_in_a_language_that_alpaca_does_not(tmp_path):
             env={name: value for name, value in os.environ.items() if name != "XLA_FLAGS"},
         )
         assert run.returncode == 0, run.stderr
+
     def exact(row, task):
         files = (tmp_path / "table" / "results" / row).glob("seed_*.json")
         results = [json.loads(path.read_text())["results"][task] for path in files]

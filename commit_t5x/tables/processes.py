@@ -10,15 +10,15 @@ from collections.abc import Callable, Sequence
 class Processes:
     """Runs up to `jobs` commands at a time.
 
-    Side by side, each has cores of its own (on Linux): two that share all of them wait for each
-    other's threads, and take longer than one after the other.
+    Side by side, each has cores of its own (on Linux, where there are enough): two that share all
+    of them wait for each other's threads, and take longer than one after the other.
     """
 
     def __init__(self, jobs: int):
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         self._shares: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
         for first in range(jobs):
-            self._shares.put(cores[first::jobs] if jobs > 1 else [])
+            self._shares.put(cores[first::jobs] if 1 < jobs <= len(cores) else [])
         self._running: set[subprocess.Popen] = set()
         self._stopped = False
 

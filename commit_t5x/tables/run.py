@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import datetime
+import functools
 import pathlib
 import signal
 import time
@@ -80,7 +81,8 @@ def run(
                 end(stage, None if stage.done() else reason)
                 return
             display.begin(stage)
-            work = pool.submit(_run_one, stage, logs, display.line, runner or started.run)
+            show = functools.partial(display.line, stage)
+            work = pool.submit(_run_one, stage, logs, show, runner or started.run)
             running[work] = stage
 
         try:
@@ -175,9 +177,10 @@ class _Display:
         if not self._console.is_terminal:
             self._print(stage)
 
-    def line(self, text: str) -> None:
-        """Shows the last line of what runs; of several, the last of any."""
-        self._bar.update(self._task, line=text[:60])
+    def line(self, stage: Stage, text: str) -> None:
+        """Shows the last line of what runs; of several, the last of any, and whose it is."""
+        whose = f"{stage.name}: " if len(self._running) > 1 else ""
+        self._bar.update(self._task, line=f"{whose}{text[:60]}")
 
     def end(self, stage: Stage, reason: str | None, seconds: float) -> None:
         self._running = [name for name in self._running if name != stage.name]
