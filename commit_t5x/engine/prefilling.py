@@ -179,12 +179,11 @@ def _padded(prompts: Sequence[Sequence[int]]) -> _Rows:
 
 
 def bucket(length: int) -> int:
-    """Returns the size that a length is padded to: 16, 24, 32, 48, 64, 96, 128, ..."""
-    size = _SMALLEST_BUCKET
-    while size < length:
-        size *= 2
-    between = size * 3 // 4
-    return between if size > _SMALLEST_BUCKET and length <= between else size
+    """Returns the size that a length is padded to: 16, 24, 32, 48, 64, 96, 128, 160, 192, ..."""
+    power = max(1 << (length - 1).bit_length(), _SMALLEST_BUCKET)
+    # Each size is a program; padding of long rows costs more than those do.
+    step = max(power // (4 if power <= 128 else 8), _SMALLEST_BUCKET // 2)
+    return max(-(-length // step) * step, _SMALLEST_BUCKET)
 
 
 def _slots(length: int) -> int:

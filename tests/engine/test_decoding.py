@@ -247,9 +247,10 @@ def test_ends_when_all_rows_are_done():
 def test_bucket():
     sizes = [prefilling.bucket(length) for length in range(1, 3000)]
     assert all(size >= length for length, size in enumerate(sizes, start=1))
-    assert sorted(set(sizes))[:6] == [16, 24, 32, 48, 64, 96]
-    assert len(set(sizes)) == 16
+    assert sorted(set(sizes))[:9] == [16, 24, 32, 48, 64, 96, 128, 160, 192]
+    assert len(set(sizes)) == 25
     assert max(size / length for length, size in enumerate(sizes, start=1) if length > 16) < 1.5
+    assert max(size / length for length, size in enumerate(sizes, start=1) if length > 128) < 1.25
 
 
 def test_bad_arguments():

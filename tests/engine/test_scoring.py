@@ -80,6 +80,25 @@ def test_answers_to_choose_from_share_their_question(
     assert sizes == expected
 
 
+def test_long_rows_go_in_parts_on_a_cpu(tiny_model, log_softmax, monkeypatch):
+    # All parts are of one size, so that one program serves.
+    monkeypatch.setattr(scoring, "_TOKENS_IN_CACHE", 160)
+    rows = [([1, 40 + start], list(range(start, start + 40))) for start in range(0, 60, 10)]
+    sizes, hidden = [], layerwise.hidden
+
+    def spy(module, params, cache, tokens, *args, **options):
+        sizes.append(tokens.shape)
+        return hidden(module, params, cache, tokens, *args, **options)
+
+    monkeypatch.setattr(layerwise, "hidden", spy)
+    check_scores(tiny_model, log_softmax, rows, 6)
+    assert sizes == [(3, 48), (3, 48)]
+    sizes.clear()
+    monkeypatch.setattr(scoring, "_TOKENS_IN_CACHE", 16)
+    check_scores(tiny_model, log_softmax, rows, 6)
+    assert sizes == [(1, 48)] * 6
+
+
 def test_greedy_continuation_is_recognised(tiny_model, log_softmax):
     tokens = [1, 40, 50]
     for _ in range(3):
