@@ -8,6 +8,7 @@ this module gets a whole network's: the factors are merged into the base layer b
 import dataclasses
 import hashlib
 import json
+import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -23,11 +24,6 @@ from commit_t5x.model import lora
 from commit_t5x.model.lora import Lora
 
 FILE = "adapter.json"
-_SAMPLES = 4096  # of each weight, or layer of a stacked one, that a fingerprint looks at
-_MACROS = {
-    **{"rank": "LORA_RANK", "alpha": "LORA_ALPHA", "dropout": "LORA_DROPOUT"},
-    **{"targets": "LORA_TARGETS", "base_dtype": "BASE_DTYPE", "trained_parts": "TRAINED_PARTS"},
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,12 +33,15 @@ class Adapter:
     Attributes:
       lora: their options.
       base: the checkpoint folder that they were trained over.
-      fingerprint: of its weights.
+      fingerprint: of its weights, all of them.
+      files: a hash over names, sizes and times of its files: while these stay, the weights are
+        known without reading them.
     """
 
     lora: Lora
     base: str
     fingerprint: str
+    files: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,12 +89,15 @@ class Reader:
         return lora.merged(weight, scale, *factors, np.float32(leaf.scaling))
 
 
-def describe(options: Lora, base: str | None) -> Adapter | None:
+def describe(
+    options: Lora, base: str | None, model_dir: pathlib.Path | None = None
+) -> Adapter | None:
     """Returns what a run's factors belong to, None where it has none.
 
     Args:
       options: of the run.
       base: a model directory (its latest checkpoint) or a checkpoint_N folder.
+      model_dir: of the run, which may know the base already.
 
     Raises:
       InputError: no base, or none that can be read.
@@ -105,22 +107,41 @@ def describe(options: Lora, base: str | None) -> Adapter | None:
     if base is None:
         raise InputError(
             "INITIAL_CHECKPOINT_PATH: low-rank factors need weights to be trained over; give a "
-            "checkpoint, or train all weights with --gin.LORA_RANK=None"
+            "checkpoint, or leave lora.gin out to train all weights"
         )
     folder, leaves = open_params(base)
-    return Adapter(options, str(folder.resolve()), fingerprint(str(folder), leaves))
+    found = Adapter(options, str(folder.resolve()), "", _files(folder))
+    saved = None if model_dir is None else read(model_dir)
+    known = saved is not None and (saved.base, saved.files) == (found.base, found.files)
+    own = saved.fingerprint if saved and known else fingerprint(str(folder), leaves)
+    return dataclasses.replace(found, fingerprint=own)
 
 
 def fingerprint(name: str, leaves: Mapping[str, Any]) -> str:
-    """Returns a hash over samples of a network's weights, from a part of every layer."""
+    """Returns a hash over a network's weights, by whose layers it reads them."""
     reader, digest = checkpoint_arrays.Reader(name), hashlib.sha256()
     for path, leaf in sorted(leaves.items()):
+        digest.update(f"{path} {_scalings(leaf)}".encode())
         for array in _arrays(leaf):
-            digest.update(f"{path} {tuple(array.shape)}".encode())
+            digest.update(f"{tuple(array.shape)}".encode())
             for index in range(array.shape[0]) if path.startswith("layers/") else (None,):
-                values = reader.part(array, index).astype(np.float32).reshape(-1)
-                digest.update(values[:: max(1, values.size // _SAMPLES)].tobytes())
+                values = reader(array, index).astype(np.float32, copy=False)
+                digest.update(np.ascontiguousarray(values))
     return digest.hexdigest()[:16]
+
+
+def _files(folder: pathlib.Path) -> str:
+    """Returns a hash over names, sizes and times of a checkpoint's files."""
+    found = []
+    for path in [*folder.rglob("*"), folder.parent / FILE]:
+        if path.is_file():
+            stat = path.stat()
+            found.append((os.path.relpath(path, folder), stat.st_size, stat.st_mtime_ns))
+    return hashlib.sha256(repr(sorted(found)).encode()).hexdigest()[:16]
+
+
+def _scalings(leaf: Any) -> list[float]:
+    return [leaf.scaling, *_scalings(leaf.base)] if isinstance(leaf, Merged) else []
 
 
 def _arrays(leaf: Any) -> Iterator[Any]:
@@ -145,7 +166,8 @@ def read(model_dir: pathlib.Path) -> Adapter | None:
     fields = disk.read_json(path, remedy)
     try:
         signatures.check(Lora, fields["lora"])
-        adapter = Adapter(Lora(**fields["lora"]), str(fields["base"]), str(fields["fingerprint"]))
+        names = ("base", "fingerprint", "files")
+        adapter = Adapter(Lora(**fields["lora"]), *(str(fields[name]) for name in names))
         if adapter.lora.rank is None:
             raise InputError("no rank")
         base = pathlib.Path(adapter.base).resolve()
@@ -175,20 +197,23 @@ def check(model_dir: pathlib.Path, adapter: Adapter | None) -> None:
                 "another MODEL_DIR"
             )
         return
-    _check_options(model_dir, saved.lora, adapter.lora, _MACROS)
+    _check_options(model_dir, saved.lora, adapter.lora, lora.MACROS)
     if saved.fingerprint != adapter.fingerprint:
+        other = f"isn't what {model_dir} was trained over, {saved.base}; give that"
+        if saved.base == adapter.base:
+            other = f"has other weights now than {model_dir} was trained over; put them back"
         raise InputError(
-            f"INITIAL_CHECKPOINT_PATH: {adapter.base} isn't what {model_dir} was trained over, "
-            f"{saved.base}; give that, or choose another MODEL_DIR"
+            f"INITIAL_CHECKPOINT_PATH: {adapter.base} {other}, or choose another MODEL_DIR"
         )
 
 
 def _check_options(model_dir: pathlib.Path, saved: Lora, own: Lora, names: Any) -> None:
     for name in names:
         was, now = getattr(saved, name), getattr(own, name)
-        if was != now:
+        same = {*was} == {*now} if isinstance(was, tuple) else was == now
+        if not same:
             raise InputError(
-                f"{_MACROS[name]}: {now!r}, and the run in {model_dir} has {was!r}; go back to "
+                f"{lora.MACROS[name]}: {now!r}, and the run in {model_dir} has {was!r}; go back to "
                 "that, or choose another directory"
             )
 
@@ -212,6 +237,7 @@ def open_params(
     folder, own = checkpoints.open_params(path)
     adapter = read(folder.parent)
     if adapter is None:
+        _check_whole(folder, own)
         return folder, own
     options, leaves = adapter.lora, _laid_out_as(own, _open_base(folder.parent, adapter))
     for name, base in leaves.items():
@@ -219,11 +245,25 @@ def open_params(
         module, _, leaf = name.rpartition("/")
         if leaf in ("kernel", "embedding"):
             a, b = (own.pop(f"{module}/{factor}", None) for factor in lora.FACTORS)
+            if a is not None and a.shape[-1] != options.rank:
+                raise InputError(
+                    f"{folder.parent / FILE}: has a rank of {options.rank}, and the factors one of "
+                    f"{a.shape[-1]}; copy it from the run that wrote the checkpoints"
+                )
             kept = options.dtype_of(name.split("/")) if quantized_base else "float32"
             leaves[name] = Merged(leaves[name], a, b, options.scaling, kept)
     if own:
         raise InputError(f"{folder}: {min(own)} belongs to no weight of its base, {adapter.base}")
     return folder, leaves
+
+
+def _check_whole(folder: pathlib.Path, leaves: Iterable[str]) -> None:
+    """Raises InputError where weights of a whole network are factors that are all alone."""
+    if any(name.endswith(lora.FACTORS) for name in leaves):
+        raise InputError(
+            f"{folder}: holds low-rank factors, and {folder.parent / FILE}, which says of what "
+            "base, is gone; copy it from the run that wrote the checkpoint"
+        )
 
 
 def _open_base(model_dir: pathlib.Path, adapter: Adapter) -> dict[str, Any]:
@@ -233,7 +273,8 @@ def _open_base(model_dir: pathlib.Path, adapter: Adapter) -> dict[str, Any]:
             f"{model_dir}: holds low-rank factors over {adapter.base}, which is gone; {remedy}"
         )
     folder, leaves = open_params(adapter.base)
-    if fingerprint(str(folder), leaves) != adapter.fingerprint:
+    is_same = _files(folder) == adapter.files
+    if not is_same and fingerprint(str(folder), leaves) != adapter.fingerprint:
         raise InputError(
             f"{model_dir}: holds low-rank factors over {adapter.base}, where other weights are "
             f"now; {remedy}"
@@ -286,6 +327,9 @@ def load_params(
     """
     folder = checkpoints.find(path)
     adapter = read(folder.parent)
+    if adapter is None:
+        saved = checkpoints.saved_shapes(folder)["target"]
+        _check_whole(folder, traverse_util.flatten_dict(saved, sep="/"))
     wanted = traverse_util.flatten_dict(params, sep="/")
     types = {str(leaf.dtype) for leaf in wanted.values()}
     unrolled = any(map(_is_unrolled, wanted))

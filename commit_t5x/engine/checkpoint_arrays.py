@@ -75,13 +75,6 @@ class Reader:
             self._place = store, start
         return self._block[index - start]
 
-    def part(self, store: ts.TensorStore, index: int | None) -> np.ndarray:
-        """Reads the first chunk of a layer, or of a weight that isn't stacked all of it."""
-        chunk = store.chunk_layout.read_chunk.shape
-        if index is None or chunk[0] > 1:
-            return self(store, index)
-        return self._read(store[(index, *map(slice, chunk[1:]))])
-
     def _read(self, store: ts.TensorStore) -> np.ndarray:
         try:
             return store.read().result()

@@ -105,7 +105,7 @@ def train(
             f"MODEL_DIR: {model_dir} holds a Hugging Face model; choose another folder"
         )
     weights, params = checkpoint_cfg.restore.path, None
-    adapter = adapters.describe(model.lora, weights)
+    adapter = adapters.describe(model.lora, weights, model_path)
     if latest:
         adapters.check(model_path, adapter)
     if latest >= total_steps and _is_readable(model_path / f"{checkpoints.PREFIX}_{latest}"):
@@ -162,6 +162,11 @@ def train(
         for note in notes:
             display.message(note)
         display.message(f"{model_dir}: starts from {start}")
+        if adapter is not None:
+            count = sum(leaf.size for leaf in jax.tree.leaves(initializer.train_state.params))
+            display.message(
+                f"Trains {count:,} weights, factors of rank {model.lora.rank}, over {adapter.base}"
+            )
         if changed := gin_utils.other_settings(model_path):
             display.message(f"Other settings than before: {', '.join(changed)}")
         summarize_config_fn(model_path, files.writer("train"), first_step)

@@ -23,6 +23,11 @@ EMBEDDING, HEAD = "token_embedder", "logits_dense"
 FACTORS = ("lora_a", "lora_b")
 SCALE = "kernel_scale"
 BaseDtype = Literal["float32", "bfloat16", "int8"]
+# Of the fields of Lora, those that mean most first.
+MACROS = {
+    **{"rank": "LORA_RANK", "trained_parts": "TRAINED_PARTS", "base_dtype": "BASE_DTYPE"},
+    **{"targets": "LORA_TARGETS", "dropout": "LORA_DROPOUT", "alpha": "LORA_ALPHA"},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Lora:
         norms), "token_embedder", "decoder_norm", "mlp", ...
 
     Raises:
-      InputError: without a rank, a base in half precision or parts.
+      InputError: without a rank, one of the others is set.
 
     Example:
       >>> Lora(rank=8, alpha=16).scaling
@@ -58,13 +63,14 @@ class Lora:
     def __post_init__(self):
         object.__setattr__(self, "targets", tuple(self.targets))
         object.__setattr__(self, "trained_parts", tuple(self.trained_parts))
-        if self.rank is None and (self.base_dtype != "float32" or self.trained_parts):
-            name = "TRAINED_PARTS" if self.trained_parts else "BASE_DTYPE"
-            value = self.trained_parts or self.base_dtype
-            raise InputError(
-                f"{name}: {value!r} is for low-rank factors, and without them all weights are "
-                "trained; set LORA_RANK, e.g. --gin.LORA_RANK=16, or leave it out"
-            )
+        for field in dataclasses.fields(self) if self.rank is None else ():
+            value = getattr(self, field.name)
+            if value != field.default:
+                raise InputError(
+                    f"{MACROS[field.name]}: {value!r} is for low-rank factors, and without them "
+                    "all weights are trained; set LORA_RANK, e.g. --gin.LORA_RANK=16, or leave it "
+                    "and lora.gin out"
+                )
 
     @property
     def scaling(self) -> float:
@@ -79,11 +85,14 @@ class Lora:
         """Raises InputError if a target doesn't exist, or there is none."""
         known = [*LINEAR, EMBEDDING, *([] if tied_embeddings else [HEAD])]
         unknown = [name for name in self.targets if name not in known]
-        if self.rank is not None and (unknown or not self.targets):
-            raise InputError(
-                f"LORA_TARGETS: {unknown[0] if unknown else '()'} is none of the network's; "
-                f"choose from {', '.join(known)}"
-            )
+        twice = [name for name in self.targets if self.targets.count(name) > 1]
+        wrong = [
+            *(f"{name} is none of the network's" for name in unknown),
+            *(f"{name} is there twice" for name in twice),
+            *([] if self.targets else ["() names no module"]),
+        ]
+        if self.rank is not None and wrong:
+            raise InputError(f"LORA_TARGETS: {wrong[0]}; choose from {', '.join(known)}")
 
     def check_rank(self, name: str, shape: tuple[int, ...]) -> None:
         """Raises InputError if the factors of a weight would be wider than itself."""

@@ -111,7 +111,7 @@ class TrainStateInitializer(utils.TrainStateInitializer):
         if has_factors:
             for place in filter(None, (model_dir, path)):
                 disk.check_local(place)
-            self._adapter = adapters.describe(self._module.lora, path)
+            self._adapter = adapters.describe(self._module.lora, path, self._model_dir)
         if steps := checkpoints.all_steps(model_dir):
             adapters.check(self._model_dir, self._adapter)
             latest = self._model_dir / f"{checkpoints.PREFIX}_{steps[-1]}"

@@ -1,6 +1,7 @@
 import dataclasses
 import functools
 import json
+import os
 import shutil
 
 import jax
@@ -215,8 +216,43 @@ def test_base_that_is_gone_or_another_one(moved, base):
     checkpoints.save_params(own, weights, SMALL, None)
     with pytest.raises(InputError, match="base/checkpoint_0, where other weights are now"):
         native.read(folder)
-    with pytest.raises(InputError, match="isn't what .* was trained over"):
+    with pytest.raises(InputError, match="has other weights now than .* put them back"):
         fit(folder, own, total_steps=6)
+    with pytest.raises(InputError, match="isn't what .* was trained over, .*base/checkpoint_0; g"):
+        checkpoints.save_params(folder.parent / "other", weights, SMALL, None)
+        fit(folder, folder.parent / "other", total_steps=6)
+
+
+def test_base_is_read_again_only_where_its_files_changed(moved, monkeypatch):
+    folder, own = moved
+    record = folder / "adapter.json"
+    adapters.write(folder, adapters.describe(OPTIONS, str(own)))
+    adapter = adapters.read(folder)
+    with monkeypatch.context() as patch:
+        patch.delattr(adapters, "fingerprint")
+        assert adapters.describe(OPTIONS, str(own), folder) == adapter
+        native.read(folder)
+    [file, *_] = sorted(path for path in own.rglob("*") if path.is_file())
+    os.utime(file, (0, 0))
+    assert adapters.describe(OPTIONS, str(own), folder).files != adapter.files
+    native.read(folder)
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"fingerprint": "0"}))
+    with pytest.raises(InputError, match="where other weights are now"):
+        native.read(folder)
+
+
+def test_record_that_is_gone_or_of_other_factors(moved):
+    folder, _ = moved
+    record = folder / "adapter.json"
+    fields = json.loads(record.read_text())
+    record.write_text(json.dumps(fields | {"lora": fields["lora"] | {"rank": 5}}))
+    with pytest.raises(InputError, match="adapter.json: has a rank of 5, and the factors one of 4"):
+        native.read(folder)
+    record.unlink()
+    with pytest.raises(InputError, match="holds low-rank factors, and .*adapter.json, which says"):
+        native.read(folder)
+    with pytest.raises(InputError, match="holds low-rank factors, and .*adapter.json, which says"):
+        adapters.load_params(folder, steps(Lora())[0].params, SMALL)
 
 
 @pytest.mark.parametrize(
@@ -232,6 +268,20 @@ def test_run_does_not_go_on_with_other_options(run, base, options, message):
         adapters.check(run[0], adapters.describe(options, str(base)))
 
 
+def test_order_of_targets_means_nothing(run, base):
+    options = dataclasses.replace(OPTIONS, targets=("wo", "query"))
+    adapters.check(run[0], adapters.describe(options, str(base)))
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [("alpha", 5), ("dropout", 0.1), ("targets", ("q",)), ("base_dtype", "int8")],
+)
+def test_options_without_a_rank(field, value):
+    with pytest.raises(InputError, match=f"^{lora.MACROS[field]}: .* is for low-rank factors"):
+        Lora(**{field: value})
+
+
 def test_factors_need_a_base(base, tmp_path):
     with pytest.raises(InputError, match="INITIAL_CHECKPOINT_PATH: low-rank factors need weights"):
         adapters.describe(OPTIONS, None)
@@ -241,12 +291,12 @@ def test_factors_need_a_base(base, tmp_path):
         adapters.load_params(base, steps()[0].params, SMALL, OPTIONS)
 
 
-@pytest.mark.parametrize("layer", range(3))
-def test_fingerprint_sees_every_layer(layer, tmp_path):
-    kernel = np.zeros((3, 4, 5), np.float32)
+@pytest.mark.parametrize("place", [(0, 0, 0), (1, 2, 3), (2, 700, 1100)])
+def test_fingerprint_sees_every_weight(place, tmp_path):
+    kernel = np.zeros((3, 701, 1101), np.float32)
     found = []
-    for name, value in (("one", 0), ("same", 0), ("other", 1)):
-        kernel[layer] = value
+    for name, value in (("one", 0), ("same", 0), ("other", 1e-4)):
+        kernel[place] = value
         params = {"layers": {"mlp": {"wo": {"kernel": kernel}}}}
         checkpoints.save_params(tmp_path / name, params, None, None)
         found.append(adapters.fingerprint(name, adapters.open_params(tmp_path / name)[1]))

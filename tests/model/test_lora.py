@@ -105,7 +105,8 @@ def test_each_channel_of_each_layer_has_a_scale():
             "wi_0, wi_1, wo, token_embedder, logits_dense",
         ),
         (TIED, dict(rank=4, targets=("logits_dense",)), "from query, .*, token_embedder"),
-        (CONFIG, dict(rank=4, targets=()), r"LORA_TARGETS: \(\) is none"),
+        (CONFIG, dict(rank=4, targets=()), r"LORA_TARGETS: \(\) names no module"),
+        (CONFIG, dict(rank=4, targets=("key", "key")), "LORA_TARGETS: key is there twice"),
     ],
 )
 def test_factors_that_do_not_fit_the_network(config, options, message):
