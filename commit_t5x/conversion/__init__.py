@@ -22,7 +22,7 @@ def convert(
     tokenizer: str | pathlib.Path | None = None,
     max_length: ranges.Positive | None = None,
     dtype: str = "float32",
-    max_shard_size: int | str = "5GB",
+    max_shard_size: int | str = formats.SHARD_SIZE,
     overwrite: bool = False,
     dry_run: bool = False,
     verify: bool = False,
@@ -77,6 +77,7 @@ def convert(
     if "peft" in (source_format, to):
         given = {"config": config, "tokenizer": tokenizer, "max_length": max_length}
         given |= {"dry_run": dry_run, "verify": verify, "quantized_base": quantized_base}
+        given |= {"max_shard_size": max_shard_size != formats.SHARD_SIZE}
         for name in (name for name, value in given.items() if value):
             flag = name.replace("_", "-")
             raise InputError(f"--{flag}: is not for PEFT's adapters; leave it out")

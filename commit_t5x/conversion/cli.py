@@ -58,7 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of exported weights; native ones are float32",
     )
     parser.add_argument(
-        "--max-shard-size", metavar="SIZE", default="5GB", help="of an exported weight file"
+        "--max-shard-size",
+        metavar="SIZE",
+        default=formats.SHARD_SIZE,
+        help="of an exported weight file",
     )
     parser.add_argument(
         "--base",

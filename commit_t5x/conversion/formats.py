@@ -27,6 +27,8 @@ from commit_t5x.errors import InputError
 from commit_t5x.model.llama_config import LlamaConfig
 from commit_t5x.vocabularies.tokenizer import Tokenizer, check_fits
 
+SHARD_SIZE = "5GB"  # of exported weight files, by default
+
 
 @dataclasses.dataclass(frozen=True)
 class Source:

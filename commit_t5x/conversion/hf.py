@@ -17,7 +17,7 @@ from commit_t5x.conversion import (
     safetensors_files,
     stream,
 )
-from commit_t5x.conversion.formats import Header, Put, Source
+from commit_t5x.conversion.formats import SHARD_SIZE, Header, Put, Source
 from commit_t5x.conversion.rules import Rule
 from commit_t5x.errors import InputError
 from commit_t5x.model.llama_config import LlamaConfig
@@ -149,7 +149,7 @@ def export_hf(
     out_dir: str | pathlib.Path,
     tokenizer: Tokenizer | None = None,
     dtype: str = "float32",
-    max_shard_size: int | str = "5GB",
+    max_shard_size: int | str = SHARD_SIZE,
     overwrite: bool = False,
 ) -> None:
     """Writes weights in memory as a directory that transformers' Auto classes load.

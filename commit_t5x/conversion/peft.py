@@ -7,6 +7,7 @@ over a base of ours. The names follow from the rules of `hf`:
     base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight   [rank, in]
 """
 
+import collections
 import dataclasses
 import json
 import math
@@ -18,7 +19,7 @@ import numpy as np
 import safetensors.numpy
 
 from commit_t5x import disk, signatures
-from commit_t5x.conversion import hf, rules, safetensors_files
+from commit_t5x.conversion import arrays, hf, rules, safetensors_files
 from commit_t5x.conversion.rules import Entry
 from commit_t5x.engine import adapters, checkpoints, model_files
 from commit_t5x.errors import InputError
@@ -76,27 +77,31 @@ def export(src: pathlib.Path, dst: pathlib.Path, base: str | None, overwrite: bo
     config, options = model_files.read_config(folder.parent), adapter.lora
     _check_head(src, config, options)
     own = {name: store.read().result() for name, store in stores.items()}
-    if single := [name for name in own if name.startswith("layers_")]:
-        raise InputError(
-            f"{src}: {single[0]} is of a network with SCAN_LAYERS=False, whose adapters aren't "
-            "written for PEFT; merge them with --to hf"
-        )
-    targets, saved, tensors = {}, {}, {}
+    targets: dict[str, None] = {}
+    layers, saved = (collections.Counter[str]() for _ in range(2))
+    tensors = {}
     for entry, names in _places(str(src), config):
-        module, _, leaf = entry.path.rpartition("/")
         foreign = entry.foreign.rsplit(".", 2)[-2]
-        if (whole := own.get(entry.path)) is not None:
-            if leaf == "bias" or f"{module}/lora_a" in own:
+        layers[foreign] += not entry.path.endswith("/bias")
+        factors = [_of_entry(own, entry, factor) for factor in lora.FACTORS]
+        whole, adapted = _of_entry(own, entry), factors[0] is not None
+        if whole is not None:
+            if entry.path.endswith("/bias") or adapted:
                 raise InputError(
                     f"{src}: {entry.path} is trained in full, which PEFT can't express beside "
                     "factors; merge them with --to hf"
                 )
-            saved[foreign] = None
-            tensors[_PREFIX + entry.foreign] = entry.to_foreign(_layer(whole, entry))
-        elif names and f"{module}/lora_a" in own:
+            saved[foreign] += 1
+            tensors[_PREFIX + entry.foreign] = entry.to_foreign(whole)
+        elif names and adapted:
             targets[foreign] = None
-            for factor, name in zip(lora.FACTORS, names, strict=True):
-                tensors[name] = _layer(own[f"{module}/{factor}"], entry).T
+            tensors |= {n: factor.T for n, factor in zip(names, factors, strict=True)}
+    for foreign, count in saved.items():
+        if count < layers[foreign]:
+            raise InputError(
+                f"{src}: {foreign} is trained in full in {count} layers, and in PEFT that is so in "
+                "all or none; merge the factors with --to hf"
+            )
     fields = {
         **{"peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base},
         **{"r": options.rank, "lora_alpha": options.alpha, "lora_dropout": options.dropout},
@@ -109,9 +114,26 @@ def export(src: pathlib.Path, dst: pathlib.Path, base: str | None, overwrite: bo
         contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
         path = aside / f"{_WEIGHTS}.safetensors"
         safetensors.numpy.save_file(contiguous, path, {"format": "pt"})
-    if options.base_dtype == "float32":
-        return []
-    return [f"the factors were trained over a base in {options.base_dtype}"]
+    return _notes(adapter, base)
+
+
+def _notes(adapter: adapters.Adapter, base: str | None) -> list[str]:
+    notes = [f"the factors were trained over {adapter.base}, in {adapter.lora.base_dtype}"]
+    if adapters.read(pathlib.Path(adapter.base).parent) is not None:
+        notes.append(
+            "that is itself a base with factors: load the adapter over what --to hf makes of it"
+        )
+    if base is None:
+        notes.append("the adapter names no base; --base NAME does")
+    return notes
+
+
+def _of_entry(leaves: Mapping[str, np.ndarray], entry: Entry, leaf: str = "") -> np.ndarray | None:
+    """Returns a weight, or another leaf beside it, of a network with stacked layers or without."""
+    path = f"{entry.path.rpartition('/')[0]}/{leaf}" if leaf else entry.path
+    if path in leaves:
+        return leaves[path] if entry.index is None else leaves[path][entry.index]
+    return leaves.get(path.replace("layers/", f"layers_{entry.index}/", 1))
 
 
 def import_adapter(src: pathlib.Path, dst: pathlib.Path, base: str | None, overwrite: bool) -> None:
@@ -145,15 +167,15 @@ def import_adapter(src: pathlib.Path, dst: pathlib.Path, base: str | None, overw
             counts[path] = counts.get(path, 0) + 1
             if name in left:
                 left.remove(name)
-                tensor = reader.get(name).astype(np.float32)
+                tensor = arrays.converted(reader.get(name), "float32", f"{src}: {name}")
                 own = entry.to_native(tensor) if path == entry.path else tensor.T
                 leaves.setdefault(path, []).append(own)
     partial = [path for path, layers in leaves.items() if len(layers) < counts[path]]
     if left or partial or not leaves:
-        raise InputError(
-            f"{src}: isn't an adapter of {base}: unknown are {rules.listed(sorted(left), 5)}; "
-            f"some layers lack {rules.listed(sorted(partial), 5)}"
-        )
+        unknown = left and f"that has no {rules.listed(sorted(left), 5)}"
+        lacking = partial and f"some layers lack {rules.listed(sorted(partial), 5)}"
+        reasons = [reason for reason in (unknown, lacking) if reason] or ["it holds no factors"]
+        raise InputError(f"{src}: isn't an adapter of {base}: {'; '.join(reasons)}")
     stacked = {
         path: np.stack(layers) if path.startswith("layers/") else layers[0]
         for path, layers in leaves.items()
@@ -209,10 +231,6 @@ def _places(source: str, config: LlamaConfig) -> Iterator[tuple[Entry, tuple[str
         elif entry.path.endswith("/embedding"):
             names = (f"{module}.lora_embedding_A", f"{module}.lora_embedding_B")
         yield entry, names
-
-
-def _layer(array: np.ndarray, entry: Entry) -> np.ndarray:
-    return array if entry.index is None else array[entry.index]
 
 
 def _options(src: pathlib.Path) -> Lora:

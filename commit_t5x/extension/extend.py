@@ -167,7 +167,7 @@ def _write(source: Source, target: str, folder: pathlib.Path) -> None:
     found = {source.dtypes[name] for name in source.shapes}
     is_one = FORMATS[target].half and len(found) == 1 and found <= {*arrays.DTYPES}
     dtype = found.pop() if is_one else "float32"
-    header = Header.checked(source.config, source.tokenizer, dtype, "5GB")
+    header = Header.checked(source.config, source.tokenizer, dtype, formats.SHARD_SIZE)
     module = formats.module(target)
     with module.write(folder, rules.shapes(module.RULES, source.config), header) as put:
         stream.copy(source, stream.plan(source, module.RULES), put, dtype)

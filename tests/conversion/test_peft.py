@@ -1,10 +1,13 @@
 import dataclasses
 import json
+import operator
+import shutil
 
 import jax
 import numpy as np
 import peft
 import pytest
+import safetensors.numpy
 import torch
 import transformers
 from small_llama import CONFIG, apply, init, random_tokens
@@ -93,6 +96,53 @@ def test_export_and_import_are_inverse(tmp_path):
     assert found.fingerprint == expected.fingerprint and found.lora.scaling == 2.0
 
 
+def unstacked(folder, parts=()):
+    """Rewrites a run's factors as a network with unrolled layers has them."""
+    trained, config, _ = checkpoints.restore_params(folder)
+    layers = trained.pop("layers")
+    for index in range(config.num_layers):
+        trained[f"layers_{index}"] = jax.tree.map(operator.itemgetter(index), layers)
+    for name in parts:
+        del trained[name]["pre_mlp_layer_norm"]
+    checkpoints.save_params(folder, trained, config, None, step=4)
+
+
+def test_unrolled_layers_give_the_same_adapter(tmp_path):
+    run = write(tmp_path, dataclasses.replace(OPTIONS, trained_parts=("scale",)))
+    conversion.convert(run.factors, tmp_path / "one", to="peft", base="name")
+    unstacked(run.factors)
+    conversion.convert(run.factors, tmp_path / "other", to="peft", base="name")
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
+    shutil.rmtree(tmp_path / "run" / "checkpoint_4")
+    unstacked(run.factors, ["layers_1"])
+    with pytest.raises(InputError, match="post_attention_layernorm is trained in full in 2 layers"):
+        conversion.convert(run.factors, tmp_path / "third", to="peft")
+
+
+def test_what_an_adapter_does_not_say(tmp_path, capsys):
+    below = write(tmp_path / "below", dataclasses.replace(OPTIONS, base_dtype="bfloat16"))
+    conversion.convert(below.factors, tmp_path / "one", to="peft")
+    said = capsys.readouterr().out
+    assert "trained over" in said and "in bfloat16" in said and "names no base; --base" in said
+    adapter = adapters.describe(OPTIONS, below.factors)
+    shutil.copytree(below.factors, tmp_path / "above")
+    adapters.write(tmp_path / "above", adapter)
+    conversion.convert(tmp_path / "above", tmp_path / "two", to="peft", base="name")
+    said = capsys.readouterr().out
+    assert "itself a base with factors: load the adapter over what --to hf" in said
+
+
+def test_values_that_are_not_finite(adapter, run, tmp_path):
+    path = adapter() / "adapter_model.safetensors"
+    tensors = safetensors.numpy.load_file(path)
+    name = min(tensors)
+    tensors[name][0, 0] = np.nan
+    safetensors.numpy.save_file(tensors, path)
+    with pytest.raises(InputError, match=f"{name}: holds values that aren't finite"):
+        conversion.convert(path.parent, tmp_path / "out", to="native", base=run.base)
+
+
 @pytest.mark.parametrize("rslora", [False, True])
 def test_adapter_that_peft_made(rslora, run, tmp_path):
     config = peft.LoraConfig(
@@ -164,7 +214,7 @@ def test_adapter_of_another_model(adapter, run, tmp_path):
     other = dataclasses.replace(CONFIG, num_layers=2)
     weights = jax.device_get(init(Llama(other)))
     checkpoints.save_params(tmp_path / "other", weights, other, None)
-    with pytest.raises(InputError, match="isn't an adapter of .*other: unknown are .*layers.2"):
+    with pytest.raises(InputError, match="isn't an adapter of .*other: that has no .*layers.2"):
         conversion.convert(adapter(), tmp_path / "out", to="native", base=str(tmp_path / "other"))
     with pytest.raises(InputError, match="lora_a is .* and not"):
         conversion.convert(adapter(r=2), tmp_path / "out", to="native", base=run.base)
@@ -179,6 +229,7 @@ def test_adapter_of_another_model(adapter, run, tmp_path):
         ("base", {"to": "hf", "quantized_base": True}, "--quantized-base: is for low-rank"),
         ("base", {"to": "hf", "base": "x"}, "--base: is for PEFT's adapters alone"),
         ("factors", {"to": "peft", "verify": True}, "--verify: is not for PEFT's adapters"),
+        ("factors", {"to": "peft", "max_shard_size": "1GB"}, "--max-shard-size: is not for PEFT"),
         ("factors", {"to": "peft", "dtype": "bfloat16"}, "peft weights are always float32"),
     ],
 )
