@@ -17,13 +17,14 @@ STARTS_FROM, COMPARED_WITH = "STARTS_FROM", "COMPARED_WITH"
 
 _INCLUDE = re.compile(r"""^include +(["'])(.+?)\1""", re.M)
 _SETS = re.compile(r"^([\w/]+) *= *(.*?)(?: *  #.*)?$", re.M)
+_BINDS = re.compile(r"^[\w/]*\w\.[\w./]+ *[=:]", re.M)
 _USES = re.compile(r"%([\w/]+)")
 
 
 def read(names: Sequence[str]) -> dict[str, str]:
     """Returns path -> text of gin files and of all that they include, found as gin finds them.
 
-    Those that don't exist are left out: gin says so.
+    One that overrides another is behind it. Those that don't exist are left out: gin says so.
 
     Raises:
       InputError: a file includes itself, or isn't text.
@@ -42,15 +43,17 @@ def _read(name: str, including: tuple[str, ...], found: dict[str, str]) -> None:
         others = including[including.index(path) + 1 :]
         by_way = f", by way of {', '.join(others)}" if others else ""
         raise InputError(f"{path}: includes itself{by_way}; take the include out")
-    if path not in found:
+    text = found.pop(path, None)
+    if text is None:
         reader = next(open_ for open_, exists in gin.config._FILE_READERS if exists(path))
         try:
             with reader(path) as file:
-                found[path] = file.read()
+                text = file.read()
         except UnicodeDecodeError as error:
             raise InputError(f"{path}: not UTF-8 ({error.reason}); convert the file") from error
-    for _, other in _INCLUDE.findall(found[path]):
+    for _, other in _INCLUDE.findall(text):
         _read(other, (*including, path), found)
+    found[path] = text
 
 
 def _places(name: str) -> Iterator[str]:
@@ -58,6 +61,29 @@ def _places(name: str) -> Iterator[str]:
         path = os.path.join(prefix, name)
         if any(exists(path) for _, exists in gin.config._FILE_READERS):
             yield path
+
+
+def check_order(names: Sequence[str]) -> None:
+    """Raises InputError for a file of macros alone, if the files behind it set each of them anew.
+
+    Such a file, as lora.gin is, does nothing in front of a run's, which includes the defaults.
+    """
+    for number, name in enumerate(names):
+        text = "\n".join(read([name]).values())
+        own = dict(_settings({name: text}))
+        after = dict(_settings(read(names[number + 1 :])))
+        changed = [macro for macro, value in own.items() if after.get(macro, value) != value]
+        if changed and own.keys() <= after.keys() and not _BINDS.search(text):
+            raise InputError(
+                f"--gin_file={name}: has no effect, as files behind it set all that it does, "
+                f"{changed[0]} among them; put it behind those"
+            )
+
+
+def _settings(texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yields the macros that files set, and their values, in the order that counts."""
+    for text in texts.values():
+        yield from ((name, _normal(value)) for name, value in _SETS.findall(text))
 
 
 def place(texts: Mapping[str, str], macro: str) -> str | None:

@@ -125,7 +125,7 @@ def load(
 
     Raises:
       InputError: a missing file, a syntax error, an unknown configurable, parameter or macro, or
-        what `gin_check.check` finds.
+        what `gin_check.check` finds; or a file in front of one that sets all that it does.
     """
     gin.clear_config()
     # Gin's other reader looks into installed packages, and logs an error for each miss.
@@ -138,6 +138,7 @@ def load(
         str(project),
     ]
     texts = gin_files.read(files)
+    gin_files.check_order(files)
     for gin_file in files:
         # A file imports what it configures, and TensorFlow greets before it looks at any log level.
         with located(f"--gin_file={gin_file}"), quiet.native_stderr_closed():

@@ -27,7 +27,9 @@ def check(config: gin_check.Config) -> None:
     """Raises InputError where the configuration of a T5X run is wrong."""
     if not any(selector.startswith(__package__) for _, selector in config):
         return  # a native run's
-    gin_check.check(config, gin_files.read(faults.flag("gin_file")), _COUNTERPARTS)
+    files = faults.flag("gin_file")
+    gin_files.check_order(files)
+    gin_check.check(config, gin_files.read(files), _COUNTERPARTS)
 
 
 # Before gin's own hooks, which say less.

@@ -47,6 +47,24 @@ def test_later_files_and_then_bindings_win(load):
     assert _peak() == 2.0
 
 
+@pytest.mark.parametrize(
+    "first, second, refused",
+    [
+        ("PEAK = 0.25", SCHEDULE, True),
+        ("PEAK = 0.5  # the same", SCHEDULE, False),
+        ("PEAK = 0.25\nOTHER = 1", SCHEDULE.replace("0\n", "%OTHER\n"), False),
+        (SCHEDULE, "PEAK = 0.25", False),
+        (SCHEDULE, SCHEDULE.replace("0.5", "0.25"), False),
+        ("PEAK = 0.25", "include 'file0.gin'\n" + SCHEDULE.replace("PEAK = 0.5\n", ""), False),
+    ],
+)
+def test_file_that_does_nothing_before_others(first, second, refused, load):
+    # So lora.gin in front of a row would train all weights.
+    error = pytest.raises(InputError, match="--gin_file=file0.gin: has no effect, .* PEAK among")
+    with error if refused else contextlib.nullcontext():
+        load(first, second)
+
+
 def test_loading_forgets_what_was_loaded_before(load):
     load(SCHEDULE, bindings=["PEAK=0.125"])
     load(SCHEDULE)
