@@ -83,7 +83,7 @@ class Search:
             f"--fit: nothing fits {target.name}, {_gib(target.capacity)} a device, with a tenth "
             f"left; {' '.join(change.flags) or 'the run as it is'} comes nearest, with "
             f"{_gib(needed)} at least; lower SEQUENCE_LENGTH, take a smaller network, or "
-            f"{target.larger}"
+            f"{target.larger(needed / target.capacity)}"
         )
 
     def _traced(self, change: Change, target: Target, plain: "_Traced | None" = None) -> "_Traced":

@@ -1,6 +1,7 @@
 """GPUs by name or by their memory: one, or several of one host."""
 
 import dataclasses
+import math
 import re
 
 from commit_t5x.errors import InputError
@@ -56,8 +57,8 @@ class Gpus:
 
     Example:
       >>> gpus = parse("a100-80x8")
-      >>> gpus.num_devices, gpus.peak("bfloat16"), gpus.larger
-      (8, 312000000000000.0, 'a100-80x16')
+      >>> gpus.num_devices, gpus.peak("bfloat16"), gpus.larger(3.5)
+      (8, 312000000000000.0, 'a100-80x32')
     """
 
     name: str
@@ -85,9 +86,8 @@ class Gpus:
     def memory_bandwidth(self) -> float:
         return self.card.bandwidth
 
-    @property
-    def larger(self) -> str:
-        return f"{self.kind}x{2 * self.num_devices}"
+    def larger(self, times: float) -> str:
+        return f"{self.kind}x{self.num_devices << math.ceil(math.log2(max(times, 2)))}"
 
     def peak(self, dtype: str) -> float:
         return self.card.bfloat16 if dtype == "bfloat16" else self.card.float32

@@ -55,7 +55,8 @@ def advice(tried: Sequence[Tried], plan: Plan, target: Target) -> str:
         flags = " ".join(one.change.flags)
         lines.append(f"  - {flags}: {one.effect}; {_size(one.needed)}, {fits}")
     lines.append("  - --fit behind the command: the fastest of these together that fits")
-    lines.append(f"  - more devices, or larger ones: --topology={target.larger}")
+    larger = target.larger((plan.needed or 0.0) / plan.capacity)
+    lines.append(f"  - more devices, or larger ones: --topology={larger}")
     return "\n".join(lines)
 
 

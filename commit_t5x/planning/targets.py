@@ -17,7 +17,6 @@ class Target(Protocol):
       capacity: bytes a device that a program may have.
       memory_bandwidth: bytes a device and second.
       has_compiler: whether libtpu compiles for it.
-      larger: the name of the next size, where there is one.
     """
 
     @property
@@ -32,8 +31,10 @@ class Target(Protocol):
     def memory_bandwidth(self) -> float: ...
     @property
     def has_compiler(self) -> bool: ...
-    @property
-    def larger(self) -> str | None: ...
+
+    def larger(self, times: float) -> str:
+        """Names the next size, or that which has so many times the devices."""
+        ...
 
     def peak(self, dtype: str) -> float:
         """Returns FLOP/s a device for products of matrices of a type."""

@@ -61,9 +61,10 @@ class Topology:
     def memory_bandwidth(self) -> float:
         return self.generation.memory_bandwidth / self.generation.devices
 
-    @property
-    def larger(self) -> str:
+    def larger(self, times: float) -> str:
         chips = max(4, self.generation.growth * self.num_chips)
+        while chips < times * self.num_chips:
+            chips *= self.generation.growth
         return f"{self.kind}-{chips * self.generation.counted_cores}"
 
     def peak(self, dtype: str) -> float:

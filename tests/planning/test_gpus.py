@@ -25,8 +25,10 @@ def test_names_and_bytes_mean_gpus(name, memory, count):
     assert found.default_capacity < found.capacity < found.card.memory
 
 
-def test_next_size_is_twice_as_many():
-    assert targets.parse(targets.parse("h100x4").larger).num_devices == 8
+@pytest.mark.parametrize("times, count", [(0, 8), (2, 8), (2.1, 16), (4.6, 32)])
+def test_next_size_has_enough_devices_of_the_kind(times, count):
+    assert targets.parse("h100x4").larger(times) == f"h100x{count}"
+    assert targets.parse(targets.parse("v5e-4").larger(times)).num_devices >= 4 * max(times, 2)
 
 
 def test_half_precision_is_faster_but_on_a_t4():
