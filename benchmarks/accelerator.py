@@ -23,6 +23,10 @@ import sys
 import time
 from pathlib import Path
 
+from commit_t5x.conversion import formats
+from commit_t5x.errors import InputError
+from commit_t5x.planning import targets
+
 CONTESTANTS = ("commit_t5x", "huggingface")
 FILES = ["recipes/commit.gin"]
 SIZES = {
@@ -58,6 +62,12 @@ def main() -> None:
         measure = {"commit_t5x": ours, "huggingface": huggingface}[contestant]
         print(json.dumps(measure(args.serve, size, args)))
         return
+    try:
+        targets.parse(args.device)
+        for folder in args.lm_eval or ():
+            formats.check_exists(Path(folder))
+    except InputError as error:
+        parser.error(str(error))
     for size in args.sizes:
         for contestant in args.contestants:
             for what in ("train",) if "lora.gin" in SIZES[size][0] else ("train", "decode"):

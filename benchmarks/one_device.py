@@ -16,6 +16,8 @@ import pathlib
 import resource
 from typing import Any
 
+from commit_t5x.errors import InputError
+
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {},
     "rank 8": {"LORA_RANK": 8},
@@ -84,8 +86,11 @@ def main() -> None:
     parser.add_argument("--dtype", default="bfloat16", help="of the computation; CPUs want float32")
     args = parser.parse_args()
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        for figures in pool.imap(run, [(name, args) for name in VARIANTS]):
-            print(json.dumps(figures), flush=True)
+        try:
+            for figures in pool.imap(run, [(name, args) for name in VARIANTS]):
+                print(json.dumps(figures), flush=True)
+        except InputError as error:
+            parser.error(str(error))
 
 
 _Raw = argparse.RawDescriptionHelpFormatter
