@@ -166,8 +166,11 @@ def read(model_dir: pathlib.Path) -> Adapter | None:
     fields = disk.read_json(path, remedy)
     try:
         signatures.check(Lora, fields["lora"])
-        names = ("base", "fingerprint", "files")
-        adapter = Adapter(Lora(**fields["lora"]), *(str(fields[name]) for name in names))
+        adapter = Adapter(
+            Lora(**fields["lora"]),
+            str(model_dir / fields["base"]),  # one that somebody wrote may be relative
+            *(str(fields[name]) for name in ("fingerprint", "files")),
+        )
         if adapter.lora.rank is None:
             raise InputError("no rank")
         base = pathlib.Path(adapter.base).resolve()

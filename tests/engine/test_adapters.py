@@ -241,6 +241,15 @@ def test_base_is_read_again_only_where_its_files_changed(moved, monkeypatch):
         native.read(folder)
 
 
+def test_base_is_found_by_a_place_relative_to_its_record(moved, monkeypatch, tmp_path):
+    folder, own = moved
+    fields = json.loads((folder / "adapter.json").read_text())
+    place = os.path.relpath(own / "checkpoint_0", folder)
+    (folder / "adapter.json").write_text(json.dumps(fields | {"base": place}))
+    monkeypatch.chdir(tmp_path)
+    native.read(folder)
+
+
 def test_record_that_is_gone_or_of_other_factors(moved):
     folder, _ = moved
     record = folder / "adapter.json"
