@@ -23,6 +23,8 @@ from commit_t5x import disk, errors, resources
 from commit_t5x.evaluation import generation_options, qa_tasks
 from commit_t5x.evaluation import results as results_file
 
+_PERIOD = 30  # seconds between two lines that tell how far something is, and before the first one
+
 
 def run(
     *,
@@ -235,13 +237,26 @@ def _torch_device(model_class: type[lm_eval_model.LM]) -> str | None:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+class _Lines:
+    """A file for progress bars, which gets each of their states as a line of its own."""
+
+    def write(self, text: str) -> None:
+        if line := text.strip():
+            print(line, file=sys.stderr, flush=True)
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+
 @contextlib.contextmanager
 def _bars_on_terminals_only() -> Iterator[None]:
-    """Keeps lm-eval's progress bars out of files and pipes; it has no switch for all of them."""
+    """Turns lm-eval's progress bars into a line now and then for files and pipes."""
     original = tqdm.tqdm.__init__
 
     def init(self, *args, **kwargs):
-        original(self, *args, **{**kwargs, "disable": True})
+        kwargs |= {"disable": bool(kwargs.get("disable")), "file": _Lines(), "leave": False}
+        kwargs |= {"delay": _PERIOD, "mininterval": _PERIOD, "maxinterval": _PERIOD, "ascii": True}
+        original(self, *args, **kwargs)
 
     if not sys.stderr.isatty():
         tqdm.tqdm.__init__ = init

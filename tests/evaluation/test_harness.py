@@ -88,6 +88,14 @@ def test_progress_bars_come_back(data_dir, capsys):
     assert "1/1" in capsys.readouterr().err
 
 
+def test_what_takes_long_tells_how_far_it_is_by_lines(data_dir, capsys, monkeypatch):
+    monkeypatch.setattr(harness, "_PERIOD", 0)
+    run(data_dir)
+    error = capsys.readouterr().err
+    assert "\r" not in error
+    assert any("| 0/" in line for line in error.splitlines())
+
+
 def test_questions_in_a_language_of_ones_own(tmp_path, write_squad):
     write_squad(tmp_path / "xquad.sw.json", ("nini?", ["mvua"]), context="mvua")
     labels = '[sw]\nbackground = "Usuli:"\nquestion = "Question:"\nanswer = "Jibu:"\n'
