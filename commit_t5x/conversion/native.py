@@ -10,7 +10,7 @@ import numpy as np
 
 from commit_t5x.conversion import arrays, native_names, rules
 from commit_t5x.conversion.formats import Header, Put, Source
-from commit_t5x.engine import adapters, checkpoints, model_files
+from commit_t5x.engine import adapters, checkpoints, merged_weights, model_files
 from commit_t5x.errors import InputError
 from commit_t5x.model.llama_config import LlamaConfig
 
@@ -43,7 +43,7 @@ def read(
         leaves=weights,
         config=config or model_files.read_config(folder.parent),
         find_tokenizer=lambda: model_files.tokenizer(folder.parent),
-        read=adapters.Reader(str(folder)),
+        read=merged_weights.Reader(str(folder)),
     )
     adapter = adapters.read(folder.parent)
     bases = [] if adapter is None else [adapter.base]

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -18,7 +18,7 @@ import numpy as np
 from flax import traverse_util
 
 from commit_t5x import disk, signatures
-from commit_t5x.engine import checkpoint_arrays, checkpoints, model_files
+from commit_t5x.engine import checkpoints, merged_weights, model_files
 from commit_t5x.errors import InputError
 from commit_t5x.model import lora
 from commit_t5x.model.lora import Lora
@@ -42,51 +42,6 @@ class Adapter:
     base: str
     fingerprint: str
     files: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Merged:
-    """A base's weight with the factors that are added as it is read.
-
-    Attributes:
-      base: a leaf of the base: an array of its checkpoint's, or merged itself.
-      a, b: the factors, arrays of a checkpoint's; None: there are none.
-      scaling: of their product.
-      base_dtype: that the base's weight is rounded to first.
-    """
-
-    base: Any
-    a: Any = None
-    b: Any = None
-    scaling: float = 0.0
-    base_dtype: str = "float32"
-
-    dtype = np.dtype(np.float32)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.base.shape)
-
-
-class Reader:
-    """Reads a leaf of `open_params`, or one layer of a stacked one.
-
-    Args:
-      name: of the checkpoint, for errors.
-    """
-
-    def __init__(self, name: str):
-        # One for the factors, as each keeps the last piece that it read.
-        self._bases, self._factors = (checkpoint_arrays.Reader(name) for _ in range(2))
-
-    def __call__(self, leaf: Any, index: int | None) -> np.ndarray:
-        if not isinstance(leaf, Merged):
-            return self._bases(leaf, index)
-        weight, scale = _kept(self(leaf.base, index), leaf.base_dtype)
-        if leaf.a is None:
-            return lora.merged(weight, scale)
-        factors = (self._factors(factor, index) for factor in (leaf.a, leaf.b))
-        return lora.merged(weight, scale, *factors, np.float32(leaf.scaling))
 
 
 def describe(
@@ -113,21 +68,8 @@ def describe(
     found = Adapter(options, str(folder.resolve()), "", _files(folder))
     saved = None if model_dir is None else read(model_dir)
     known = saved is not None and (saved.base, saved.files) == (found.base, found.files)
-    own = saved.fingerprint if saved and known else fingerprint(str(folder), leaves)
+    own = saved.fingerprint if saved and known else merged_weights.fingerprint(str(folder), leaves)
     return dataclasses.replace(found, fingerprint=own)
-
-
-def fingerprint(name: str, leaves: Mapping[str, Any]) -> str:
-    """Returns a hash over a network's weights, by whose layers it reads them."""
-    reader, digest = checkpoint_arrays.Reader(name), hashlib.sha256()
-    for path, leaf in sorted(leaves.items()):
-        digest.update(f"{path} {_scalings(leaf)}".encode())
-        for array in _arrays(leaf):
-            digest.update(f"{tuple(array.shape)}".encode())
-            for index in range(array.shape[0]) if path.startswith("layers/") else (None,):
-                values = reader(array, index).astype(np.float32, copy=False)
-                digest.update(np.ascontiguousarray(values))
-    return digest.hexdigest()[:16]
 
 
 def _files(folder: pathlib.Path) -> str:
@@ -138,19 +80,6 @@ def _files(folder: pathlib.Path) -> str:
             stat = path.stat()
             found.append((os.path.relpath(path, folder), stat.st_size, stat.st_mtime_ns))
     return hashlib.sha256(repr(sorted(found)).encode()).hexdigest()[:16]
-
-
-def _scalings(leaf: Any) -> list[float]:
-    return [leaf.scaling, *_scalings(leaf.base)] if isinstance(leaf, Merged) else []
-
-
-def _arrays(leaf: Any) -> Iterator[Any]:
-    """Yields the arrays of checkpoints that a leaf of `open_params` is made of."""
-    if isinstance(leaf, Merged):
-        for part in (leaf.base, leaf.a, leaf.b):
-            yield from () if part is None else _arrays(part)
-    else:
-        yield leaf
 
 
 def read(model_dir: pathlib.Path) -> Adapter | None:
@@ -224,7 +153,7 @@ def _check_options(model_dir: pathlib.Path, saved: Lora, own: Lora, names: Any) 
 def open_params(
     path: str | pathlib.Path, quantized_base: bool = False
 ) -> tuple[pathlib.Path, dict[str, Any]]:
-    """Opens the weights of a checkpoint, to be read in slices by a `Reader`.
+    """Opens the weights of a checkpoint, to be read by a `merged_weights.Reader`.
 
     Args:
       path: a model directory (latest checkpoint) or a checkpoint_N folder.
@@ -254,7 +183,7 @@ def open_params(
                     f"{a.shape[-1]}; copy it from the run that wrote the checkpoints"
                 )
             kept = options.dtype_of(name.split("/")) if quantized_base else "float32"
-            leaves[name] = Merged(leaves[name], a, b, options.scaling, kept)
+            leaves[name] = merged_weights.Merged(leaves[name], a, b, options.scaling, kept)
     if own:
         raise InputError(f"{folder}: {min(own)} belongs to no weight of its base, {adapter.base}")
     return folder, leaves
@@ -277,7 +206,7 @@ def _open_base(model_dir: pathlib.Path, adapter: Adapter) -> dict[str, Any]:
         )
     folder, leaves = open_params(adapter.base)
     is_same = _files(folder) == adapter.files
-    if not is_same and fingerprint(str(folder), leaves) != adapter.fingerprint:
+    if not is_same and merged_weights.fingerprint(str(folder), leaves) != adapter.fingerprint:
         raise InputError(
             f"{model_dir}: holds low-rank factors over {adapter.base}, where other weights are "
             f"now; {remedy}"
@@ -293,7 +222,9 @@ def _laid_out_as(wanted: Iterable[str], leaves: Mapping[str, Any]) -> dict[str, 
     for name, leaf in leaves.items():
         if name.startswith("layers/"):
             inner = name.removeprefix("layers/")
-            found |= {f"layers_{i}/{inner}": _layer(leaf, i) for i in range(leaf.shape[0])}
+            found |= {
+                f"layers_{i}/{inner}": merged_weights.layer(leaf, i) for i in range(leaf.shape[0])
+            }
         else:
             found[name] = leaf
     return found
@@ -301,16 +232,6 @@ def _laid_out_as(wanted: Iterable[str], leaves: Mapping[str, Any]) -> dict[str, 
 
 def _is_unrolled(name: str) -> bool:
     return name.startswith("layers_")
-
-
-def _layer(leaf: Any, index: int) -> Any:
-    """Returns one layer of a stacked leaf of `open_params`, which isn't read yet."""
-    if not isinstance(leaf, Merged):
-        return leaf[index]
-    parts = {name: getattr(leaf, name) for name in ("base", "a", "b")}
-    return dataclasses.replace(
-        leaf, **{name: _layer(part, index) for name, part in parts.items() if part is not None}
-    )
 
 
 def load_params(
@@ -352,7 +273,7 @@ def load_params(
     nested = (traverse_util.unflatten_dict(tree, sep="/") for tree in (whole, leaves))
     needs, has = ({"target": tree} for tree in nested)
     checkpoints.check_shapes(folder, needs, saved=has)
-    reader, found = Reader(str(folder)), {}
+    reader, found = merged_weights.Reader(str(folder)), {}
     for name, leaf in whole.items():
         array, scales = _read(reader, leaves[name], name, leaf)
         found[name] = jax.device_put(array, leaf.sharding)
@@ -362,19 +283,15 @@ def load_params(
     return traverse_util.unflatten_dict(found, sep="/")
 
 
-def _read(reader: Reader, leaf: Any, name: str, wanted: Any) -> tuple[np.ndarray, Any]:
+def _read(
+    reader: merged_weights.Reader, leaf: Any, name: str, wanted: Any
+) -> tuple[np.ndarray, Any]:
     """Returns a weight in the type that is wanted, and its scales; one layer is wide at a time."""
     kind = str(wanted.dtype)
     if not name.startswith("layers/"):
-        return _kept(reader(leaf, None), kind)
+        return merged_weights.kept(reader(leaf, None), kind)
     array, scales = np.empty(leaf.shape, wanted.dtype), []
     for index in range(leaf.shape[0]):
-        array[index], scale = _kept(reader(leaf, index), kind)
+        array[index], scale = merged_weights.kept(reader(leaf, index), kind)
         scales.append(scale)
     return array, np.stack(scales) if kind == "int8" else None
-
-
-def _kept(weight: np.ndarray, kind: str) -> tuple[np.ndarray, Any]:
-    if kind == "int8":
-        return lora.quantize(weight.astype(np.float32))
-    return weight.astype(jax.numpy.dtype(kind)), None

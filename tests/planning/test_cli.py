@@ -38,7 +38,7 @@ def test_large_model_does_not_and_the_remedies_are_those_left(plan):
     verdict, _, changes = out.partition("\nDoes not fit: ")[2].partition("What to change")
     assert "of 15.48 GiB a device" in verdict
     assert "--gin_file=adafactor.gin: " in changes
-    assert "--topology=v3-32" in changes
+    assert "--topology=v3-128" in changes
     assert "DTYPE=\"'bfloat16'\"" not in changes
 
 

@@ -17,6 +17,7 @@ def loader(*files, **macros):
     return functools.partial(recipe.load, (*FILES, *files), bindings)
 
 
+@pytest.mark.slow
 def test_with_room_nothing_is_computed_anew_or_in_parts():
     best, *others = fit.Search(loader(BATCH_SIZE=8, NUM_MICROBATCHES=4), False).on(ROOM)
     assert best.change.flags == [
@@ -51,6 +52,7 @@ def test_factors_are_trained_where_all_weights_do_not_fit():
         fit.Search(loader(BATCH_SIZE=1, **sizes, VOCAB_SIZE=400_000), False).on(LITTLE)
 
 
+@pytest.mark.slow
 def test_advice_is_tried():
     load = loader(BATCH_SIZE=256, DTYPE="'bfloat16'", REMAT_POLICY="'full'")
     found = plan.make_plan(load(), LITTLE, False)
