@@ -304,6 +304,8 @@ def _question(position: str, record: Record, answers: Sequence[str]) -> Record:
     fields = {name: text_of(position, record, name) for name in ("id", "context", "question")}
     texts = [text_of(position, {"answers": a}, "answers") for a in answers]
     for text in texts:
+        if not text.strip():
+            raise InputError(f"{position}: an answer is empty; mend the file: answers are spans")
         if text not in fields["context"]:
             problem = f"the answer {text!r} doesn't occur in the context"
             raise InputError(f"{position}: {problem}; mend the file: answers are spans of it")

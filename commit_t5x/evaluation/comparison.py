@@ -81,6 +81,9 @@ def compare(
         parts += [_table(found, names), *_notes(ours, theirs, task)]
         samples = {n: _samples(file, task) for n, (file, _) in zip(names, files, strict=True)}
         parts.append(_most_changed(found, samples, questions))
+    alone = {*ours.get(results.SAMPLE_SCORES, {})} ^ {*theirs.get(results.SAMPLE_SCORES, {})}
+    if alone:
+        parts.append(f"Only one of them has {', '.join(sorted(alone))}.")
     return "\n\n".join(parts) + "\n"
 
 

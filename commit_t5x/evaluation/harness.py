@@ -288,8 +288,8 @@ def _numeric_scores(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]
 
 
 def _prompts(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Returns a hash of the questions' prompts, in the order of the questions."""
-    prompts = sorted({(row["doc_id"], row["prompt_hash"]) for row in rows})
+    """Returns a hash of the questions' prompts and right answers, in the order of the questions."""
+    prompts = sorted({(row["doc_id"], row["prompt_hash"], row["target_hash"]) for row in rows})
     return hashlib.sha256(json.dumps(prompts).encode("utf-8")).hexdigest()[:12]
 
 

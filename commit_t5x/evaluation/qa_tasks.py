@@ -129,6 +129,9 @@ def load_text(
     rows = [dict(sources.document(*found)) for found in records.read_records(place)]
     if not rows:
         raise errors.InputError(f"{place}: holds no text; put held-out text there")
+    for number, row in enumerate(rows, 1):
+        if not row["text"].strip():
+            raise errors.InputError(f"{place}: document {number} is empty; take it out")
     return {"validation": datasets.Dataset.from_list(rows)}
 
 

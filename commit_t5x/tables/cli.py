@@ -66,11 +66,21 @@ def _make_several(args: argparse.Namespace, scoring: Mapping[str, Any]) -> str:
     if (out / record.FILE).is_file():
         raise InputError(f"--out: {out} holds a table of one language; choose another folder")
     contents: dict[str, dict[str, Mapping[str, Any]]] = {}
-    failed = {}
-    for language in args.language:
+    failed, left = {}, {}
+    for language in dict.fromkeys(args.language):
         own = {"language": language, "out": str(out / language)}
+        left[language] = argparse.Namespace(**{**vars(args), **own})
         try:
-            made, reason = _make(argparse.Namespace(**{**vars(args), **own}), scoring)
+            if not args.dry_run:  # before the first one takes hours
+                kept = record.Record(_out(left[language]), _recorded(left[language], scoring))
+                _plan(left[language], scoring, kept)
+        except InputError as error:
+            del left[language]
+            failed[language] = str(error)
+            print(f"{language}: {error}; there will be no table of it", file=sys.stderr)
+    for language, own in left.items():
+        try:
+            made, reason = _make(own, scoring)
         except InputError as error:
             made, reason = {}, str(error)
         for row, content in made.items():
@@ -201,6 +211,7 @@ def _plan(
     found = stages.build(table, chosen, seeds, settings)
     trained = {stage.row for stage in found if stage.kind == "train"}
     kept.set_rows({name: table[name].config for name in sorted(trained)})
+    kept.check_starts(found)
     run.show_plan(found, kept, _console(), args.jobs)
     if not all(stage.done() for stage in found):
         with _console().status("Checking data and weights ..."):

@@ -15,6 +15,7 @@ _OURS = {".lock", "models", "results", "exports", "logs", "report"}
 _FIELDS = {
     "settings": dict[str, Any],
     "rows": dict[str, str],
+    "starts": dict[str, str],
     "seconds": dict[str, tuple[float, float]],
 }
 
@@ -40,6 +41,7 @@ class Record:
         self._settings = dict(settings)
         self.seconds: dict[str, list[float]] = {}
         self._rows: dict[str, str] = {}
+        self._starts: dict[str, str] = {}
         if not out.exists():
             return
         if not self._path.is_file():
@@ -51,6 +53,7 @@ class Record:
             if not signatures.fits(kind, saved.get(name, {})):
                 raise InputError(f"{self._path}: {name}: not a table's; choose another --out")
         self.seconds, self._rows = saved.get("seconds", {}), saved.get("rows", {})
+        self._starts = saved.get("starts", {})
         before = saved.get("settings", {})
         for name in {**before, **self._settings}:
             was, given = before.get(name), self._settings.get(name)
@@ -73,15 +76,33 @@ class Record:
                     "back to those, or choose another --out"
                 )
 
+    def check_starts(self, stages: Sequence[Stage]) -> None:
+        """Checks that what is done was made from the files of weights that lie there now.
+
+        Raises:
+          InputError: from others: a base in its place, or a model that was trained anew.
+        """
+        for stage in stages:
+            if stage.done():
+                found = stage.started_from()
+                if self._starts.setdefault(stage.name, found) != found:
+                    raise InputError(
+                        f"{self._path}: {stage.name} was made from other files than are in "
+                        f"{stage.start} now; put those back, remove {stage.output} to make it "
+                        "anew, or choose another --out"
+                    )
+
     def write(self) -> None:
         """Writes the record."""
-        content = {"settings": self._settings, "rows": self._rows, "seconds": self.seconds}
+        content = {"settings": self._settings, "rows": self._rows}
+        content |= {"starts": self._starts, "seconds": self.seconds}
         disk.write(self._path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
     def add(self, stage: Stage, seconds: float, steps: int) -> None:
         """Adds what a finished stage took."""
         spent, work = self.seconds.get(stage.kind, (0.0, 0))
         self.seconds[stage.kind] = [round(spent + seconds, 1), work + (steps or 1)]
+        self._starts[stage.name] = stage.started_from()
         self.write()
 
     def left(self, stage: Stage) -> float | None:

@@ -1,5 +1,6 @@
 """The rows of a table: the gin files of a folder, and what they say of each other."""
 
+import contextlib
 import dataclasses
 import hashlib
 import pathlib
@@ -126,7 +127,7 @@ def check(row: Row, flags: Flags, **macros: Any) -> None:
       **macros: MODEL_DIR and what else is set for it.
     """
     _load(row.gin_file, flags, macros)
-    with gin_errors.plain_errors():
+    with _naming(row.gin_file), gin_errors.plain_errors():
         arguments = gin.get_bindings(f"{_TRAIN}.train", resolve_references=True)
         from commit_t5x.engine import train  # here: the gin files have loaded it
 
@@ -171,7 +172,17 @@ def _read(table: str, name: str, flags: Flags) -> Row:
 def _load(gin_file: str, flags: Flags, macros: Mapping[str, Any]) -> None:
     own = [binding(name, value) for name, value in macros.items()]
     files, bindings = [gin_file, *flags.gin_file], [*flags.gin_bindings, *own]
-    gin_utils.load(files, bindings, flags.gin_search_paths)
+    with _naming(gin_file):
+        gin_utils.load(files, bindings, flags.gin_search_paths)
+
+
+@contextlib.contextmanager
+def _naming(gin_file: str) -> Iterator[None]:
+    """Says of which row an error is, but of a flag's: that is of all."""
+    try:
+        yield
+    except InputError as error:
+        raise error if str(error).startswith("--") else InputError(f"{gin_file}: {error}") from None
 
 
 def _macro(name: str) -> Any:

@@ -1,6 +1,7 @@
 """What is to be done for a table: trainings, scores and exports, each an ordinary command."""
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 import shlex
@@ -25,6 +26,7 @@ class Stage:
       needs: the stages that come before, by name.
       steps: of a training.
       tasks, model_args: of a score.
+      start: the weights that it begins with, a model directory or a checkpoint_N folder.
     """
 
     kind: str
@@ -36,6 +38,7 @@ class Stage:
     steps: int = 0
     tasks: Sequence[str] = ()
     model_args: str = ""
+    start: pathlib.Path | None = None
 
     @property
     def name(self) -> str:
@@ -58,6 +61,15 @@ class Stage:
         folders = self.output.parent.glob("checkpoint_*") if self.kind == "train" else ()
         numbers = [path.name.removeprefix("checkpoint_") for path in folders]
         return max((int(number) for number in numbers if number.isdecimal()), default=0)
+
+    def started_from(self) -> str:
+        """Returns a hash over names, which each writing draws, and sizes of the start's files."""
+        if self.start is None:
+            return ""
+        folders = sorted(self.start.glob("checkpoint_*")) or [self.start]
+        files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+        found = sorted((str(path.relative_to(self.start)), path.stat().st_size) for path in files)
+        return hashlib.sha256(repr(found).encode("utf-8")).hexdigest()[:12]
 
     def process(self) -> list[str]:
         """Returns the command as this interpreter runs it."""
@@ -168,6 +180,7 @@ def _train(row: Row, seed: int, start: Stage | None, settings: Settings) -> Stag
         ],
         folder / f"checkpoint_{row.steps}",
         needs=[start.name] if start else [],
+        start=start.output if start else row.base and pathlib.Path(row.base),
         steps=row.steps,
     )
 
@@ -193,10 +206,12 @@ def _score(
         needs=needs,
         tasks=settings.tasks,
         model_args=arguments,
+        start=pathlib.Path(model),
     )
 
 
 def _export(trained: Stage, settings: Settings) -> Stage:
     output = settings.out / "exports" / trained.row / f"seed_{trained.seed}"
     command = ["commit-t5x", "convert", "--to", "hf", str(trained.output), str(output)]
-    return Stage("export", trained.row, trained.seed, command, output, needs=[trained.name])
+    needs, start = [trained.name], trained.output
+    return Stage("export", trained.row, trained.seed, command, output, needs=needs, start=start)

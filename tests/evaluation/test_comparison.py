@@ -108,6 +108,14 @@ def test_metrics_that_some_tasks_have(tmp_path):
         comparison.compare(first, second, ["f2"])
 
 
+def test_a_task_that_only_one_has_is_named(tmp_path):
+    scores = {"ogx_text_hi": {"bits_per_byte": [1.25]}, "ogx_xquad_hi": {"f1": [5.0]}}
+    first = save(tmp_path / "a", [5.0], sample_scores=scores)
+    second = save(tmp_path / "b", [5.0])
+    for pair in ((first, second), (second, first)):
+        assert "\n\nOnly one of them has ogx_text_hi.\n" in comparison.compare(*pair)
+
+
 def test_one_result_file_each(tmp_path):
     save(tmp_path / "a", [1.0])
     save(tmp_path / "b", [1.0])

@@ -80,6 +80,14 @@ def test_scores_and_table(data_dir, capsys):
     assert output.err == ""  # no progress bar where there is no terminal
 
 
+def test_other_right_answers_are_other_questions(data_dir, tmp_path, write_squad):
+    before = run(data_dir)["prompts"]
+    assert run(data_dir)["prompts"] == before
+    questions = [("red?", ["red"]), ("big red?", ["red"]), ("blue?", ["red"])]
+    write_squad(tmp_path / "xquad.hi.json", *questions, context="red or green")
+    assert run(data_dir)["prompts"] != before
+
+
 def test_progress_bars_come_back(data_dir, capsys):
     import tqdm
 

@@ -170,6 +170,15 @@ def test_question_without_answers(tmp_path, write_squad):
         qa_tasks.load_xquad(language="hi", label_language="hi", data_dir=str(file))
 
 
+def test_empty_answers_and_texts(tmp_path, write_squad):
+    file = write_squad(tmp_path / "xquad.hi.json", ("Q", ["a", " "]), context="a")
+    with pytest.raises(errors.InputError, match="xquad.hi.json: question q0: an answer is empty"):
+        qa_tasks.load_xquad(language="hi", label_language="hi", data_dir=str(file))
+    (tmp_path / "hi.jsonl").write_text('{"text": "a"}\n{"text": ""}\n', encoding="utf-8")
+    with pytest.raises(errors.InputError, match="hi.jsonl: document 2 is empty; take it out"):
+        qa_tasks.load_text(language="hi", data_dir=str(tmp_path / "hi.jsonl"))
+
+
 def test_official_layout_of_answers_is_read(tmp_path):
     question = {"id": "1", "question": "Q", "answers": [{"text": "a", "answer_start": 3}]}
     content = {"data": [{"title": "t", "paragraphs": [{"context": "C a", "qas": [question]}]}]}

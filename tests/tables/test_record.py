@@ -28,6 +28,31 @@ def test_gin_files_of_a_row_stay(tmp_path):
         record.Record(tmp_path / "out", {}).set_rows({"commit": "92d4"})
 
 
+def test_weights_that_stages_started_from_stay(tmp_path, table, settings):
+    train, score = stages.build(table, ["commit"], [0], settings)
+    base = tmp_path / "base" / "checkpoint_0"
+    train = dataclasses.replace(train, start=base.parent)
+    for folder in (base, train.output):
+        folder.mkdir(parents=True)
+        (folder / "d81c3").write_text("weights")
+    kept = record.Record(tmp_path / "out", {})
+    kept.check_starts([train, score])
+    assert not score.done()
+    whole = {"results": {"ogx_xquad_hi": {}}, "config": {"model_args": score.model_args}}
+    score.output.parent.mkdir(parents=True)
+    score.output.write_text(json.dumps(whole))
+    kept.add(score, 5.0, 0)
+    again = record.Record(tmp_path / "out", {})
+    (base.parent / "metrics.jsonl").write_text("")  # no weights
+    again.check_starts([train, score])
+    (train.output / "d81c3").rename(train.output / "d92d4")  # trained anew
+    with pytest.raises(InputError, match="score-commit-0 was made from other files than are in"):
+        again.check_starts([train, score])
+    (base / "d81c3").write_text("others")
+    with pytest.raises(InputError, match=f"train-commit-0 was .*base now; .*{train.output} to"):
+        again.check_starts([train, score])
+
+
 def test_folders_of_other_things_are_refused(tmp_path):
     (tmp_path / "file").write_text("")
     for place in (tmp_path, tmp_path / "file"):

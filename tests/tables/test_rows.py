@@ -59,6 +59,7 @@ def test_a_folder_of_ones_own(tmp_path, flags, capsys):
         ({"a": 'STARTS_FROM = "b"', "b": 'STARTS_FROM = "a"'}, "STARTS_FROM leads back to a"),
         ({"a": 'COMPARED_WITH = "a"'}, "COMPARED_WITH leads back to a"),
         ({"base": ""}, "rename the file"),
+        ({"a": "CODEMIX_RATIO = 3.5"}, "a.gin: CODEMIX_RATIO: 3.5 doesn't fit"),
         ({"a": "TRAIN_STEP = 3"}, "did you mean TRAIN_STEPS"),
     ],
 )
