@@ -69,7 +69,7 @@ def test_lists_of_any_length(locate, tmp_path):
         {
             **ANSWERED,
             **{"id": str(n), "question": f"{n}\0", "context": "उत्तर\0"},
-            "answers": ["उत्तर\0", ""][:n],
+            "answers": ["उत्तर\0", "उ"][:n],
         }
         for n in range(3)
     ]
