@@ -3,8 +3,9 @@
 import contextlib
 import contextvars
 import hashlib
+import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 # Of a larger file the ends are read: a change within, of the same size, isn't seen.
 _WHOLE = 64 << 20
@@ -59,3 +60,19 @@ def fingerprint(place: str | pathlib.Path) -> str:
             file.seek(-_END, 2)
             digest.update(file.read())
     return f"{size:,} bytes {digest.hexdigest()[:12]}"
+
+
+def of_names(root: pathlib.Path, paths: Iterable[pathlib.Path], times: bool = False) -> str:
+    """Returns a hash over names and sizes of those paths that are files, and their times.
+
+    Args:
+      root: that the names are relative to.
+      paths: of files and folders.
+      times: whether those of the last changes count.
+    """
+    found = []
+    for path in paths:
+        if path.is_file():
+            stat = path.stat()
+            found.append((os.path.relpath(path, root), stat.st_size, times and stat.st_mtime_ns))
+    return hashlib.sha256(repr(sorted(found)).encode("utf-8")).hexdigest()[:12]

@@ -6,9 +6,7 @@ this module gets a whole network's: the factors are merged into the base layer b
 """
 
 import dataclasses
-import hashlib
 import json
-import os
 import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -17,7 +15,7 @@ import jax
 import numpy as np
 from flax import traverse_util
 
-from commit_t5x import disk, signatures
+from commit_t5x import disk, fingerprints, signatures
 from commit_t5x.engine import checkpoints, merged_weights, model_files
 from commit_t5x.errors import InputError
 from commit_t5x.model import lora
@@ -73,13 +71,7 @@ def describe(
 
 
 def _files(folder: pathlib.Path) -> str:
-    """Returns a hash over names, sizes and times of a checkpoint's files."""
-    found = []
-    for path in [*folder.rglob("*"), folder.parent / FILE]:
-        if path.is_file():
-            stat = path.stat()
-            found.append((os.path.relpath(path, folder), stat.st_size, stat.st_mtime_ns))
-    return hashlib.sha256(repr(sorted(found)).encode()).hexdigest()[:16]
+    return fingerprints.of_names(folder, [*folder.rglob("*"), folder.parent / FILE], times=True)
 
 
 def read(model_dir: pathlib.Path) -> Adapter | None:

@@ -1,14 +1,13 @@
 """What is to be done for a table: trainings, scores and exports, each an ordinary command."""
 
 import dataclasses
-import hashlib
 import json
 import pathlib
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 
-from commit_t5x import resources
+from commit_t5x import fingerprints, resources
 from commit_t5x.errors import InputError
 from commit_t5x.tables import rows
 from commit_t5x.tables.rows import BASE, Row
@@ -67,9 +66,8 @@ class Stage:
         if self.start is None:
             return ""
         folders = sorted(self.start.glob("checkpoint_*")) or [self.start]
-        files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
-        found = sorted((str(path.relative_to(self.start)), path.stat().st_size) for path in files)
-        return hashlib.sha256(repr(found).encode("utf-8")).hexdigest()[:12]
+        files = (path for folder in folders for path in folder.rglob("*"))
+        return fingerprints.of_names(self.start, files)
 
     def process(self) -> list[str]:
         """Returns the command as this interpreter runs it."""
