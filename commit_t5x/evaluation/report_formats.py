@@ -46,7 +46,7 @@ def to_markdown(report: Report) -> str:
         [
             _plain_cell(run),
             *(
-                _cell(report, run, column, "–", "**{}**", " [{}]", True)
+                _cell(report, run, column, "–", "**{}**", " [{}]", " ±{}")
                 for column in report.columns
             ),
         ]
@@ -59,7 +59,10 @@ def to_markdown(report: Report) -> str:
 
 
 def to_latex(report: Report) -> str:
-    """Returns a `tabular` of the booktabs package, tasks above their metrics."""
+    """Returns a `tabular` of the booktabs package, tasks above their metrics.
+
+    Behind a score stands, in small type, half the width of its interval as in Markdown.
+    """
     spans = report.tasks()
     above = [f"\\multicolumn{{{len(m)}}}{{c}}{{{_escape(_title(t))}}}" for t, m in spans.items()]
     below = [_escape(_short(metric)) for _, metric in report.columns]
@@ -77,7 +80,7 @@ def to_latex(report: Report) -> str:
     ]
     for run in report.runs:
         cells = (
-            _cell(report, run, column, "--", r"\textbf{{{}}}", "$^{{{}}}$")
+            _cell(report, run, column, "--", r"\textbf{{{}}}", "$^{{{}}}$", _LATEX_MARGIN)
             for column in report.columns
         )
         lines.append(" & ".join([_escape(run), *cells]) + r" \\")
@@ -168,9 +171,12 @@ def _cell(
     missing: str,
     bold: str,
     marked: str,
-    margin: bool = False,
+    margin: str,
 ) -> str:
-    """Returns a score as text, `missing` if there is none; the best of its column in `bold`."""
+    """Returns a score as text, `missing` if there is none; the best of its column in `bold`.
+
+    `marked` takes a note's letter, `margin` half the width of an interval.
+    """
     score = report.scores.get((run, *column))
     if score is None:
         return missing
@@ -178,8 +184,8 @@ def _cell(
         return "NaN"
     text = _number(report, *column, score.value)
     text = bold.format(text) if _is_best(report, run, *column) else text
-    if margin and score.low is not None:
-        text += f" ±{_number(report, *column, (score.high - score.low) / 2)}"
+    if score.low is not None:
+        text += margin.format(_number(report, *column, (score.high - score.low) / 2))
     if note := report.unlike(run, column[0]):
         text += marked.format(_notes(report)[note])
     return text
@@ -214,6 +220,7 @@ def _plain_cell(text: str) -> str:
     return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|")
 
 
+_LATEX_MARGIN = r" {{\scriptsize $\pm${}}}"
 _LATEX = {
     **{character: f"\\{character}" for character in "_&%#${}"},
     "\\": r"\textbackslash{}",

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from commit_t5x import disk
+from commit_t5x.errors import InputError
 from commit_t5x.evaluation import comparison, report, report_formats, results
 from commit_t5x.tables.rows import Row
 from commit_t5x.tables.stages import Stage
@@ -25,10 +26,13 @@ def write(
     write_scores(contents, chosen, folder)
     path = folder / "comparisons.md"
     path.unlink(missing_ok=True)  # of a run with more rows
-    if pairs := _pairs(table, contents):
-        tests = comparison.summary(pairs)
-        print(f"\n{tests}\n")
-        disk.write(path, f"{tests}\n")
+    pairs, lacking = _pairs(table, contents)
+    parts = [comparison.summary(pairs)] if pairs else []
+    parts += [f"{name}: not compared: {reason}." for name, reason in lacking.items()]
+    if parts:
+        text = "\n\n".join(parts)
+        print(f"\n{text}\n")
+        disk.write(path, f"{text}\n")
         print(f"Wrote {path}")
 
 
@@ -59,12 +63,22 @@ def formats() -> list[str]:
 
 def _pairs(
     table: Mapping[str, Row], contents: Mapping[str, Mapping[str, Any]]
-) -> dict[tuple[str, str], list[comparison.Difference]]:
-    pairs = {}
+) -> tuple[dict[tuple[str, str], list[comparison.Difference]], dict[str, str]]:
+    """Returns the differences of rows from those of their tests, and {row: why it has none}."""
+    pairs, lacking = {}, {}
     for name, row in table.items():
-        if name in contents and row.compared_with in contents:
-            first, second = contents[row.compared_with], contents[name]
+        against = row.compared_with
+        if name not in contents or against is None:
+            continue
+        if against not in contents:
+            lacking[name] = f"{against} has no scores"
+            continue
+        first, second = contents[against], contents[name]
+        try:
             tasks = comparison.shared_tasks(first, second)
             found = [comparison.differences(first, second, task) for task in tasks]
-            pairs[row.compared_with, name] = [one for of_task in found for one in of_task]
-    return pairs
+        except InputError as error:
+            lacking[name] = f"with {against}, {error}"
+        else:
+            pairs[against, name] = [one for of_task in found for one in of_task]
+    return pairs, lacking

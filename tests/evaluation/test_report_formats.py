@@ -42,8 +42,9 @@ def test_latex():
         "\\cmidrule(lr){2-3}\\cmidrule(lr){4-4}\n"
         "Run & EM & F1 & acc \\\\\n"
         "\\midrule\n"
-        "alpaca & 1.2 & 4.0 & 0.500 \\\\\n"
-        "commit\\_hi & \\textbf{6.5} & \\textbf{11.2} & -- \\\\\n"
+        "alpaca & 1.2 {\\scriptsize $\\pm$0.6} & 4.0 & 0.500 {\\scriptsize $\\pm$0.100} \\\\\n"
+        "commit\\_hi & \\textbf{6.5} {\\scriptsize $\\pm$1.4} & "
+        "\\textbf{11.2} {\\scriptsize $\\pm$1.4} & -- \\\\\n"
         "\\bottomrule\n"
         "\\end{tabular}\n"
     )
@@ -113,10 +114,10 @@ def test_what_cannot_be_compared_is_marked_and_names_are_escaped():
     )
     latex = report_formats.to_latex(UNLIKE).splitlines()
     assert latex[6:10] == [
-        r"a|b & 9.0$^{a}$ \\",
+        r"a|b & 9.0 {\scriptsize $\pm$1.0}$^{a}$ \\",
         r"x\_\{ \} & NaN \\",
-        r"\textasciitilde{}\textasciicircum{}\textbackslash{} & 3.0 \\",
-        r"c & \textbf{5.0} \\",
+        r"\textasciitilde{}\textasciicircum{}\textbackslash{} & 3.0 {\scriptsize $\pm$1.0} \\",
+        r"c & \textbf{5.0} {\scriptsize $\pm$1.0} \\",
     ]
     assert latex[-1].endswith(f"$^{{a}}$ not compared: {NOTE}}}")
     rows = list(csv.DictReader(io.StringIO(report_formats.to_csv(UNLIKE))))

@@ -41,12 +41,32 @@ def test_rows_and_tests(score, table, tmp_path, capsys):
 
 def test_rows_without_scores_are_gaps(score, table, tmp_path, capsys):
     found = score({"base": 1.0, "commit": 30.0}, seeds=[0, 1])
-    (tmp_path / "report").mkdir()
-    (tmp_path / "report" / "comparisons.md").write_text("of a run with more rows")
     result.write(table, ["base", "alpaca", "commit"], found, tmp_path / "report")
     printed = capsys.readouterr().out
     assert "| alpaca |             – |" in printed
-    assert not (tmp_path / "report" / "comparisons.md").exists()  # each lacks what it goes against
+    assert "commit: not compared: alpaca has no scores." in printed
+    tests = (tmp_path / "report" / "comparisons.md").read_text()
+    assert tests == "commit: not compared: alpaca has no scores.\n"
+
+
+def test_no_test_is_left_of_a_run_with_more_rows(score, table, tmp_path):
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "comparisons.md").write_text("of a run with more rows")
+    result.write(table, ["base"], score({"base": 1.0}, seeds=[]), tmp_path / "report")
+    assert not (tmp_path / "report" / "comparisons.md").exists()
+
+
+def test_a_row_with_other_questions_costs_no_other_tests(score, table, tmp_path, capsys):
+    found = score({"base": 1.0, "alpaca": 2.0, "commit": 30.0}, seeds=[0])
+    for stage in found:
+        if stage.row == "base":
+            content = json.loads(stage.output.read_text())
+            content["n-samples"] = {"ogx_xquad_hi": {"effective": 3}}
+            stage.output.write_text(json.dumps(content))
+    result.write(table, ["base", "alpaca", "commit"], found, tmp_path / "report")
+    printed = capsys.readouterr().out
+    assert "| commit | alpaca    | xquad_hi | f1       |        +28.0 |" in printed
+    assert "alpaca: not compared: with base, ogx_xquad_hi: questions None instead of 3" in printed
 
 
 def test_rows_that_lack_a_seed_are_marked(score, table, tmp_path, capsys):
