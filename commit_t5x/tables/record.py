@@ -45,6 +45,11 @@ class Record:
         if not out.exists():
             return
         if not self._path.is_file():
+            if tables := sorted(path.parent.name for path in out.glob(f"*/{FILE}")):
+                raise InputError(
+                    f"--out: {out} holds a table of each of several languages; give all of them "
+                    f"by --language, or one's own folder, such as {out / tables[0]}"
+                )
             if out.is_file() or any(path.name not in _OURS for path in out.iterdir()):
                 raise InputError(f"--out: {out} is there, but no table's; choose another folder")
             return

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -50,7 +51,7 @@ class Stage:
             return self.output.is_dir()
         try:
             content = json.loads(self.output.read_text(encoding="utf-8"))
-            same = content["config"]["model_args"] == self.model_args
+            same = _options(content["config"]["model_args"]) == _options(self.model_args)
             return same and all(task in content["results"] for task in self.tasks)
         except (OSError, ValueError, KeyError, TypeError):
             return False
@@ -75,6 +76,11 @@ class Stage:
         if program == "commit-t5x":
             return [sys.executable, "-m", "commit_t5x.cli", *arguments]
         return [sys.executable, *arguments]
+
+
+def _options(model_args: str) -> list[str]:
+    """Returns lm-eval's arguments, of the model's place the name: ways to the folder differ."""
+    return [re.sub("^pretrained=.*/", "pretrained=", one) for one in model_args.split(",")]
 
 
 def shell(command: Sequence[str]) -> str:

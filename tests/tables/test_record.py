@@ -84,3 +84,10 @@ def test_what_is_left_is_estimated_from_what_ran(tmp_path, table, settings):
     kept.add(score, 5.0, 0)
     assert kept.total([train, score]) == (pytest.approx(5.0), 0)
     assert json.loads((tmp_path / "out" / "table.json").read_text())["seconds"]["score"] == [5.0, 1]
+
+
+def test_a_folder_of_several_languages_is_told(tmp_path):
+    for language in ("hi", "el"):
+        record.Record(tmp_path / language, {}).write()
+    with pytest.raises(InputError, match=f"each of several languages; .* such as {tmp_path}/el"):
+        record.Record(tmp_path, {})

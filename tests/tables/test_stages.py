@@ -77,6 +77,8 @@ def test_a_training_is_done_with_its_last_checkpoint(table, settings):
         ({}, True),
         ({"results": {"another": {}}}, False),
         ({"config": {"model_args": "pretrained=out/checkpoint_3"}}, False),
+        ({"config": {"model_args": "pretrained=checkpoint_4"}}, True),  # by another way
+        ({"config": {"model_args": "pretrained=checkpoint_4,dtype=bfloat16"}}, False),
         ({"config": None}, False),
         (None, False),
     ],
