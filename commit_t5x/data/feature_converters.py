@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from commit_t5x.data import pair_features, pair_rows
 from commit_t5x.data.length_policy import check_lengths, row_length
-from commit_t5x.mixing import pointer_jumping
+from commit_t5x.mixing import pointer_jumping, ragged_rows
 from commit_t5x.vocabularies.tokenizer import Tokenizer
 
 Features = Mapping[str, tf.Tensor]
@@ -214,9 +214,9 @@ def _joined(
     inputs: tf.RaggedTensor, targets: tf.RaggedTensor
 ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
     """Returns the tokens of both, and loss weights, 1 on those of the latter."""
-    tokens = tf.concat([inputs, targets], axis=1)
+    tokens = ragged_rows.concat([inputs, targets])
     places = tf.ragged.range(tokens.row_lengths())
-    in_targets = places.flat_values >= tf.gather(inputs.row_lengths(), places.value_rowids())
+    in_targets = places.flat_values >= tf.gather(inputs.row_lengths(), ragged_rows.ids(places))
     return tokens, tokens.with_flat_values(tf.cast(in_targets, tf.int32))
 
 
@@ -309,8 +309,9 @@ def _pack_stream(ds: tf.data.Dataset, length: int, bos_id: int) -> tf.data.Datas
 
     @tf.autograph.experimental.do_not_convert
     def with_bos(targets, weights):
-        first = tf.fill([targets.nrows(), 1], bos_id)
-        return tf.concat([first, targets], axis=1), tf.concat([0 * first, weights], axis=1)
+        first = tf.fill([targets.nrows()], bos_id)
+        parts = ((first, targets), (0 * first, weights))
+        return tuple(ragged_rows.concat([ragged_rows.column(a), b]) for a, b in parts)
 
     def pack(rest, group):
         tokens, weights = (

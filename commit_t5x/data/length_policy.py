@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from commit_t5x.data import pair_features
 from commit_t5x.errors import InputError
-from commit_t5x.mixing import counts
+from commit_t5x.mixing import counts, ragged_rows
 
 Features = Mapping[str, tf.Tensor]
 
@@ -92,7 +92,7 @@ def fit_prompt_response(
     def cut(batch: Features) -> tuple[tf.Tensor, Features]:
         inputs, targets = (batch[name].row_lengths() for name in ("inputs", "targets"))
         is_cuttable = tf.cast(batch["inputs_cuttable"], tf.int64)
-        cuttable = tf.reduce_sum(is_cuttable, axis=1)
+        cuttable = ragged_rows.sums(is_cuttable)
         if too_long != "drop":
             wanted = tf.minimum(targets, longest_targets)
             excess = tf.maximum(inputs - tf.minimum(longest_inputs, longest_row - wanted), 0)
@@ -104,13 +104,13 @@ def fit_prompt_response(
         fits = (inputs <= longest_inputs) & (targets <= longest_targets)
         fits &= inputs + targets <= longest_row
 
-        rows = is_cuttable.value_rowids()
+        rows = ragged_rows.ids(is_cuttable)
         flags = is_cuttable.flat_values
         before = tf.concat([[0], tf.cumsum(flags)], axis=0)  # cuttable tokens before each token
         before = before[:-1] - tf.gather(before, tf.gather(is_cuttable.row_starts(), rows))
         keep_inputs = (flags == 0) | (before < tf.gather(cuttable, rows))
         places = tf.ragged.range(batch["targets"].row_lengths())
-        keep_targets = places.flat_values < tf.gather(targets, places.value_rowids())
+        keep_targets = places.flat_values < tf.gather(targets, ragged_rows.ids(places))
         keep = {"inputs": keep_inputs, "inputs_cuttable": keep_inputs, "targets": keep_targets}
         kept = {name: _kept(batch[name], keep[name], fits) for name in keep}
         pairs = pair_features.carried(batch)
@@ -158,6 +158,6 @@ def fit_documents(
 
 def _kept(ragged: tf.RaggedTensor, keep: tf.Tensor, fits: tf.Tensor) -> tf.RaggedTensor:
     """Returns the tokens to keep, bool [tokens], of the rows that fit, bool [rows]."""
-    lengths = tf.reduce_sum(ragged.with_flat_values(tf.cast(keep, tf.int64)), axis=1)[fits]
-    keep &= tf.gather(fits, ragged.value_rowids())
+    lengths = ragged_rows.sums(ragged.with_flat_values(tf.cast(keep, tf.int64)))[fits]
+    keep &= tf.gather(fits, ragged_rows.ids(ragged))
     return tf.RaggedTensor.from_row_lengths(ragged.flat_values[keep], lengths, validate=False)

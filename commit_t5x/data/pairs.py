@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from commit_t5x import ranges
 from commit_t5x.data import graph_templates, pair_features, preprocessors, templates
+from commit_t5x.mixing import ragged_rows
 from commit_t5x.mixing.graph_mixer import GraphMixer
 from commit_t5x.mixing.mixer import CodeMixer
 from commit_t5x.vocabularies.seqio_vocabulary import TokenizerVocabulary
@@ -52,9 +53,9 @@ def add_pairs(
         mixed = dict(zip(fields, tf.split(texts, len(fields)), strict=True))
         count, without_input = tf.size(fields["input"]), fields["input"] == ""
         whole, lengths = [], []
-        for values, ragged in zip((fields, mixed), units, strict=True):
+        for values, lengths_of_all in zip((fields, mixed), units, strict=True):
             of_field = {
-                name: ragged[place * count : (place + 1) * count]
+                name: ragged_rows.rows(lengths_of_all, place * count, (place + 1) * count)
                 for place, name in enumerate(fields)
             }
             both = prompts.without_input, prompts.with_input
@@ -62,7 +63,7 @@ def add_pairs(
             whole.append(tf.where(without_input, *filled) + values["output"])
             parts = tf.concat([_lengths(template, of_field, count) for template in both], axis=0)
             chosen = tf.range(count) + tf.where(without_input, 0, count)
-            lengths.append(tf.concat([tf.gather(parts, chosen), of_field["output"]], axis=1))
+            lengths.append(ragged_rows.concat([tf.gather(parts, chosen), of_field["output"]]))
         return {**batch, **_encode(vocabulary, tf.concat(whole, 0), tf.concat(lengths, 0))}
 
     return preprocessors.map_batches(ds, add)
@@ -77,9 +78,9 @@ def _lengths(
         if isinstance(segment, templates.Slot):
             return of_field[segment.field]
         size = tf.constant(len(segment.text.encode("utf-8")), tf.int64)
-        return tf.RaggedTensor.from_tensor(tf.fill([count, 1], size))
+        return ragged_rows.column(tf.fill([count], size))
 
-    return tf.concat([of_segment(segment) for segment in template.segments], axis=1)
+    return ragged_rows.concat([of_segment(segment) for segment in template.segments])
 
 
 def _encode(
@@ -93,9 +94,9 @@ def _encode(
       lengths: int64 ragged [2n, (units)], bytes; those of a text and its mixed one are as many.
     """
     ids, starts = vocabulary.encode_with_offsets_tf(texts)
-    rows, total = ids.value_rowids(), tf.size(lengths.flat_values, tf.int64) // 2
+    rows, total = ragged_rows.ids(ids), tf.size(lengths.flat_values, tf.int64) // 2
     # By their places in all texts put end to end. Those of the second half are those of the first.
-    begins = tf.cumsum(tf.reduce_sum(lengths, axis=1), exclusive=True)
+    begins = tf.cumsum(ragged_rows.sums(lengths), exclusive=True)
     ends, places = tf.cumsum(lengths.flat_values), starts.flat_values + tf.gather(begins, rows)
     units = tf.searchsorted(ends, places, "right", tf.int64) % total
     is_mixed = tf.cast(rows >= tf.size(texts, tf.int64) // 2, tf.int64)

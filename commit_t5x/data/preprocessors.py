@@ -16,7 +16,7 @@ import tensorflow as tf
 from commit_t5x import ranges
 from commit_t5x.data import graph_templates, pair_features, templates
 from commit_t5x.data.qa_prompts import get_labels, qa_prompt
-from commit_t5x.mixing import counts
+from commit_t5x.mixing import counts, ragged_rows
 from commit_t5x.mixing.graph_mixer import GraphMixer
 from commit_t5x.mixing.mixer import CodeMixer
 from commit_t5x.mixing.schedule import MixSchedule
@@ -41,8 +41,8 @@ def unbatch_examples(ds: tf.data.Dataset) -> tf.data.Dataset:
         # Before the parts, their sizes: numbers, the first of which counts these.
         parts = [batch[name] for name in names]
         sizes = [tf.cast(part.row_lengths(), tf.int32) for part in parts]
-        sizes = tf.stack([tf.fill(tf.shape(sizes[0]), len(names) + 1), *sizes], axis=1)
-        return tf.concat([sizes, *parts], axis=1)
+        sizes = [tf.fill(tf.shape(sizes[0]), len(names) + 1), *sizes]
+        return ragged_rows.concat([*map(ragged_rows.column, sizes), *parts])
 
     @tf.autograph.experimental.do_not_convert
     def split(row: tf.Tensor) -> Features:
@@ -152,25 +152,25 @@ def encode_prompt_response(
         whole = tf.strings.join([batch["prompt"], batch["response"]])
         if response_mask == "exact":
             ids, starts = vocabulary.encode_with_offsets_tf(whole)
-            rows = ids.value_rowids()  # the example of each token; ragged broadcasting is slow
+            rows = ragged_rows.ids(ids)  # the example of each token; ragged broadcasting is slow
             boundary = tf.cast(tf.strings.length(batch["prompt"]), starts.dtype)
             in_prompt = starts.flat_values < tf.gather(boundary, rows)
         else:
             both = tf.concat([whole, batch["prompt"]], axis=0)
-            (ids, alone), (starts, _) = (
-                (ragged[: tf.size(whole)], ragged[tf.size(whole) :])
-                for ragged in vocabulary.encode_with_offsets_tf(both)
-            )
-            rows = ids.value_rowids()
+            ids, starts = vocabulary.encode_with_offsets_tf(both)
+            alone = ids.row_lengths()[tf.size(whole) :]  # of the prompts
+            ids, starts = (ragged_rows.rows(a, 0, tf.size(whole)) for a in (ids, starts))
+            rows = ragged_rows.ids(ids)
             places = tf.range(tf.size(rows, tf.int64)) - tf.gather(ids.row_starts(), rows)
-            in_prompt = places <= tf.gather(alone.row_lengths(), rows)
+            in_prompt = places <= tf.gather(alone, rows)
         first, last = tf.unstack(tf.gather(batch["cuttable_span"], rows), axis=1)
         begins = tf.cast(starts.flat_values, first.dtype)
         cuttable = tf.cast((begins >= first) & (begins < last), tf.int32)
 
-        sizes = tf.reduce_sum(ids.with_flat_values(tf.cast(in_prompt, tf.int64)), axis=1)
+        sizes = ragged_rows.sums(ids.with_flat_values(tf.cast(in_prompt, tf.int64)))
+        places = tf.where(in_prompt)[:, 0]
         inputs, cuttable = (
-            tf.RaggedTensor.from_row_lengths(flat[in_prompt], sizes, validate=False)
+            tf.RaggedTensor.from_row_lengths(tf.gather(flat, places), sizes, validate=False)
             for flat in (ids.flat_values, cuttable)
         )
         targets = tf.RaggedTensor.from_row_lengths(
@@ -180,7 +180,7 @@ def encode_prompt_response(
             targets = _append(targets, vocabulary.eos_id)
         else:
             # Without a response, EOS is the first token after the prompt.
-            ends_inputs = ids.row_lengths() <= alone.row_lengths()
+            ends_inputs = ids.row_lengths() <= alone
             targets = _append(targets, vocabulary.eos_id, ~ends_inputs)
             inputs = _append(inputs, vocabulary.eos_id, ends_inputs)
             cuttable = _append(cuttable, 0, ends_inputs)
@@ -215,8 +215,8 @@ def encode_documents(
         ids, _ = vocabulary.encode_with_offsets_tf(batch["text"])
         ids = _append(ids, vocabulary.eos_id)
         if repeat_special_tokens:
-            bos = tf.fill([ids.nrows(), 1], vocabulary.bos_id)
-            ids = tf.concat([bos, _append(ids, vocabulary.eos_id)], axis=1)
+            bos = ragged_rows.column(tf.fill([ids.nrows()], vocabulary.bos_id))
+            ids = ragged_rows.concat([bos, _append(ids, vocabulary.eos_id)])
         nothing = tf.RaggedTensor.from_row_splits(
             tf.zeros([0], tf.int32), tf.zeros_like(ids.row_splits), validate=False
         )
@@ -273,7 +273,7 @@ def _append(rows: tf.RaggedTensor, last: int, to: tf.Tensor | None = None) -> tf
     counts = tf.ones_like(rows.row_lengths()) if to is None else tf.cast(to, tf.int64)
     values = tf.fill([tf.reduce_sum(counts)], tf.cast(last, rows.dtype))
     column = tf.RaggedTensor.from_row_lengths(values, counts, validate=False)
-    return tf.concat([rows, column], axis=1)
+    return ragged_rows.concat([rows, column])
 
 
 def map_batches(ds: tf.data.Dataset, fn: Callable[[Features], Features]) -> tf.data.Dataset:

@@ -15,6 +15,7 @@ from commit_t5x.mixing import (
     graph_random,
     graph_segmenters,
     pointer_jumping,
+    ragged_rows,
     tagging,
 )
 from commit_t5x.mixing.mixer import ALWAYS, CodeMixer
@@ -82,7 +83,7 @@ class GraphMixer:
         """
         if self._empty:
             return tf.identity(texts)
-        return tf.strings.reduce_join(self._mix(texts, seeds, ratios)[1], axis=-1)
+        return ragged_rows.join(self._mix(texts, seeds, ratios)[1])
 
     def aligned(
         self, texts: tf.Tensor, seeds: tf.Tensor, ratios: tf.Tensor | None = None
@@ -108,7 +109,7 @@ class GraphMixer:
             whole = tf.RaggedTensor.from_tensor(tf.cast(whole, tf.int64))
             return tf.identity(texts), whole, whole
         before, after, inner = self._mix(texts, seeds, ratios)
-        rows = tf.boolean_mask(before.value_rowids(), ~inner)
+        rows = tf.boolean_mask(ragged_rows.ids(before), ~inner)
         units = tf.cumsum(tf.cast(~inner, tf.int64)) - 1
         lengths = (
             tf.RaggedTensor.from_value_rowids(
@@ -118,7 +119,7 @@ class GraphMixer:
             )
             for side in (before, after)
         )
-        return tf.strings.reduce_join(after, axis=-1), *lengths
+        return ragged_rows.join(after), *lengths
 
     def _mix(
         self, texts: tf.Tensor, seeds: tf.Tensor, ratios: tf.Tensor | None
@@ -127,7 +128,7 @@ class GraphMixer:
         if ratios is None:
             ratios = tf.fill(tf.shape(texts), tf.constant(self.ratio, tf.float64))
         pieces = graph_segmenters.segment(self._segmenter, texts)
-        flat, rows = pieces.flat_values, pieces.value_rowids()
+        flat, rows = pieces.flat_values, ragged_rows.ids(pieces)
         keys = pieces
         if self._canonical_equivalence:
             keys = _lookup_keys(texts, pieces)
@@ -152,11 +153,14 @@ class GraphMixer:
 
         inner = _inner(starts, ends, tf.shape(flat, tf.int64))
         hits = tf.reduce_sum((ends - starts + 1) // 2)
-        starts, ends, entries = (a[replace] for a in (starts, ends, entries))
+        replaced = tf.where(replace)[:, 0]
+        starts, ends, entries, streams, counters = (
+            tf.gather(a, replaced) for a in (starts, ends, entries, streams, counters)
+        )
         if counter := counts.current():
             words = tf.math.count_nonzero(_are_words(pieces))
             counter.add_words_tf(self._mixer, words, hits, tf.reduce_sum((ends - starts + 1) // 2))
-        draws = graph_random.bits(streams[replace], counters[replace] + 1)
+        draws = graph_random.bits(streams, counters + 1)
         after = tf.searchsorted(self._shares, entries * ALWAYS + draws, "right", tf.int64)
         targets = tf.gather(self._translations, after - 1)
         if self._segmenter.words_touch:
@@ -185,8 +189,8 @@ class GraphMixer:
         """
         first, last, phrases = self._find_phrases(keys)
         latest = tf.searchsorted(first, starts, "right", tf.int64)  # phrases that start before
-        alone = starts >= tf.gather(tf.concat([[0], last], axis=0), latest)
-        starts, entries = starts[alone], entries[alone]
+        alone = tf.where(starts >= tf.gather(tf.concat([[0], last], axis=0), latest))[:, 0]
+        starts, entries = tf.gather(starts, alone), tf.gather(entries, alone)
         ends = tf.concat([starts + 1, last], axis=0)
         starts = tf.concat([starts, first], axis=0)
         entries = tf.concat([entries, phrases], axis=0)
@@ -195,7 +199,7 @@ class GraphMixer:
 
     def _find_phrases(self, keys: tf.RaggedTensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Returns start, end and entry, int64 [phrases] each, of the phrases, none overlapping."""
-        flat, rows = keys.flat_values, keys.value_rowids()
+        flat, rows = keys.flat_values, ragged_rows.ids(keys)
         lengths = self._phrase_lengths.lookup(flat)
         starts = _words(tf.where(lengths > 1)[:, 0], keys)
         lengths = tf.gather(lengths, starts)
@@ -214,10 +218,12 @@ class GraphMixer:
                 & tf.reduce_all(parts[:, ::2] != "", axis=1)
             )
             entries, ends = tf.where(matches, found, entries), tf.where(matches, stops, ends)
-        starts, ends, entries = (a[entries >= 0] for a in (starts, ends, entries))
+        hits = tf.where(entries >= 0)[:, 0]
+        starts, ends, entries = (tf.gather(a, hits) for a in (starts, ends, entries))
         # From left to right, leaving out those that begin within another.
         kept = pointer_jumping.visited(tf.searchsorted(starts, ends, "left", tf.int64))
-        return starts[kept], ends[kept], entries[kept]
+        kept = tf.where(kept)[:, 0]
+        return tf.gather(starts, kept), tf.gather(ends, kept), tf.gather(entries, kept)
 
 
 def _table(keys, values) -> tf.lookup.StaticHashTable:
@@ -235,7 +241,7 @@ def _lookup_keys(texts: tf.Tensor, pieces: tf.RaggedTensor) -> tf.RaggedTensor:
         return tensorflow_text.normalize_utf8(tf.strings.regex_replace(strings, dropped, ""), "NFC")
 
     changed = key(texts, f"[{unseen}{joiners}]+") != texts
-    places = tf.where(tf.gather(changed, pieces.value_rowids()))
+    places = tf.where(tf.gather(changed, ragged_rows.ids(pieces)))
     flat = pieces.flat_values
     keys = key(tf.gather_nd(flat, places), f"[{unseen}]+|[{joiners}{unseen}]+$")
     return pieces.with_flat_values(tf.tensor_scatter_nd_update(flat, places, keys))
@@ -256,13 +262,13 @@ def _suffixes(tagger: tagging.Tagger, pieces: tf.RaggedTensor) -> tf.Tensor:
 
 def _words(places: tf.Tensor, pieces: tf.RaggedTensor) -> tf.Tensor:
     """Keeps those of the places, int64 [k], at which words stand: the even ones of each text."""
-    return places[_even_in_row(places, tf.gather(pieces.value_rowids(), places))]
+    return places[_even_in_row(places, tf.gather(ragged_rows.ids(pieces), places))]
 
 
 def _are_words(pieces: tf.RaggedTensor) -> tf.Tensor:
     """Returns which of the flat pieces are words, empty ones left out: bool [pieces]."""
     flat = pieces.flat_values
-    even = _even_in_row(tf.range(tf.size(flat, tf.int64)), pieces.value_rowids())
+    even = _even_in_row(tf.range(tf.size(flat, tf.int64)), ragged_rows.ids(pieces))
     return even & (tf.strings.length(flat) > 0)
 
 
@@ -281,7 +287,7 @@ def _with_spaces(pieces: tf.RaggedTensor, starts: tf.Tensor, ends: tf.Tensor) ->
       ends: int64 [k], where they end.
     """
     flat = pieces.flat_values
-    rows = tf.gather(pieces.value_rowids(), starts)
+    rows = tf.gather(ragged_rows.ids(pieces), starts)
     # The gaps before and after, but not before a text's first word or after its last.
     before = (starts - 1)[starts > tf.gather(pieces.row_starts(), rows)]
     after = ends[ends < tf.gather(pieces.row_limits(), rows)]
@@ -302,7 +308,7 @@ def _token_bytes(pieces: tf.RaggedTensor) -> tf.Tensor:
     """Returns the bytes of the flat pieces, int64; a gap's last spaces count for the next word."""
     flat = pieces.flat_values
     spaces = tf.strings.length(flat) - tf.strings.length(tf.strings.regex_replace(flat, " +$", ""))
-    are_gaps = ~_even_in_row(tf.range(tf.size(flat, tf.int64)), pieces.value_rowids())
+    are_gaps = ~_even_in_row(tf.range(tf.size(flat, tf.int64)), ragged_rows.ids(pieces))
     spaces = tf.where(are_gaps, spaces, 0)  # none is a text's last piece
     moved = tf.concat([[0], spaces], axis=0)[:-1] - spaces
     return tf.cast(tf.strings.length(flat) + moved, tf.int64)
@@ -311,7 +317,7 @@ def _token_bytes(pieces: tf.RaggedTensor) -> tf.Tensor:
 def _count_words(pieces: tf.RaggedTensor) -> tf.Tensor:
     """Returns the number of words in each text: int64 [n]."""
     words = tf.cast(_are_words(pieces), tf.int64)
-    return _sum_rows(words, pieces.value_rowids(), pieces.row_starts())
+    return _sum_rows(words, ragged_rows.ids(pieces), pieces.row_starts())
 
 
 def _sum_rows(values: tf.Tensor, rows: tf.Tensor, like: tf.Tensor) -> tf.Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from commit_t5x.errors import InputError
-from commit_t5x.mixing import characters
+from commit_t5x.mixing import characters, ragged_rows
 from commit_t5x.mixing.segmenters import ProtectingSegmenter, Segmenter, SpaceSegmenter
 
 # Marks the cuts: no UTF-8 text holds the byte FF. (tensorflow_text.regex_split would drop what
@@ -60,13 +60,14 @@ def _(segmenter: ProtectingSegmenter, texts: tf.Tensor) -> tf.Tensor:
     spans = tf.strings.regex_replace(texts, segmenter.pattern, _CUT + rb"\0" + _CUT)
     parts = tf.strings.split(spans, _CUT)
     flat = parts.flat_values
-    places = tf.range(tf.size(flat, tf.int64)) - tf.gather(parts.row_starts(), parts.value_rowids())
+    begins = tf.gather(parts.row_starts(), ragged_rows.ids(parts))
+    places = tf.range(tf.size(flat, tf.int64)) - begins
     between = tf.where(places % 2 == 0)
     marked = _mark(segmenter.segmenter, tf.gather_nd(flat, between))
     flat = tf.tensor_scatter_nd_update(flat, between, marked)
     # By hand, as reduce_join leaves the separator out after an empty string.
     flat = tf.strings.join([tf.where(places == 0, b"", 3 * _CUT), flat])
-    return tf.strings.reduce_join(parts.with_flat_values(flat), axis=-1)
+    return ragged_rows.join(parts.with_flat_values(flat))
 
 
 def _check(pattern: str) -> None:
