@@ -74,10 +74,17 @@ def main() -> None:
     compilation_cache.enable()
     with quiet.native_stderr_closed():
         from commit_t5x import tasks  # noqa: F401
-        from commit_t5x.engine import adapters, gin_utils, partitioning, train, train_state
+        from commit_t5x.engine import (  # noqa: F401
+            adapters,
+            data_record,
+            gin_utils,
+            partitioning,
+            train,
+            train_state,
+        )
     add("import", begin)
     time_calls(gin_utils, "load", "gin")
-    time_calls(train, "_train_iterator", "data")
+    time_calls(data_record, "describe", "data")
     time_calls(adapters, "load_params", "restore")
     time_calls(train_state.TrainStateInitializer, "__init__", "shapes")
     partitioning.PartitionedFunction.__call__ = stage_by_stage

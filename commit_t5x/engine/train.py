@@ -2,11 +2,13 @@
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import pathlib
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import jax
 
@@ -110,7 +112,7 @@ def train(
         adapters.check(model_path, adapter)
     if latest >= total_steps and _is_readable(model_path / f"{checkpoints.PREFIX}_{latest}"):
         if data_record.exists(model_path):
-            _, record = _train_iterator(model, train_dataset_cfg, random_seed)
+            _, record = _train_data(model, train_dataset_cfg, random_seed, _rows)
             data_record.check(model_path, record, accept_changes)
         print(
             f"{model_dir}: holds checkpoint_{latest}, the run of {total_steps} steps is "
@@ -120,7 +122,8 @@ def train(
             print(f"Without effect, as it was trained with others: {', '.join(changed)}")
         return latest, None
     profiler = profile.Profile(model_path, profile_steps, total_steps)
-    iterator, record = _train_iterator(model, train_dataset_cfg, random_seed)
+    iterator, record = _train_data(model, train_dataset_cfg, random_seed, data.TrainIterator)
+    model.check_features(iterator.features)
     initializer = train_state.TrainStateInitializer(model, partitioner)
     steps = trainer_cls(model=model, partitioner=partitioner, state_shapes=initializer.train_state)
     steps.check_batch_size(train_dataset_cfg.batch_size)
@@ -211,7 +214,8 @@ def check(
 
     The network is compared with the weights by its configuration; no array is read.
     """
-    _, record = _train_iterator(model, train_dataset_cfg, random_seed)
+    rows, record = _train_data(model, train_dataset_cfg, random_seed, _rows)
+    model.check_features(tuple(rows.element_spec))
     data_record.check(pathlib.Path(model_dir), record, accept_changes)
     if checkpoint_cfg.restore.path is not None:
         folder = checkpoints.find(checkpoint_cfg.restore.path).parent
@@ -228,9 +232,12 @@ def _is_readable(folder: pathlib.Path) -> bool:
     return True
 
 
-def _train_iterator(
-    model: models.DecoderOnlyModel, cfg: utils.DatasetConfig, random_seed: int
-) -> tuple[data.TrainIterator, data_record.Record]:
+_rows = functools.partial(data.get_rows, num_epochs=None)  # a pipeline that isn't started
+
+
+def _train_data(
+    model: models.DecoderOnlyModel, cfg: utils.DatasetConfig, random_seed: int, build: Callable
+) -> tuple[Any, data_record.Record]:
     if not cfg.enabled:
         raise InputError("MIXTURE_OR_TASK_NAME: training needs one, e.g. alpaca_codemix_hi")
     if model.optimizer_def is None:
@@ -244,11 +251,7 @@ def _train_iterator(
         model.vocabulary.check_exportable()  # rather than after days of training
     if cfg.seed is None:
         cfg = dataclasses.replace(cfg, seed=random_seed)
-    iterator, record = data_record.describe(
-        cfg, lambda: data.TrainIterator(cfg, model.FEATURE_CONVERTER_CLS)
-    )
-    model.check_features(iterator.features)
-    return iterator, record
+    return data_record.describe(cfg, lambda: build(cfg, model.FEATURE_CONVERTER_CLS))
 
 
 @dataclasses.dataclass
