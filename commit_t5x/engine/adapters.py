@@ -8,7 +8,7 @@ this module gets a whole network's: the factors are merged into the base layer b
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -94,9 +94,6 @@ def read(model_dir: pathlib.Path) -> Adapter | None:
         )
         if adapter.lora.rank is None:
             raise InputError("no rank")
-        base = pathlib.Path(adapter.base).resolve()
-        if model_dir.resolve() in (base, base.parent):
-            raise InputError("it is its own base")
     except (KeyError, TypeError, InputError) as error:
         raise InputError(f"{path}: not what training writes ({error}); {remedy}") from error
     return adapter
@@ -143,7 +140,7 @@ def _check_options(model_dir: pathlib.Path, saved: Lora, own: Lora, names: Any) 
 
 
 def open_params(
-    path: str | pathlib.Path, quantized_base: bool = False
+    path: str | pathlib.Path, quantized_base: bool = False, above: Sequence[pathlib.Path] = ()
 ) -> tuple[pathlib.Path, dict[str, Any]]:
     """Opens the weights of a checkpoint, to be read by a `merged_weights.Reader`.
 
@@ -151,6 +148,7 @@ def open_params(
       path: a model directory (latest checkpoint) or a checkpoint_N folder.
       quantized_base: factors are merged into the base as training had it, in BASE_DTYPE; by default
         into the base itself.
+      above: model directories whose base this is, or a base of their base.
 
     Returns:
       The checkpoint's folder, and the leaves of the whole network by path, joined by slashes.
@@ -163,7 +161,8 @@ def open_params(
     if adapter is None:
         _check_whole(folder, own)
         return folder, own
-    options, leaves = adapter.lora, _laid_out_as(own, _open_base(folder.parent, adapter))
+    opened = _open_base(folder.parent, adapter, above)
+    options, leaves = adapter.lora, _laid_out_as(own, opened)
     for name, base in leaves.items():
         leaves[name] = own.pop(name, base)
         module, _, leaf = name.rpartition("/")
@@ -190,13 +189,20 @@ def _check_whole(folder: pathlib.Path, leaves: Iterable[str]) -> None:
         )
 
 
-def _open_base(model_dir: pathlib.Path, adapter: Adapter) -> dict[str, Any]:
+def _open_base(
+    model_dir: pathlib.Path, adapter: Adapter, above: Sequence[pathlib.Path] = ()
+) -> dict[str, Any]:
+    if model_dir.resolve() in above:
+        raise InputError(
+            f"{model_dir / FILE}: its base leads back to itself; copy it from the run that wrote "
+            "the checkpoints"
+        )
     remedy = f'put it back, or write where it is as "base" into {model_dir / FILE}'
     if not pathlib.Path(adapter.base).is_dir():
         raise InputError(
             f"{model_dir}: holds low-rank factors over {adapter.base}, which is gone; {remedy}"
         )
-    folder, leaves = open_params(adapter.base)
+    folder, leaves = open_params(adapter.base, above=[*above, model_dir.resolve()])
     is_same = _files(folder) == adapter.files
     if not is_same and merged_weights.fingerprint(str(folder), leaves) != adapter.fingerprint:
         raise InputError(

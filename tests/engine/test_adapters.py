@@ -311,16 +311,26 @@ def test_factors_need_a_base(base, tmp_path):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda fields, _: fields.pop("lora"), "'lora'"),
-        (lambda fields, _: fields["lora"].update(rank="4"), "rank: '4' doesn't fit; it takes"),
-        (lambda fields, _: fields["lora"].update(base_dtype="int4"), "base_dtype: 'int4'"),
-        (lambda fields, folder: fields.update(base=str(folder)), "it is its own base"),
+        (lambda fields: fields.pop("lora"), "'lora'"),
+        (lambda fields: fields["lora"].update(rank="4"), "rank: '4' doesn't fit; it takes"),
+        (lambda fields: fields["lora"].update(base_dtype="int4"), "base_dtype: 'int4'"),
     ],
 )
 def test_broken_record(change, message, moved):
     folder, _ = moved
     fields = json.loads((folder / "adapter.json").read_text())
-    change(fields, folder)
+    change(fields)
     (folder / "adapter.json").write_text(json.dumps(fields))
     with pytest.raises(InputError, match=f"adapter.json: not what training writes .{message}"):
+        native.read(folder)
+
+
+def test_a_base_that_leads_back(moved, tmp_path):
+    folder, _ = moved
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    for model_dir, base in ((folder, other), (other, folder)):
+        fields = json.loads((model_dir / "adapter.json").read_text())
+        (model_dir / "adapter.json").write_text(json.dumps(fields | {"base": str(base)}))
+    with pytest.raises(InputError, match=f"{folder}/adapter.json: its base leads back to itself"):
         native.read(folder)
