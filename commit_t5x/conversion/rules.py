@@ -4,13 +4,15 @@ import dataclasses
 import functools
 import types
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from commit_t5x.errors import InputError
 from commit_t5x.model.llama_config import LlamaConfig
-from commit_t5x.model.lora import Lora
+
+if TYPE_CHECKING:  # the formats' names and --help need no JAX
+    from commit_t5x.model.lora import Lora
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Entry:
 
 @functools.cache  # several tables ask for the shapes of one network, which takes a trace
 def native_shapes(
-    config: LlamaConfig, options: Lora | None = None
+    config: LlamaConfig, options: "Lora | None" = None
 ) -> Mapping[str, tuple[int, ...]]:
     """Returns the shape of each native weight by its path; the network itself is asked.
 
@@ -81,7 +83,7 @@ def native_shapes(
       config: of the network.
       options: of its low-rank factors; by default there are none.
     """
-    import jax  # here: the formats' names and --help need none of it
+    import jax  # here, as above
 
     from commit_t5x.model import llama
 
