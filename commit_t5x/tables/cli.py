@@ -215,7 +215,7 @@ def _plan(
     run.show_plan(found, kept, _console(), args.jobs)
     if not all(stage.done() for stage in found):
         with _console().status("Checking data and weights ..."):
-            _check(table, found, settings, options)
+            _check(table, found, settings, options, is_here=not args.dry_run)
     return table, chosen, found
 
 
@@ -232,15 +232,22 @@ def _check(
     found: Sequence[stages.Stage],
     settings: stages.Settings,
     options: Mapping[str, Any],
+    is_here: bool,
 ) -> None:
-    """Raises InputError for what would end a stage before it has done anything."""
+    """Raises InputError for what would end a stage before it has done anything.
+
+    Args:
+      table, found, settings, options: what is made, and how.
+      is_here: whether the stages run on this machine.
+    """
     from commit_t5x.evaluation import harness  # here: it takes a while to load
 
     first = {stage.row: stage for stage in reversed(found) if stage.kind == "train"}
     for name, stage in first.items():
         # T5X's account of a run's data is its own.
         folder = stage.output.parent if settings.engine == "native" else "nowhere"
-        rows.check(table[name], settings.flags, MODEL_DIR=str(folder), RANDOM_SEED=stage.seed)
+        own = {"MODEL_DIR": str(folder), "RANDOM_SEED": stage.seed}
+        rows.check(table[name], settings.flags, is_here, **own)
     places = {name: options.get(name) for name in ("data_dir", "labels")}
     harness.load_tasks(settings.tasks, options.get("include_path"), **places)
 

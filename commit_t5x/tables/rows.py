@@ -118,16 +118,20 @@ def common(table: Mapping[str, Row], field: str) -> Any:
     return next(iter(found), None)
 
 
-def check(row: Row, flags: Flags, **macros: Any) -> None:
+def check(row: Row, flags: Flags, is_here: bool = True, **macros: Any) -> None:
     """Raises InputError where the row's training would end before its first step.
 
     Args:
       row: whose data, dictionary and tokenizer are looked at, and whether the base is of its size.
       flags: what it is trained with.
+      is_here: whether it is trained on this machine, whose devices count then.
       **macros: MODEL_DIR and what else is set for it.
     """
     _load(row.gin_file, flags, macros)
     with _naming(row.gin_file), gin_errors.plain_errors():
+        if not is_here:
+            with gin.unlock_config():
+                gin.bind_parameter(f"{_TRAIN}.train.partitioner", None)
         arguments = gin.get_bindings(f"{_TRAIN}.train", resolve_references=True)
         from commit_t5x.engine import train  # here: the gin files have loaded it
 

@@ -106,6 +106,14 @@ def test_dry_run_for_t5x(table, capsys):
     assert score[1] == "lm-eval"
 
 
+def test_what_a_dry_run_prints_may_be_for_other_devices(table, capsys):
+    arguments = table("--language=hi", "--rows=commit", "--gin.NUM_PARTITIONS=64")
+    cli.main([*arguments, "--dry_run"])
+    assert "--gin.NUM_PARTITIONS=64" in capsys.readouterr().out
+    with pytest.raises(InputError, match="NUM_PARTITIONS: 64 does not divide"):
+        cli.main(arguments)
+
+
 def stopped_in(stage, arguments):
     """Runs the command until a stage prints its steps, and stops it by SIGTERM."""
     command = [sys.executable, "-m", "commit_t5x.cli", "table", *arguments]
