@@ -35,8 +35,9 @@ def show_plan(
     console.print(table)
     seconds, unknown = record.total(stages)
     done = sum(stage.done() for stage in stages)
-    more = f", and {unknown} stages whose kind has not run yet" if unknown else ""
-    console.print(f"{done} of {len(stages)} stages are done; left: {_clock(seconds / jobs)}{more}")
+    left = [_clock(seconds / jobs)] if seconds or not unknown else []
+    left += [f"{unknown} of kinds that have not run yet"] if unknown else []
+    console.print(f"{done} of {len(stages)} stages are done; left: {', and '.join(left)}")
 
 
 def run(

@@ -124,7 +124,7 @@ def test_the_plan(tmp_path, found):
     assert ["train-alpaca-0", "goes", "on", "at", "step", "1", "of", "4", "?"] in lines
     assert ["train-commit-0", "done", "0:00:00"] in lines
     assert ["score-commit-0", "to", "do", "?"] in lines
-    assert "1 of 7 stages are done; left: 0:00:00, and 6 stages whose kind" in shown.getvalue()
+    assert "1 of 7 stages are done; left: 6 of kinds that have not run yet" in shown.getvalue()
 
 
 def test_several_at_a_time_and_none_before_what_it_needs(tmp_path, found):
