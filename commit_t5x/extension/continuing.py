@@ -84,7 +84,7 @@ class _Base(abc.ABC):
     """
 
     def __init__(self, tokenizer: Any, scripts: Sequence[str]):
-        self.tokenizer, self._scripts = tokenizer, scripts
+        self.tokenizer = tokenizer
         self._letter = regex.compile(words.letters(scripts), regex.V1)
         self._spelt = tokenizer.tokens()
         self._known = frozenset(self._spelt)
