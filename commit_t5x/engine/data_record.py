@@ -100,7 +100,7 @@ def check(
       accepted: the differences that are meant, by macro or by parameter.
       place: of the run, for the message, where model_dir is but a copy.
     """
-    saved = _newest(model_dir)
+    saved = newest(model_dir)
     if saved is None:
         return
     names = {*saved, *record} - _ELSEWHERE
@@ -131,7 +131,7 @@ def check(
 
 def write(model_dir: pathlib.Path, step: int, record: Record) -> None:
     """Adds to the file what the data are from a step on, unless they are what they were."""
-    if _newest(model_dir) != record:
+    if newest(model_dir) != record:
         records = {**_read(model_dir), f"from step {step}": record}
         text = json.dumps(records, indent=2, ensure_ascii=False)
         disk.write(model_dir / FILE, f"{text}\n")
@@ -144,7 +144,8 @@ def _read(model_dir: pathlib.Path) -> dict[str, Record]:
     return disk.read_json(path, "remove it, and the data won't be compared")
 
 
-def _newest(model_dir: pathlib.Path) -> Record | None:
+def newest(model_dir: pathlib.Path) -> Record | None:
+    """Returns what a run's last steps were trained on, as far as it is known."""
     return next(reversed(_read(model_dir).values()), None)
 
 

@@ -5,7 +5,7 @@ import functools
 import os
 import pathlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gin
@@ -115,17 +115,33 @@ def _rewrite(arg: str) -> str:
     return f"--gin_bindings={binding}"
 
 
-# Python up to 3.11.7 refuses to parse "1000" where a collection, in which other threads get their
-# turn, comes between (CPython issue 106905); gin parses each value.
-@collector.paused()
 def load(
     files: Sequence[str], gin_bindings: Sequence[str] = (), search_paths: Sequence[str] = ()
 ) -> None:
     """Replaces gin's configuration by that of the files and bindings, checks and locks it.
 
     Raises:
-      InputError: a missing file, a syntax error, an unknown configurable, parameter or macro, or
-        what `gin_check.check` finds; or a file in front of one that sets all that it does.
+      InputError: see parse; or what `gin_check.check` finds.
+    """
+    texts = parse(files, gin_bindings, search_paths)
+    gin_check.check(gin.config._CONFIG, texts)
+    gin.finalize()
+
+
+# Python up to 3.11.7 refuses to parse "1000" where a collection, in which other threads get their
+# turn, comes between (CPython issue 106905); gin parses each value.
+@collector.paused()
+def parse(
+    files: Sequence[str], gin_bindings: Sequence[str] = (), search_paths: Sequence[str] = ()
+) -> Mapping[str, str]:
+    """Replaces gin's configuration by that of the files and bindings, complete or not.
+
+    Returns:
+      The texts of the files, and of those that they include, by name.
+
+    Raises:
+      InputError: a missing file, a syntax error, an unknown configurable, parameter or macro; or a
+        file in front of one that sets all that it does.
     """
     gin.clear_config()
     # Gin's other reader looks into installed packages, and logs an error for each miss.
@@ -153,8 +169,16 @@ def load(
             raise InputError(f"--gin.{name}: no gin file defines or uses this macro{close}")
         with located(f"--gin.{binding}", binding):
             gin.parse_config(binding)
-    gin_check.check(config, texts)
-    gin.finalize()
+    return texts
+
+
+def bindings() -> dict[str, str]:
+    """Returns {macro or parameter: what the configuration has it be, as gin writes it}."""
+    return _bindings(gin.config_str())
+
+
+def _bindings(text: str) -> dict[str, str]:
+    return dict(re.findall(r"^([\w./]+) =((?:.*)(?:\n .*)*)", text, re.M))
 
 
 def summarize_gin_config(
@@ -175,7 +199,6 @@ def summarize_gin_config(
 
 # What says nothing of how a run is trained.
 _OF_ONE_START = frozenset({"MODEL_DIR", "ACCEPT_CHANGES"})
-_BINDING = re.compile(r"^([\w./]+) =((?:.*)(?:\n .*)*)", re.M)
 
 
 def other_settings(model_dir: pathlib.Path) -> list[str]:
@@ -189,9 +212,7 @@ def other_settings(model_dir: pathlib.Path) -> list[str]:
     if not files:
         return []
     newest = max(files, key=lambda path: int(path.stem.partition("_")[2] or 0))
-    was, now = (
-        dict(_BINDING.findall(text)) for text in (newest.read_text("utf-8"), gin.config_str())
-    )
+    was, now = _bindings(newest.read_text("utf-8")), bindings()
     return [
         f"{name} ={now.get(name, ' not set')} (was{was.get(name, ' not set')})"
         for name in sorted({*was, *now} - _OF_ONE_START)

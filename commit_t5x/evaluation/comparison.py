@@ -78,8 +78,8 @@ def compare(
         if not keep.intersection(there[task]):
             continue
         found = differences(ours, theirs, task, keep.intersection(there[task]))
-        parts += [_table(found, names), *_notes(ours, theirs, task)]
-        samples = {n: _samples(file, task) for n, (file, _) in zip(names, files, strict=True)}
+        parts += [_table(found, names), *notes(ours, theirs, task)]
+        samples = dict(_samples(n, *file, task) for n, file in zip(names, files, strict=True))
         parts.append(_most_changed(found, samples, questions))
     alone = {*ours.get(results.SAMPLE_SCORES, {})} ^ {*theirs.get(results.SAMPLE_SCORES, {})}
     if alone:
@@ -190,7 +190,7 @@ def _table(found: Sequence[Difference], names: Sequence[str]) -> str:
     return tabulate.tabulate(rows, header, "pipe", disable_numparse=True, colalign=_sides(1, 2))
 
 
-def _notes(first: Mapping[str, Any], second: Mapping[str, Any], task: str) -> list[str]:
+def notes(first: Mapping[str, Any], second: Mapping[str, Any], task: str) -> list[str]:
     """Says what else differs, which may explain the difference."""
     ours, theirs = (results.conditions_of(one, task) for one in (first, second))
     return [
@@ -200,21 +200,24 @@ def _notes(first: Mapping[str, Any], second: Mapping[str, Any], task: str) -> li
     ]
 
 
-def _samples(file: pathlib.Path, task: str) -> list[Mapping[str, Any]]:
-    """Returns the logged questions in the order of the scores; none if they weren't kept.
+def _samples(
+    name: str, file: pathlib.Path, content: Mapping[str, Any], task: str
+) -> tuple[str, list[Mapping[str, Any]]]:
+    """Returns a run's name, and its logged questions in the order of the scores.
 
-    Of several seeds, those of one.
+    Of several seeds, those of the first, which the name says then. None if they weren't kept.
     """
-    if file.is_dir():
-        file = min(file.glob("seed_*.json"))
+    if seeds := content.get(results.SEEDS):
+        seed = seeds[task].partition(",")[0]
+        name, file = f"{name}, seed {seed}", file / f"seed_{seed}.json"
     path = results.samples_path(file, task)
     if not path.is_file():
-        return []
+        return name, []
     rows: dict[int, Mapping[str, Any]] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         rows.setdefault(row["doc_id"], row)  # of several filters, the first
-    return [rows[place] for place in sorted(rows)]
+    return name, [rows[place] for place in sorted(rows)]
 
 
 def _most_changed(

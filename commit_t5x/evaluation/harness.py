@@ -5,7 +5,6 @@ import hashlib
 import importlib.metadata
 import inspect
 import json
-import os
 import pathlib
 import re
 import sys
@@ -17,10 +16,9 @@ import tqdm
 from lm_eval import evaluator, models, utils
 from lm_eval.api import model as lm_eval_model
 from lm_eval.api import registry
-from lm_eval.tasks import manager as task_manager
 
-from commit_t5x import disk, errors, resources
-from commit_t5x.evaluation import generation_options, qa_tasks
+from commit_t5x import disk, errors
+from commit_t5x.evaluation import generation_options, lm_eval_tasks
 from commit_t5x.evaluation import results as results_file
 
 _PERIOD = 30  # seconds between two lines that tell how far something is, and before the first one
@@ -74,7 +72,7 @@ def run(
         disk.check_writable(_results_path(output_path))
         disk.check_own("--output_path", _results_path(output_path), '"results"')
     generation = generation_options.checked(model, _parsed("--gen_kwargs", gen_kwargs))
-    loaded = load_tasks(tasks, include_path, data_dir=data_dir, labels=labels)
+    loaded = lm_eval_tasks.load(tasks, include_path, data_dir=data_dir, labels=labels)
     _configure(loaded["tasks"], num_fewshot, generation, seed)
     with _bars_on_terminals_only():
         lm = _load_model(model, _parsed("--model_args", model_args), batch_size, device)
@@ -86,7 +84,7 @@ def run(
     for package in ("commit_t5x", "lm_eval"):
         results[f"{package}_version"] = _version(package)
     results[results_file.SAMPLE_SCORES] = {
-        task: _numeric_scores(rows) for task, rows in samples.items()
+        task: _numeric_scores(rows, results["results"][task]) for task, rows in samples.items()
     }
     results[results_file.PROMPTS] = {task: _prompts(rows) for task, rows in samples.items()}
     print(utils.make_table(results))
@@ -112,49 +110,6 @@ def _parsed(flag: str, arguments: Mapping[str, Any] | str) -> dict[str, Any]:
                 "path, link that to a name without a comma"
             )
     return utils.simple_parse_args_string(arguments)
-
-
-def load_tasks(
-    names: Sequence[str], include_path: str | None, **places: str | None
-) -> dict[str, Any]:
-    """Loads the tasks; lm-eval's own, slow to index, are looked at only where ours don't do.
-
-    Args:
-      names: of tasks, or patterns.
-      include_path: a folder with more YAML tasks.
-      **places: data_dir and labels, as `run`'s.
-
-    Raises:
-      InputError: an unknown task; missing or malformed data.
-    """
-    folders = [resources.path("tasks") / "lm_eval"]
-    if include_path is not None:
-        if not os.path.isdir(include_path):
-            raise errors.InputError(f"{include_path}: no such folder; --include_path takes one")
-        folders.append(include_path)
-    if not names:
-        raise errors.InputError("--tasks: names no task; give one, such as ogx_xquad_hi")
-    metadata = {name: place for name, place in places.items() if place is not None}
-    options = {"include_path": folders, "metadata": metadata}
-    index = task_manager.TaskManager(include_defaults=False, **options)
-    if not all(name.startswith("ogx_") or index.match_tasks([name]) for name in names):
-        index = task_manager.TaskManager(include_defaults=True, **options)
-    specs: list[Any] = index.match_tasks(list(names))
-    for name in names:
-        if not index.match_tasks([name]):
-            if config := qa_tasks.task_config(name):
-                specs.append(config)
-                continue
-            near = errors.suggest(name, index.all_tasks) or "; one is ogx_xquad_hi"
-            raise errors.InputError(f"--tasks: {name!r} is unknown{near}")
-    try:
-        return index.load(specs)
-    except (ConnectionError, FileNotFoundError) as error:  # a data set of lm-eval's own tasks
-        reason = str(error).partition("\n")[0]
-        raise errors.InputError(
-            f"tasks: {reason}; put a copy of the data set's repository into a folder of its name, "
-            "here in the working directory"
-        ) from error
 
 
 def _configure(
@@ -266,11 +221,18 @@ def _bars_on_terminals_only() -> Iterator[None]:
         tqdm.tqdm.__init__ = original
 
 
-def _numeric_scores(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+def _numeric_scores(
+    rows: Sequence[Mapping[str, Any]], values: Mapping[str, Any]
+) -> dict[str, list[float]]:
     """Returns {metric: a score for each question}, of the metrics that are plain numbers.
 
     And of bits per byte, those of each text, weighted so that their mean is that of all bytes. Of a
-    task with several filters, the first one counts.
+    task with several filters, the first one counts. What isn't the mean of its questions' scores,
+    such as a perplexity, is left out.
+
+    Args:
+      rows: what lm-eval logged of each question.
+      values: the task's scores, {"metric,filter": value}.
     """
     rows = [row for row in rows if row["filter"] == rows[0]["filter"]]
     rows.sort(key=lambda row: row["doc_id"])
@@ -284,7 +246,11 @@ def _numeric_scores(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]
         nats, sizes = np.transpose([row["bits_per_byte"] for row in rows])
         weighted = -nats / np.log(2) / sizes.mean()
         found["bits_per_byte"] = weighted.round(6).tolist()
-    return found
+    return {
+        metric: scores
+        for metric, scores in found.items()
+        if np.isclose(np.mean(scores), values.get(f"{metric},{rows[0]['filter']}", np.nan), 1e-3)
+    }
 
 
 def _prompts(rows: Sequence[Mapping[str, Any]]) -> str:

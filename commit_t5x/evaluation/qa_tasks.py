@@ -6,7 +6,6 @@ is the way in for data and labels: `commit-t5x lm-eval --data-dir DIR --labels F
 """
 
 import functools
-import itertools
 import pathlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -122,10 +121,11 @@ def load_text(
     Raises:
       InputError: no data_dir, no such file, or a record without text.
     """
-    names = [f"{language}.txt", f"wikipedia.{language}.txt"]
+    name = f"{language}.txt"
     if data_dir is None:
-        raise errors.InputError(f"ogx_text_{language}: no text; pass {names[0]} as --data-dir")
-    place = _find(data_dir, *names)
+        raise errors.InputError(f"ogx_text_{language}: no text; pass {name} as --data-dir")
+    # Another folder's Wikipedia is what models are aligned on.
+    place = _find(data_dir, f"wikipedia.{name}" if data_dir == "samples" else name)
     rows = [dict(sources.document(*found)) for found in records.read_records(place)]
     if not rows:
         raise errors.InputError(f"{place}: holds no text; put held-out text there")
@@ -201,15 +201,15 @@ def _questions(
     return rows
 
 
-def _find(data_dir: str, *file_names: str) -> pathlib.Path:
-    """Returns the file `data_dir`, or the first one of these names in the folder `data_dir`."""
+def _find(data_dir: str, file_name: str) -> pathlib.Path:
+    """Returns the file `data_dir`, or the one of this name in the folder `data_dir`."""
     place = resources.path("samples") if data_dir == "samples" else pathlib.Path(data_dir)
     if place.is_file():
         return place
-    for folder, name in itertools.product(_SUBFOLDERS, file_names):
-        if (path := place / folder / name).is_file():
+    for folder in _SUBFOLDERS:
+        if (path := place / folder / file_name).is_file():
             return path
     raise errors.InputError(
-        f"{place / file_names[0]}: no such file; put the official {file_names[0]} there, "
+        f"{place / file_name}: no such file; put the official {file_name} there, "
         "or point --data-dir elsewhere"
     )

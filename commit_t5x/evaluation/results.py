@@ -3,7 +3,6 @@
 Files `seed_N.json` of one folder are one run, trained with several seeds.
 """
 
-import collections
 import dataclasses
 import hashlib
 import json
@@ -128,33 +127,6 @@ def of(contents: Mapping[str, Mapping[str, Any]], metrics: Sequence[str] = ()) -
     return Report(list(contents), columns, scores, frozenset(higher), conditions)
 
 
-# The keys of a result file below which things stand by task.
-_BY_TASK = ("results", "versions", "n-shot", "n-samples", "configs", "higher_is_better")
-
-
-def union(contents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Joins what result files of several tasks hold; a task of several is named for each.
-
-    Args:
-      contents: label -> what a file holds.
-
-    Example, of the tasks of the result:
-      >>> union({"hi": {"results": {"xquad_hi": {}, "xquad_en": {}}},
-      ...        "el": {"results": {"xquad_en": {}}}})["results"].keys()
-      dict_keys(['xquad_hi', 'xquad_en (hi)', 'xquad_en (el)'])
-    """
-    held = collections.Counter(task for one in contents.values() for task in one["results"])
-    joined: dict[str, Any] = {}
-    for label, one in contents.items():
-        for key, value in one.items():
-            if key in (*_BY_TASK, SAMPLE_SCORES, PROMPTS, SEEDS):
-                named = {f"{t} ({label})" if held[t] > 1 else t: v for t, v in value.items()}
-                joined.setdefault(key, {}).update(named)
-            else:
-                joined.setdefault(key, value)
-    return joined
-
-
 def read(paths: Sequence[str | pathlib.Path]) -> dict[pathlib.Path, Mapping[str, Any]]:
     """Returns {file, or folder of seeds: what it holds}; see `load`."""
     files = _joined(dict(_result_files(paths)))
@@ -215,7 +187,10 @@ def _join(folder: pathlib.Path, seeds: Mapping[str, Mapping[str, Any]]) -> Mappi
         joined["results"][task] = {
             key: float(np.mean([one[key] for one in scores]))
             for key, value in scores[0].items()
-            if isinstance(value, int | float) and "_stderr" not in key
+            if isinstance(value, int | float)
+            and "_stderr" not in key
+            # One may lack what needs a library that wasn't there.
+            and all(key in one for one in scores)
         }
         samples = [one.get(SAMPLE_SCORES, {}).get(task, {}) for one in of_task.values()]
         joined[SAMPLE_SCORES][task] = {
@@ -331,16 +306,21 @@ def _scores(results: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Score
     sample_scores = results.get(SAMPLE_SCORES, {})
     for task, values in results["results"].items():
         counts = results.get("n-samples", {}).get(task, {})
+        seen: set[str] = set()
         for key, value in values.items():
             metric, _, filtered = key.partition(",")
             if not filtered or metric.endswith("_stderr") or not isinstance(value, int | float):
                 continue
+            if metric in seen:  # by another filter; the first one's questions are kept
+                continue
+            seen.add(metric)
             samples = sample_scores.get(task, {}).get(metric, [])
             error = values.get(f"{metric}_stderr,{filtered}")
             if not math.isfinite(value):
                 low = high = None
             elif samples:
                 low, high = bootstrap.interval(samples)
+                low, high = min(low, value), max(high, value)  # the questions' scores are rounded
             elif isinstance(error, int | float):
                 low, high = value - _TWO_SIDED_95 * error, value + _TWO_SIDED_95 * error
             else:

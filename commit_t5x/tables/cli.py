@@ -15,7 +15,6 @@ from commit_t5x.data import qa_prompts, sources
 from commit_t5x.engine import gin_utils, lock
 from commit_t5x.errors import InputError
 from commit_t5x.evaluation import cli as evaluation_cli
-from commit_t5x.evaluation import results
 from commit_t5x.tables import record, result, rows, run, stages
 
 _DESCRIPTION = """\
@@ -88,7 +87,7 @@ def _make_several(args: argparse.Namespace, scoring: Mapping[str, Any]) -> str:
         if reason:
             failed[language] = reason
     if contents:
-        joined = {row: results.union(of_row) for row, of_row in contents.items()}
+        joined = result.union(contents)
         result.write_scores(joined, list(joined), out / "report")
     return "; ".join(f"{language}: {reason}" for language, reason in failed.items())
 
@@ -115,13 +114,13 @@ def _make(
         keep()
         kept.write()
         failed = run.run(found, kept, out / "logs", _console(), args.jobs)
-        result.write(table, chosen, found, out / "report")
-    problem = ""
+        contents, problem = result.scored(chosen, found)
+        result.write(table, chosen, contents, out / "report")
     if failed:
         name, reason = next(iter(failed.items()))
         problem = f"{len(failed)} of {len(found)} stages failed, first {name}: {reason}; "
         problem += "mend it and run the same command again"
-    return result.scored(chosen, found), problem
+    return contents, problem
 
 
 def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
@@ -201,21 +200,28 @@ def _plan(
     settings = stages.Settings(
         out=_out(args),
         flags=flags,
-        tasks=args.tasks or _tasks(table, options.get("labels")),
+        tasks=args.tasks or _tasks(table, options.get("labels"), options.get("data_dir")),
         model_args=options.pop("model_args", ""),
-        scoring=[f"--{name}={value}" for name, value in options.items()],
+        scoring=options,
         engine=args.engine,
         export=args.export,
     )
     seeds = args.seeds or [rows.common(table, "seed")]
     found = stages.build(table, chosen, seeds, settings)
-    trained = {stage.row for stage in found if stage.kind == "train"}
-    kept.set_rows({name: table[name].config for name in sorted(trained)})
+    trained = sorted({stage.row for stage in found if stage.kind == "train"})
+    rows.check_distinct(table, trained)
+    for note in rows.levelled(table, trained):
+        print(f"note: {note}", file=sys.stderr)
+    kept.set_rows({name: table[name].config for name in trained})
     kept.check_starts(found)
     run.show_plan(found, kept, _console(), args.jobs)
-    if not all(stage.done() for stage in found):
+    try:
         with _console().status("Checking data and weights ..."):
-            _check(table, found, settings, options, is_here=not args.dry_run)
+            _check(table, found, settings, options, kept, is_here=not args.dry_run)
+    except InputError as error:
+        if not all(stage.done() for stage in found):
+            raise
+        print(f"note: could not be made anew: {error}", file=sys.stderr)
     return table, chosen, found
 
 
@@ -232,15 +238,19 @@ def _check(
     found: Sequence[stages.Stage],
     settings: stages.Settings,
     options: Mapping[str, Any],
+    kept: record.Record,
     is_here: bool,
 ) -> None:
     """Raises InputError for what would end a stage before it has done anything.
 
+    And where rows have been trained or scored on other data than there are now.
+
     Args:
       table, found, settings, options: what is made, and how.
+      kept: takes what the questions are.
       is_here: whether the stages run on this machine.
     """
-    from commit_t5x.evaluation import harness  # here: it takes a while to load
+    from commit_t5x.evaluation import lm_eval_tasks  # here: it takes a while to load
 
     first = {stage.row: stage for stage in reversed(found) if stage.kind == "train"}
     for name, stage in first.items():
@@ -249,10 +259,32 @@ def _check(
         own = {"MODEL_DIR": str(folder), "RANDOM_SEED": stage.seed}
         rows.check(table[name], settings.flags, is_here, **own)
     places = {name: options.get(name) for name in ("data_dir", "labels")}
-    harness.load_tasks(settings.tasks, options.get("include_path"), **places)
+    tasks = lm_eval_tasks.load(settings.tasks, options.get("include_path"), **places)["tasks"]
+    for name in settings.tasks:
+        if name not in tasks:  # else no result file would be known as complete
+            raise InputError(f"--tasks: {name} stands for {', '.join(tasks)}; name each")
+    kept.set_questions({name: lm_eval_tasks.fingerprint(task) for name, task in tasks.items()})
+    _check_seeds(found)
 
 
-def _tasks(table: Mapping[str, rows.Row], labels: str | None) -> list[str]:
+def _check_seeds(found: Sequence[stages.Stage]) -> None:
+    """Raises InputError where seeds of a row, which become one mean, had other data."""
+    from commit_t5x.engine import data_record  # here, as the gin files have loaded it
+
+    first: dict[str, tuple[pathlib.Path, Mapping[str, Any]]] = {}
+    for stage in found:
+        data = data_record.newest(stage.made) if stage.kind == "train" else None
+        if data is not None:
+            place, usual = first.setdefault(stage.row, (stage.made, data))
+            changed = {name for name in usual | data if usual.get(name) != data.get(name)}
+            if changed := changed - {"DatasetConfig.seed"}:
+                raise InputError(
+                    f"{stage.made}: was trained on other data than {place}, says {min(changed)} "
+                    "in their data.json; remove one of them to train it anew"
+                )
+
+
+def _tasks(table: Mapping[str, rows.Row], labels: str | None, place: str | None) -> list[str]:
     language = rows.common(table, "language")
     if language is None:
         raise InputError("--language: not given; such as --language hi")
@@ -264,7 +296,15 @@ def _tasks(table: Mapping[str, rows.Row], labels: str | None) -> list[str]:
             own = []
             reason = str(error).partition("\n")[0]  # without gin's lines on where it was
             print(f"Scored under English labels alone: {reason}", file=sys.stderr)
-    return [*own, f"ogx_xquad_en{language}", "ogx_xquad_en"]
+    english = ["ogx_xquad_en"]
+    if place is not None and pathlib.Path(place).is_file() and language != "en":
+        english = []
+        print(
+            f"Not scored in English, as {place} is one file of questions; a folder with "
+            f"xquad.{language}.json and xquad.en.json has both",
+            file=sys.stderr,
+        )
+    return [*own, f"ogx_xquad_en{language}", *english]
 
 
 def _questions(table: Mapping[str, rows.Row]) -> str | None:

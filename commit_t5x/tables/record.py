@@ -1,5 +1,6 @@
 """What a table's folder was made with, and how long its stages took: OUT/table.json."""
 
+import glob
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ _OURS = {".lock", "models", "results", "exports", "logs", "report"}
 _FIELDS = {
     "settings": dict[str, Any],
     "rows": dict[str, str],
+    "questions": dict[str, str],
     "starts": dict[str, str],
     "seconds": dict[str, tuple[float, float]],
 }
@@ -32,7 +34,7 @@ class Record:
 
         Args:
           out: the folder; nothing is written to it yet.
-          settings: of JSON; those of a folder stay as they are.
+          settings: of JSON; those of a folder in which something was made stay as they are.
 
         Raises:
           InputError: the folder was made with others, or is no table's.
@@ -41,6 +43,7 @@ class Record:
         self._settings = dict(settings)
         self.seconds: dict[str, list[float]] = {}
         self._rows: dict[str, str] = {}
+        self._questions: dict[str, str] = {}
         self._starts: dict[str, str] = {}
         if not out.exists():
             return
@@ -57,8 +60,12 @@ class Record:
         for name, kind in _FIELDS.items():
             if not signatures.fits(kind, saved.get(name, {})):
                 raise InputError(f"{self._path}: {name}: not a table's; choose another --out")
-        self.seconds, self._rows = saved.get("seconds", {}), saved.get("rows", {})
-        self._starts = saved.get("starts", {})
+        self.seconds = saved.get("seconds", {})
+        if not self._trained("*") and not self._scored():
+            return  # whatever failed may be mended
+        self._rows, self._starts = saved.get("rows", {}), saved.get("starts", {})
+        if self._scored():
+            self._questions = saved.get("questions", {})
         before = saved.get("settings", {})
         for name in {**before, **self._settings}:
             was, given = before.get(name), self._settings.get(name)
@@ -72,42 +79,65 @@ class Record:
         """Sets, by row, what its gin files and the flags bind (Row.config).
 
         Raises:
-          InputError: the folder has a row that was made with something else.
+          InputError: the folder has checkpoints of a row that was made with something else.
         """
         for name, config in configs.items():
-            if self._rows.setdefault(name, config) != config:
+            if not self._trained(glob.escape(name)):
+                self._rows[name] = config
+            elif self._rows.setdefault(name, config) != config:
                 raise InputError(
                     f"{self._path}: the gin files of row {name} were others when it was made; go "
-                    "back to those, or choose another --out"
+                    f"back to those, remove {self._path.parent / 'models' / name} to train it "
+                    "anew, or choose another --out"
+                )
+
+    def set_questions(self, fingerprints: Mapping[str, str]) -> None:
+        """Sets, by task, what its questions are.
+
+        Raises:
+          InputError: the folder has scores, and the questions were others.
+        """
+        for task, found in fingerprints.items():
+            if self._questions.setdefault(task, found) != found:
+                results = self._path.parent / "results"
+                raise InputError(
+                    f"{self._path}: the questions of {task} were others when rows were scored; put "
+                    f"those back, remove {results} to score all anew, or choose another --out"
                 )
 
     def check_starts(self, stages: Sequence[Stage]) -> None:
-        """Checks that what is done was made from the files of weights that lie there now.
+        """Checks that what is done or begun comes from the files of weights that lie there now.
 
         Raises:
           InputError: from others: a base in its place, or a model that was trained anew.
         """
         for stage in stages:
-            if stage.done():
-                found = stage.started_from()
-                if self._starts.setdefault(stage.name, found) != found:
-                    raise InputError(
-                        f"{self._path}: {stage.name} was made from other files than are in "
-                        f"{stage.start} now; put those back, remove {stage.output} to make it "
-                        "anew, or choose another --out"
-                    )
+            if not stage.begun():
+                self._starts.pop(stage.name, None)
+                continue
+            found = stage.started_from()
+            if self._starts.setdefault(stage.name, found) != found:
+                raise InputError(
+                    f"{self._path}: {stage.name} was made from other files than are in "
+                    f"{stage.start} now; put those back, remove {stage.made} to make it "
+                    "anew, or choose another --out"
+                )
 
     def write(self) -> None:
         """Writes the record."""
         content = {"settings": self._settings, "rows": self._rows}
-        content |= {"starts": self._starts, "seconds": self.seconds}
+        content |= {"questions": self._questions, "starts": self._starts, "seconds": self.seconds}
         disk.write(self._path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+    def begin(self, stage: Stage) -> None:
+        """Notes what a stage starts from, unless it goes on."""
+        self._starts.setdefault(stage.name, stage.started_from())
+        self.write()
 
     def add(self, stage: Stage, seconds: float, steps: int) -> None:
         """Adds what a finished stage took."""
         spent, work = self.seconds.get(stage.kind, (0.0, 0))
         self.seconds[stage.kind] = [round(spent + seconds, 1), work + (steps or 1)]
-        self._starts[stage.name] = stage.started_from()
         self.write()
 
     def left(self, stage: Stage) -> float | None:
@@ -122,6 +152,12 @@ class Record:
         found = [self.left(stage) for stage in stages]
         known = [seconds for seconds in found if seconds is not None]
         return sum(known), len(found) - len(known)
+
+    def _trained(self, row: str) -> bool:
+        return any(self._path.parent.glob(f"models/{row}/seed_*/checkpoint_*"))
+
+    def _scored(self) -> bool:
+        return any((self._path.parent / "results").rglob("*.json"))
 
 
 def _shown(value: Any) -> str:

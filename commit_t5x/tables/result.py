@@ -3,7 +3,7 @@
 import dataclasses
 import importlib.util
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from commit_t5x import disk
@@ -14,21 +14,27 @@ from commit_t5x.tables.stages import Stage
 
 
 def write(
-    table: Mapping[str, Row], chosen: Sequence[str], stages: Sequence[Stage], folder: pathlib.Path
+    table: Mapping[str, Row],
+    chosen: Sequence[str],
+    contents: Mapping[str, Mapping[str, Any]],
+    folder: pathlib.Path,
 ) -> None:
     """Prints the scores and the tests, and writes them to a folder in each of `report`'s formats.
 
-    Rows without scores are gaps. Without any score nothing is done.
+    Args:
+      table: all rows.
+      chosen: those of the table; without scores they are gaps.
+      contents: see scored; without any nothing is done.
+      folder: of the report.
     """
-    contents = scored(chosen, stages)
     if not contents:
         return
     write_scores(contents, chosen, folder)
     path = folder / "comparisons.md"
     path.unlink(missing_ok=True)  # of a run with more rows
-    pairs, lacking = _pairs(table, contents)
+    pairs, remarks = _pairs(table, contents)
     parts = [comparison.summary(pairs)] if pairs else []
-    parts += [f"{name}: not compared: {reason}." for name, reason in lacking.items()]
+    parts += remarks
     if parts:
         text = "\n\n".join(parts)
         print(f"\n{text}\n")
@@ -36,14 +42,24 @@ def write(
         print(f"Wrote {path}")
 
 
-def scored(chosen: Sequence[str], stages: Sequence[Stage]) -> dict[str, Mapping[str, Any]]:
-    """Returns {row: what its result files hold}, its seeds joined, of rows that have scores."""
-    contents = {}
+def scored(
+    chosen: Sequence[str], stages: Sequence[Stage]
+) -> tuple[dict[str, Mapping[str, Any]], str]:
+    """Reads the scores of rows.
+
+    Returns:
+      {row: what its result files hold}, its seeds joined, of rows that have scores; and why one
+      has none though it was scored, or "".
+    """
+    contents, problem = {}, ""
     for row in chosen:
         outputs = [s.output for s in stages if s.row == row and s.kind == "score" and s.done()]
         if outputs:
-            [contents[row]] = results.read(outputs).values()
-    return contents
+            try:
+                [contents[row]] = results.read(outputs).values()
+            except InputError as error:
+                problem = str(error)
+    return contents, problem
 
 
 def write_scores(
@@ -55,6 +71,52 @@ def write_scores(
     report.write(made, formats(), folder)
 
 
+# The keys of a result file below which things stand by task.
+_BY_TASK = (
+    *("results", "versions", "n-shot", "n-samples", "configs", "higher_is_better"),
+    *(results.SAMPLE_SCORES, results.PROMPTS, results.SEEDS),
+)
+
+
+def union(
+    contents: Mapping[str, Mapping[str, Mapping[str, Any]]],
+) -> dict[str, dict[str, Any]]:
+    """Joins what result files of several languages hold; a task of several is named for each.
+
+    Args:
+      contents: row -> language -> what a file holds.
+
+    Example, of the tasks of the results:
+      >>> union({"commit": {"hi": {"results": {"xquad_hi": {}, "xquad_en": {}}},
+      ...                   "el": {"results": {"xquad_en": {}}}}})["commit"]["results"].keys()
+      dict_keys(['xquad_hi', 'xquad_en (hi)', 'xquad_en (el)'])
+    """
+    languages: dict[str, set[str]] = {}
+    for of_row in contents.values():
+        for language, one in of_row.items():
+            for task in one["results"]:
+                languages.setdefault(task, set()).add(language)
+    return {row: _union(of_row, languages) for row, of_row in contents.items()}
+
+
+def _union(
+    contents: Mapping[str, Mapping[str, Any]], languages: Mapping[str, Collection[str]]
+) -> dict[str, Any]:
+    joined: dict[str, Any] = {}
+    for language, one in contents.items():
+        for key, value in one.items():
+            if key in _BY_TASK:
+                joined.setdefault(key, {}).update(
+                    {
+                        f"{task} ({language})" if len(languages[task]) > 1 else task: of_task
+                        for task, of_task in value.items()
+                    }
+                )
+            else:
+                joined.setdefault(key, value)
+    return joined
+
+
 def formats() -> list[str]:
     """Returns those of `report`'s formats that can be made here: a plot needs matplotlib."""
     can_plot = importlib.util.find_spec("matplotlib") is not None
@@ -63,22 +125,24 @@ def formats() -> list[str]:
 
 def _pairs(
     table: Mapping[str, Row], contents: Mapping[str, Mapping[str, Any]]
-) -> tuple[dict[tuple[str, str], list[comparison.Difference]], dict[str, str]]:
-    """Returns the differences of rows from those of their tests, and {row: why it has none}."""
-    pairs, lacking = {}, {}
+) -> tuple[dict[tuple[str, str], list[comparison.Difference]], list[str]]:
+    """Returns the differences of rows from those of their tests, and what is to say of them."""
+    pairs, remarks = {}, []
     for name, row in table.items():
         against = row.compared_with
         if name not in contents or against is None:
             continue
         if against not in contents:
-            lacking[name] = f"{against} has no scores"
+            remarks.append(f"{name}: not compared: {against} has no scores.")
             continue
         first, second = contents[against], contents[name]
         try:
             tasks = comparison.shared_tasks(first, second)
             found = [comparison.differences(first, second, task) for task in tasks]
         except InputError as error:
-            lacking[name] = f"with {against}, {error}"
+            remarks.append(f"{name}: not compared: with {against}, {error}.")
         else:
             pairs[against, name] = [one for of_task in found for one in of_task]
-    return pairs, lacking
+            others = [note for task in tasks for note in comparison.notes(first, second, task)]
+            remarks += [f"{against} and {name}: {note}" for note in dict.fromkeys(others)]
+    return pairs, remarks

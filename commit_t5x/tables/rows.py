@@ -15,6 +15,9 @@ from commit_t5x.errors import InputError, suggest
 
 BASE = "base"  # the row of the weights that the others start from
 _TRAIN = "commit_t5x.engine.train"
+# Macros by which rows differ as rows.
+_NOT_SET = "%gin.REQUIRED"
+_OF_ROWS = frozenset({gin_files.STARTS_FROM, gin_files.COMPARED_WITH, "MODEL_DIR"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +43,9 @@ class Row:
       language: LANGUAGE.
       steps, seed: TRAIN_STEPS, RANDOM_SEED.
       questions, labels: XQUAD_PATH and QA_LABELS.
-      config: a hash of all that its gin files and the flags bind.
+      config: a hash of all that its gin files and the flags bind, but for COMPARED_WITH.
+      macros: what they bind macros to, as text.
+      own_macros: the same of its own gin file alone, without what is given to all rows.
     """
 
     name: str
@@ -54,6 +59,8 @@ class Row:
     questions: str | None
     labels: str | None
     config: str
+    macros: Mapping[str, str]
+    own_macros: Mapping[str, str]
 
 
 def read(table: str, flags: Flags) -> dict[str, Row]:
@@ -78,7 +85,8 @@ def read(table: str, flags: Flags) -> dict[str, Row]:
             if other is not None and other not in known:
                 near = suggest(str(other), known) or "; name one of the folder, or None"
                 raise InputError(f"{row.gin_file}: {macro}: no row {other!r}{near}")
-        list(_behind(rows, row.name, "starts_from"))
+    for name in names:
+        list(_behind(rows, name, "starts_from"))
     return {
         name: rows[name]
         for name in sorted(rows, key=lambda name: len(list(_behind(rows, name, "compared_with"))))
@@ -103,6 +111,38 @@ def choose(rows: Mapping[str, Row], names: Sequence[str] | None) -> list[str]:
                 f"--rows: no row {name!r}{suggest(name, known)}; there are {', '.join(known)}"
             )
     return [name for name in known if name in names]
+
+
+def check_distinct(table: Mapping[str, Row], names: Sequence[str]) -> None:
+    """Raises InputError if two of the rows would be the same training."""
+    seen: dict[tuple[str | None, str], str] = {}
+    for name in names:
+        row = table[name]
+        # What else they start from, they do after rows that are told apart themselves.
+        other = seen.setdefault((row.starts_from, row.config), name)
+        if other != name:
+            raise InputError(
+                f"rows {other} and {name} are the same with these flags; leave out the one that "
+                "sets what they differ by, or choose one of them by --rows"
+            )
+
+
+def levelled(table: Mapping[str, Row], names: Sequence[str]) -> list[str]:
+    """Says which macros have one value in all rows by the flags, and others by their gin files.
+
+    Example:
+      >>> levelled(table, ["align", "commit"])
+      ['CODEMIX_RATIO = 0.6 in all rows by the flags, by their files 0.5 (align), 0.9 (commit)']
+    """
+    found = []
+    for macro in sorted({macro for name in names for macro in table[name].own_macros}):
+        own = {name: table[name].own_macros.get(macro, _NOT_SET) for name in names}
+        own = {name: value for name, value in own.items() if value != _NOT_SET}
+        now = {table[name].macros.get(macro) for name in names}
+        if len({*own.values()}) > 1 and len(now) == 1 and macro not in _OF_ROWS:
+            rows = ", ".join(f"{value} ({name})" for name, value in own.items())
+            found.append(f"{macro} = {now.pop()} in all rows by the flags, by their files {rows}")
+    return found
 
 
 def common(table: Mapping[str, Row], field: str) -> Any:
@@ -157,7 +197,13 @@ def _read(table: str, name: str, flags: Flags) -> Row:
     if name == BASE:
         raise InputError(f"{table}/{name}.gin: {BASE} is what rows start from; rename the file")
     gin_file = f"{table}/{name}.gin"
+    own_macros: Mapping[str, str] = {}
+    if flags.gin_file or flags.gin_bindings:
+        with _naming(gin_file):
+            gin_utils.parse([gin_file], (), flags.gin_search_paths)
+        own_macros = _macros()
     _load(gin_file, flags, {"MODEL_DIR": "nowhere"})
+    bound = {k: v for k, v in gin_utils.bindings().items() if k != gin_files.COMPARED_WITH}
     return Row(
         name,
         gin_file,
@@ -169,8 +215,16 @@ def _read(table: str, name: str, flags: Flags) -> Row:
         seed=_macro("RANDOM_SEED"),
         questions=_macro("XQUAD_PATH"),
         labels=_macro("QA_LABELS"),
-        config=hashlib.sha256(gin.config_str().encode("utf-8")).hexdigest()[:12],
+        config=hashlib.sha256(repr(sorted(bound.items())).encode("utf-8")).hexdigest()[:12],
+        macros=_macros(),
+        own_macros=own_macros,
     )
+
+
+def _macros() -> dict[str, str]:
+    """Returns the macros that gin has, and their values on a line each."""
+    found = gin_utils.bindings()
+    return {name: " ".join(value.split()) for name, value in found.items() if "." not in name}
 
 
 def _load(gin_file: str, flags: Flags, macros: Mapping[str, Any]) -> None:

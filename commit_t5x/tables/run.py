@@ -81,6 +81,7 @@ def run(
             if stage.done() or reason is not None:
                 end(stage, None if stage.done() else reason)
                 return
+            record.begin(stage)
             display.begin(stage)
             show = functools.partial(display.line, stage)
             work = pool.submit(_run_one, stage, logs, show, runner or started.run)

@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from commit_t5x import fingerprints, resources
 from commit_t5x.errors import InputError
@@ -25,7 +26,7 @@ class Stage:
       output: what is there when it is done: checkpoint_N, a result file, an exported model.
       needs: the stages that come before, by name.
       steps: of a training.
-      tasks, model_args: of a score.
+      tasks, model_args, scoring: of a score, the last as Settings has it.
       start: the weights that it begins with, a model directory or a checkpoint_N folder.
     """
 
@@ -38,6 +39,7 @@ class Stage:
     steps: int = 0
     tasks: Sequence[str] = ()
     model_args: str = ""
+    scoring: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     start: pathlib.Path | None = None
 
     @property
@@ -51,10 +53,21 @@ class Stage:
             return self.output.is_dir()
         try:
             content = json.loads(self.output.read_text(encoding="utf-8"))
-            same = _options(content["config"]["model_args"]) == _options(self.model_args)
+            config = content["config"]
+            same = _options(config["model_args"]) == _options(self.model_args)
+            same = same and all(_same(n, config.get(n), self.scoring.get(n)) for n in _SCORED_WITH)
             return same and all(task in content["results"] for task in self.tasks)
         except (OSError, ValueError, KeyError, TypeError):
             return False
+
+    def begun(self) -> bool:
+        """Returns whether it is done, or a training goes on."""
+        return self.done() or self.steps_done() > 0
+
+    @property
+    def made(self) -> pathlib.Path:
+        """What to remove where it shall be made anew: of a training, all of its checkpoints."""
+        return self.output.parent if self.kind == "train" else self.output
 
     def steps_done(self) -> int:
         """Returns the step that a training goes on from."""
@@ -83,6 +96,17 @@ def _options(model_args: str) -> list[str]:
     return [re.sub("^pretrained=.*/", "pretrained=", one) for one in model_args.split(",")]
 
 
+# Which of a score's options say what it is a score of, and which of these are places.
+_PLACES = ("data_dir", "labels", "include_path")
+_SCORED_WITH = ("limit", "num_fewshot", "gen_kwargs", *_PLACES)
+
+
+def _same(name: str, was: Any, wanted: Any) -> bool:
+    if name in _PLACES and was and wanted:  # by another way, as above
+        was, wanted = (pathlib.Path(place).name for place in (was, wanted))
+    return (was or None) == (wanted or None)
+
+
 def shell(command: Sequence[str]) -> str:
     """Returns a command as one line for a shell."""
     return " ".join(map(_quoted, command))
@@ -102,7 +126,7 @@ class Settings:
       out: the table's folder.
       flags: of training.
       tasks: to score.
-      scoring: flags of `lm-eval` besides the model, the tasks and the output.
+      scoring: options of `lm-eval` besides the model, the tasks and the output, by name.
       model_args: arguments of lm-eval's model besides `pretrained`, such as "dtype=bfloat16".
       engine: native or t5x.
       export: whether rows are exported to Hugging Face's format.
@@ -111,7 +135,7 @@ class Settings:
     out: pathlib.Path
     flags: rows.Flags
     tasks: Sequence[str]
-    scoring: Sequence[str] = ()
+    scoring: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     model_args: str = ""
     engine: str = "native"
     export: bool = False
@@ -204,12 +228,13 @@ def _score(
         [
             *("commit-t5x", "lm-eval", "--model_args", arguments),
             *("--tasks", ",".join(settings.tasks), "--output_path", str(output)),
-            *("--log_samples", *settings.scoring),
+            *("--log_samples", *(f"--{name}={value}" for name, value in settings.scoring.items())),
         ],
         output,
         needs=needs,
         tasks=settings.tasks,
         model_args=arguments,
+        scoring=settings.scoring,
         start=pathlib.Path(model),
     )
 

@@ -124,9 +124,9 @@ def test_one_result_file_each(tmp_path):
 
 
 def test_runs_with_several_seeds(tmp_path):
-    alpaca = save(tmp_path / "alpaca", [0.0, 100.0, 50.0])
+    alpaca = save(tmp_path / "alpaca", [0.0, 100.0, 50.0], ["sun", "rain", "a rain"])
     for run, scores in (("commit", [100.0, 100.0, 50.0]), ("other", [60.0, 100.0, 50.0])):
-        folder = save(tmp_path / run, scores, ["rain", "rain", "a rain"])
+        folder = save(tmp_path / run, scores, [f"rain of {run}", "rain", "a rain"])
         for path in folder.iterdir():
             name = path.name.replace("results", "seed_0" if run == "commit" else "seed_1")
             path.rename(tmp_path / "commit" / name)
@@ -134,6 +134,9 @@ def test_runs_with_several_seeds(tmp_path):
     assert "| f1         |     50.0 |     76.7 |        +26.7 | +0.0 to +80.0   |" in text
     assert "- question 1: f1 +80.0" in text
     assert "seeds" not in text
+    assert "  - alpaca: sun\n  - commit, seed 0: rain of commit" in text
+    text = comparison.compare(alpaca, tmp_path / "commit" / "seed_1.json")
+    assert "seed 1: rain of other" in text and "rain of commit" not in text
 
 
 def test_the_spread_of_seeds_widens_the_interval():

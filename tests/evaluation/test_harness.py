@@ -131,6 +131,24 @@ def test_bits_per_byte_of_a_text(tmp_path, tiny_model):
     assert len(of_texts) == 2 and sum(of_texts) / 2 == pytest.approx(bits, abs=1e-5)
 
 
+def test_one_file_serves_one_language(data_dir):
+    file = f"{data_dir}/xquad.hi.json"
+    results = run(file, tasks=["ogx_xquad_hi", "ogx_xquad_enhi"])
+    assert len(results["results"]) == 2
+    with pytest.raises(errors.InputError, match="hi.json is one file, and ogx_xquad_en and ogx_x"):
+        run(file, tasks=["ogx_xquad_en", "ogx_xquad_hi"])
+
+
+def test_what_is_no_mean_of_its_questions_has_no_scores_of_each():
+    rows = [
+        {"filter": which, "doc_id": number, "metrics": ["f1", "perplexity"], "f1": f1} | more
+        for which in ("strict", "loose")
+        for number, (f1, more) in enumerate([(1.0, {"perplexity": -3.0}), (0, {"perplexity": -2})])
+    ]
+    values = {"f1,strict": 0.5, "f1,loose": 0.5, "perplexity,strict": 12.2}
+    assert harness._numeric_scores(rows, values) == {"f1": [1.0, 0]}
+
+
 def test_limit_and_model_args_as_text(data_dir):
     results = run(data_dir, limit=2, model_args="shout=True")
     assert results["sample_scores"]["ogx_xquad_enhi"]["exact_match"] == [100.0, 0.0]

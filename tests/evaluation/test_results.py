@@ -153,6 +153,28 @@ def test_seeds_of_a_folder_are_one_run(tmp_path):
     assert report.unlike("base", "t") is None
 
 
+def test_a_measure_that_a_seed_lacks_is_left_out(tmp_path):
+    save(tmp_path / "seed_0.json", {"t": {"f1": 7.0, "word_f1": 8.0}})
+    save(tmp_path / "seed_1.json", {"t": {"f1": 9.0}})
+    report = results.load([tmp_path])
+    assert [(metric, score.value) for (*_, metric), score in report.scores.items()] == [("f1", 8.0)]
+
+
+def test_a_score_lies_in_its_interval(tmp_path):
+    content = {"results": {"t": {"f1,none": 200 / 3}}, "sample_scores": {"t": {"f1": [66.6667]}}}
+    (tmp_path / "results.json").write_text(json.dumps(content))
+    [score] = results.load([tmp_path]).scores.values()
+    assert score.low <= score.value <= score.high
+
+
+def test_of_several_filters_the_first_counts(tmp_path):
+    values = {"f1,strict": 10.0, "f1,loose": 90.0}
+    content = {"results": {"t": values}, "sample_scores": {"t": {"f1": [0.0, 20.0]}}}
+    (tmp_path / "results.json").write_text(json.dumps(content))
+    [score] = results.load([tmp_path]).scores.values()
+    assert score.value == 10.0
+
+
 def test_fewer_seeds_are_marked(tmp_path):
     for run, seeds in (("a", "01"), ("b", "01"), ("c", "0")):
         for seed in seeds:

@@ -38,7 +38,9 @@ def row():
             "seed": 0,
             "questions": None,
             "labels": None,
-            "config": "81c3",
+            "config": name,
+            "macros": {},
+            "own_macros": {},
         }
         fields = {**defaults, **fields}
         return rows.Row(name, f"t/{name}.gin", starts_from, compared_with, base, **fields)

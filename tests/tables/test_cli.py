@@ -49,6 +49,7 @@ BASE = "--gin.INITIAL_CHECKPOINT_PATH='base'"
         (["--language=hi", "--gin.DICT_DIR='gone'"], "gone/en-hi.txt: no dictionary"),
         (["--language=hi", "--gin.XQUAD_PATH='gone'"], "gone/xquad.en.json: no such file"),
         (["--language=hi", "--tasks=ogx_quad_hi"], "--tasks: 'ogx_quad_hi' is unknown"),
+        (["--language=hi", "--tasks=ogx_xquad_*hi"], "--tasks: .*hi stands for ogx_.*; name each"),
         (["--language=hi", "--rows=comit"], "--rows: no row 'comit'; did you mean commit"),
         (["--language=hi", "--gin_file=models/debug.gin", BASE], "in the checkpoint and"),
         (

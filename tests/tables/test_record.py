@@ -7,8 +7,14 @@ from commit_t5x.errors import InputError
 from commit_t5x.tables import record, stages
 
 
+def trained(out, row="commit", seed=0, step=2):
+    (out / "models" / row / f"seed_{seed}" / f"checkpoint_{step}").mkdir(parents=True)
+
+
 def test_settings_of_a_folder_stay(tmp_path):
-    record.Record(tmp_path / "out", {"table": "table4", "limit": 20}).write()
+    record.Record(tmp_path / "out", {"table": "table3"}).write()
+    record.Record(tmp_path / "out", {"table": "table4", "limit": 20}).write()  # as nothing was made
+    trained(tmp_path / "out")
     record.Record(tmp_path / "out", {"table": "table4", "limit": 20})
     for other, message in (
         ({"table": "table3", "limit": 20}, 'table "table4", not "table3"'),
@@ -21,11 +27,24 @@ def test_settings_of_a_folder_stay(tmp_path):
 
 def test_gin_files_of_a_row_stay(tmp_path):
     kept = record.Record(tmp_path / "out", {})
-    kept.set_rows({"commit": "81c3"})
+    kept.set_rows({"commit": "81c3", "alpaca": "81c3"})
     kept.write()
+    trained(tmp_path / "out")
     record.Record(tmp_path / "out", {}).set_rows({"commit": "81c3", "alpaca": "92d4"})
-    with pytest.raises(InputError, match="gin files of row commit were others"):
+    with pytest.raises(InputError, match="gin files of row commit were others.*models/commit to"):
         record.Record(tmp_path / "out", {}).set_rows({"commit": "92d4"})
+
+
+def test_questions_of_a_folder_stay(tmp_path):
+    kept = record.Record(tmp_path / "out", {})
+    kept.set_questions({"ogx_xquad_hi": "81c3"})
+    kept.write()
+    record.Record(tmp_path / "out", {}).set_questions({"ogx_xquad_hi": "92d4"})  # nothing is scored
+    (tmp_path / "out" / "results").mkdir()
+    (tmp_path / "out" / "results" / "base.json").write_text("{}")
+    record.Record(tmp_path / "out", {}).set_questions({"ogx_xquad_hi": "81c3", "ogx_xquad_en": "5"})
+    with pytest.raises(InputError, match="questions of ogx_xquad_hi were others when.*out/results"):
+        record.Record(tmp_path / "out", {}).set_questions({"ogx_xquad_hi": "92d4"})
 
 
 def test_weights_that_stages_started_from_stay(tmp_path, table, settings):
@@ -40,6 +59,7 @@ def test_weights_that_stages_started_from_stay(tmp_path, table, settings):
     assert not score.done()
     whole = {"results": {"ogx_xquad_hi": {}}, "config": {"model_args": score.model_args}}
     score.output.parent.mkdir(parents=True)
+    kept.begin(score)
     score.output.write_text(json.dumps(whole))
     kept.add(score, 5.0, 0)
     again = record.Record(tmp_path / "out", {})
@@ -49,8 +69,24 @@ def test_weights_that_stages_started_from_stay(tmp_path, table, settings):
     with pytest.raises(InputError, match="score-commit-0 was made from other files than are in"):
         again.check_starts([train, score])
     (base / "d81c3").write_text("others")
-    with pytest.raises(InputError, match=f"train-commit-0 was .*base now; .*{train.output} to"):
+    folder = train.output.parent  # as what comes before its end is of the old base, too
+    with pytest.raises(InputError, match=f"train-commit-0 was .*base now; .*remove {folder} to"):
         again.check_starts([train, score])
+
+
+def test_a_training_that_goes_on_has_started_from_what_it_began_with(tmp_path, table, settings):
+    [train, _] = stages.build(table, ["commit"], [0], settings)
+    base = tmp_path / "base" / "checkpoint_0"
+    base.mkdir(parents=True)
+    train = dataclasses.replace(train, start=base.parent)
+    (base / "d81c3").write_text("weights")
+    kept = record.Record(tmp_path / "out", {})
+    kept.begin(train)
+    (base / "d81c3").rename(base / "d92d4")
+    record.Record(tmp_path / "out", {}).check_starts([train])  # it came to no checkpoint
+    trained(tmp_path / "out")
+    with pytest.raises(InputError, match="train-commit-0 was made from other files than are in"):
+        record.Record(tmp_path / "out", {}).check_starts([train])
 
 
 def test_folders_of_other_things_are_refused(tmp_path):

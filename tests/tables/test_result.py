@@ -2,7 +2,6 @@ import json
 
 import pytest
 
-from commit_t5x.evaluation import results
 from commit_t5x.tables import result, stages
 
 
@@ -26,9 +25,15 @@ def score(table, settings):
     return score
 
 
+def write(table, chosen, found, folder):
+    contents, problem = result.scored(chosen, found)
+    result.write(table, chosen, contents, folder)
+    return problem
+
+
 def test_rows_and_tests(score, table, tmp_path, capsys):
     found = score({"base": 1.0, "alpaca": 2.0, "commit": 30.0}, seeds=[0, 1])
-    result.write(table, ["base", "alpaca", "commit"], found, tmp_path / "report")
+    write(table, ["base", "alpaca", "commit"], found, tmp_path / "report")
     printed = capsys.readouterr().out
     assert "| commit |     30.0 ±0.0 |" in printed
     tests = (tmp_path / "report" / "comparisons.md").read_text()
@@ -41,7 +46,7 @@ def test_rows_and_tests(score, table, tmp_path, capsys):
 
 def test_rows_without_scores_are_gaps(score, table, tmp_path, capsys):
     found = score({"base": 1.0, "commit": 30.0}, seeds=[0, 1])
-    result.write(table, ["base", "alpaca", "commit"], found, tmp_path / "report")
+    write(table, ["base", "alpaca", "commit"], found, tmp_path / "report")
     printed = capsys.readouterr().out
     assert "| alpaca |             – |" in printed
     assert "commit: not compared: alpaca has no scores." in printed
@@ -52,7 +57,7 @@ def test_rows_without_scores_are_gaps(score, table, tmp_path, capsys):
 def test_no_test_is_left_of_a_run_with_more_rows(score, table, tmp_path):
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "comparisons.md").write_text("of a run with more rows")
-    result.write(table, ["base"], score({"base": 1.0}, seeds=[]), tmp_path / "report")
+    write(table, ["base"], score({"base": 1.0}, seeds=[]), tmp_path / "report")
     assert not (tmp_path / "report" / "comparisons.md").exists()
 
 
@@ -63,7 +68,7 @@ def test_a_row_with_other_questions_costs_no_other_tests(score, table, tmp_path,
             content = json.loads(stage.output.read_text())
             content["n-samples"] = {"ogx_xquad_hi": {"effective": 3}}
             stage.output.write_text(json.dumps(content))
-    result.write(table, ["base", "alpaca", "commit"], found, tmp_path / "report")
+    write(table, ["base", "alpaca", "commit"], found, tmp_path / "report")
     printed = capsys.readouterr().out
     assert "| commit | alpaca    | xquad_hi | f1       |        +28.0 |" in printed
     assert "alpaca: not compared: with base, ogx_xquad_hi: questions None instead of 3" in printed
@@ -72,12 +77,26 @@ def test_a_row_with_other_questions_costs_no_other_tests(score, table, tmp_path,
 def test_rows_that_lack_a_seed_are_marked(score, table, tmp_path, capsys):
     score({"base": 1.0, "alpaca": 2.0}, seeds=[0, 1])
     found = score({"commit": 30.0}, seeds=[1])
-    result.write(table, ["base", "alpaca", "commit"], found, tmp_path / "report")
-    assert "not compared: seeds 1 instead of 0, 1" in capsys.readouterr().out
+    write(table, ["base", "alpaca", "commit"], found, tmp_path / "report")
+    printed = capsys.readouterr().out
+    assert "not compared: seeds 1 instead of 0, 1" in printed
+    assert "alpaca and commit: seeds: 0, 1 and 1." in printed  # below the tests
+
+
+def test_a_seed_that_was_scored_otherwise_costs_its_row_alone(score, table, tmp_path, capsys):
+    found = score({"base": 1.0, "alpaca": 2.0, "commit": 30.0}, seeds=[0, 1])
+    [*_, last] = (stage for stage in found if stage.row == "commit")
+    content = json.loads(last.output.read_text())
+    last.output.write_text(json.dumps({**content, "versions": {"ogx_xquad_hi": 3}}))
+    problem = write(table, ["base", "alpaca", "commit"], found, tmp_path / "report")
+    assert "commit/seed_1.json: ogx_xquad_hi: other questions, prompts or options" in problem
+    printed = capsys.readouterr().out
+    assert "| alpaca | base      | xquad_hi | f1       |         +1.0 |" in printed
+    assert "| commit |             – |" in printed
 
 
 def test_nothing_to_show(score, table, tmp_path, capsys):
-    result.write(table, ["base"], score({}, seeds=[]), tmp_path / "report")
+    write(table, ["base"], score({}, seeds=[]), tmp_path / "report")
     assert capsys.readouterr().out == ""
 
 
@@ -89,10 +108,15 @@ def test_languages_are_columns_of_one_table(tmp_path, capsys):
             "sample_scores": {task: {"f1": [value] * 4} for task, value in scores.items()},
         }
 
-    of_row = {"hi": content("hi", 30.0, 50.0), "el": content("el", 40.0, 60.0)}
-    result.write_scores({"commit": results.union(of_row)}, ["commit"], tmp_path)
+    of_rows = {
+        "commit": {"hi": content("hi", 30.0, 50.0), "el": content("el", 40.0, 60.0)},
+        "alpaca": {"hi": content("hi", 20.0, 50.0)},  # el's failed
+    }
+    result.write_scores(result.union(of_rows), ["commit", "alpaca"], tmp_path)
     lines = capsys.readouterr().out.splitlines()
     names, values = ([cell.strip() for cell in lines[n].split("|")] for n in (0, 2))
+    assert "alpaca" in lines[3] and lines[3].count("–") == 2
+    values = [value.strip("*") for value in values]
     assert dict(zip(names, values, strict=True)) | {"": ""} == {
         "": "",
         "run": "commit",

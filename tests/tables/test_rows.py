@@ -58,6 +58,7 @@ def test_a_folder_of_ones_own(tmp_path, flags, capsys):
         ({"a": "STARTS_FROM = 5"}, "a.gin: STARTS_FROM: no row 5; name one"),
         ({"a": 'STARTS_FROM = "b"', "b": 'STARTS_FROM = "a"'}, "STARTS_FROM leads back to a"),
         ({"a": 'COMPARED_WITH = "a"'}, "COMPARED_WITH leads back to a"),
+        ({"a": 'STARTS_FROM = "b"', "b": 'STARTS_FROM = "c"'}, "b.gin: STARTS_FROM: no row 'c'"),
         ({"base": ""}, "rename the file"),
         ({"a": "CODEMIX_RATIO = 3.5"}, "a.gin: CODEMIX_RATIO: 3.5 doesn't fit"),
         ({"a": "TRAIN_STEP = 3"}, "did you mean TRAIN_STEPS"),
@@ -72,8 +73,27 @@ def test_what_a_row_binds_is_known_by_a_hash(tmp_path, flags):
     folder = write(tmp_path / "mine", a="CODEMIX_RATIO = 0.3")
     before = rows.read(folder, flags)["a"].config
     assert rows.read(folder, flags)["a"].config == before
+    write(tmp_path / "mine", a="CODEMIX_RATIO = 0.3\nCOMPARED_WITH = 'base'")  # is no training's
+    assert rows.read(folder, flags)["a"].config == before
     write(tmp_path / "mine", a="CODEMIX_RATIO = 0.4")
     assert rows.read(folder, flags)["a"].config != before
+
+
+def test_flags_that_take_away_what_rows_differ_by(tmp_path, flags):
+    low, high = "CODEMIX_RATIO = 0.3", "CODEMIX_RATIO = 0.6"
+    folder = write(tmp_path / "mine", low=low, high=high, other=f"{low}\nDROPOUT_RATE = 0.1")
+    table = rows.read(folder, flags)
+    rows.check_distinct(table, [*table])
+    assert rows.levelled(table, ["high", "low", "other"]) == []
+    level = dataclasses.replace(flags, gin_bindings=[*flags.gin_bindings, "CODEMIX_RATIO=0.5"])
+    table = rows.read(folder, level)
+    assert rows.levelled(table, ["high", "low", "other"]) == [
+        "CODEMIX_RATIO = 0.5 in all rows by the flags, by their files 0.6 (high), 0.3 (low), "
+        "0.3 (other)"
+    ]
+    with pytest.raises(InputError, match="rows high and low are the same with these flags; leave"):
+        rows.check_distinct(table, ["high", "low", "other"])
+    rows.check_distinct(table, ["low", "other"])
 
 
 def test_unknown_tables_and_rows(flags, table):

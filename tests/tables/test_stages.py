@@ -79,13 +79,21 @@ def test_a_training_is_done_with_its_last_checkpoint(table, settings):
         ({"config": {"model_args": "pretrained=out/checkpoint_3"}}, False),
         ({"config": {"model_args": "pretrained=checkpoint_4"}}, True),  # by another way
         ({"config": {"model_args": "pretrained=checkpoint_4,dtype=bfloat16"}}, False),
+        ({"config": {"model_args": "pretrained=checkpoint_4", "limit": 5}}, False),
+        ({"config": {"model_args": "pretrained=checkpoint_4", "data_dir": "other"}}, False),
+        ({"config": {"model_args": "pretrained=checkpoint_4", "data_dir": "/of/data"}}, True),
         ({"config": None}, False),
         (None, False),
     ],
 )
 def test_a_score_is_done_for_its_checkpoint_and_all_tasks(content, done, table, settings):
+    settings = dataclasses.replace(settings, scoring={"data_dir": "data"})
     score = stages.build(table, ["commit"], [0], settings)[-1]
-    whole = {"results": {"ogx_xquad_hi": {}}, "config": {"model_args": score.model_args}}
+    assert "--data_dir=data" in score.command
+    config = {"model_args": score.model_args, "data_dir": "data", "limit": None}
+    whole = {"results": {"ogx_xquad_hi": {}}, "config": config}
+    if (content or {}).get("config"):
+        content = {"config": {**config, **content["config"]}}
     score.output.parent.mkdir(parents=True)
     text = "{" if content is None else json.dumps({**whole, **content})
     score.output.write_text(text)
