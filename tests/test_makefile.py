@@ -63,4 +63,4 @@ def test_an_environment_of_another_python(make, interpreter, tmp_path):
     code, stderr = make(sys.executable)
     assert code == 2 and stderr.count("\n") == 1
     assert ".venv holds Python 3.10 and" in stderr
-    assert "`make clean`" in stderr
+    assert "`rm -r .venv`" in stderr
