@@ -15,7 +15,7 @@ FILE = "table.json"
 _OURS = {".lock", "models", "results", "exports", "logs", "report"}
 _FIELDS = {
     "settings": dict[str, Any],
-    "rows": dict[str, str],
+    "bindings": dict[str, str],
     "questions": dict[str, str],
     "starts": dict[str, str],
     "seconds": dict[str, tuple[float, float]],
@@ -63,7 +63,7 @@ class Record:
         self.seconds = saved.get("seconds", {})
         if not self._trained("*") and not self._scored():
             return  # whatever failed may be mended
-        self._rows, self._starts = saved.get("rows", {}), saved.get("starts", {})
+        self._rows, self._starts = saved.get("bindings", {}), saved.get("starts", {})
         if self._scored():
             self._questions = saved.get("questions", {})
         before = saved.get("settings", {})
@@ -125,7 +125,7 @@ class Record:
 
     def write(self) -> None:
         """Writes the record."""
-        content = {"settings": self._settings, "rows": self._rows}
+        content = {"settings": self._settings, "bindings": self._rows}
         content |= {"questions": self._questions, "starts": self._starts, "seconds": self.seconds}
         disk.write(self._path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 

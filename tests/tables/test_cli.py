@@ -1,5 +1,6 @@
 """The command: what it refuses and prints, and a whole table, interrupted and resumed."""
 
+import json
 import os
 import pathlib
 import shlex
@@ -12,7 +13,7 @@ import pytest
 
 from commit_t5x.engine import checkpoints, lock
 from commit_t5x.errors import InputError
-from commit_t5x.tables import cli
+from commit_t5x.tables import cli, stages
 
 
 @pytest.fixture
@@ -113,6 +114,34 @@ def test_what_a_dry_run_prints_may_be_for_other_devices(table, capsys):
     assert "--gin.NUM_PARTITIONS=64" in capsys.readouterr().out
     with pytest.raises(InputError, match="NUM_PARTITIONS: 64 does not divide"):
         cli.main(arguments)
+
+
+def test_a_finished_table_is_printed_and_says_what_is_gone(table, capsys):
+    pathlib.Path("out/models/commit/seed_42/checkpoint_300").mkdir(parents=True)
+    score = pathlib.Path("out/results/commit/seed_42.json")
+    score.parent.mkdir(parents=True)
+    config = {"gen_kwargs": "max_gen_toks=4", "limit": 2, "data_dir": "samples"}
+    config["model_args"] = "pretrained=checkpoint_300"
+    content = {"config": config, "results": {"ogx_xquad_enhi": {"f1,none": 12.5}}}
+    score.write_text(json.dumps(content))
+    arguments = table("--language=hi", "--rows=commit", "--tasks=ogx_xquad_enhi")
+    cli.main([*arguments, "--gin.DICT_DIR='gone'"])
+    shown = capsys.readouterr()
+    assert "| commit |            12.5 |" in shown.out
+    assert "note: could not be made anew: main_results/commit.gin: gone/en-hi.txt: no" in shown.err
+
+
+def test_seeds_of_a_row_read_the_same_data(row, settings):
+    found = stages.build({"commit": row("commit")}, ["commit"], [0, 1], settings)
+    for stage, entry in ((found[0], "81c3"), (found[2], "81c3")):
+        record = {"from step 0": {"dictionary en-hi": [entry], "DatasetConfig.seed": stage.seed}}
+        stage.made.mkdir(parents=True)
+        (stage.made / "data.json").write_text(json.dumps(record))
+    cli._check_seeds(found)
+    record["from step 0"]["dictionary en-hi"] = ["92d4"]
+    (found[2].made / "data.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match="seed_1: was trained on .*seed_0, says dictionary en-hi"):
+        cli._check_seeds(found)
 
 
 def stopped_in(stage, arguments):

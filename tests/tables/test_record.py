@@ -100,7 +100,7 @@ def test_folders_of_other_things_are_refused(tmp_path):
     (tmp_path / "table.json").write_text("{")
     with pytest.raises(InputError, match="not valid JSON"):
         record.Record(tmp_path, {})
-    for broken in ({"settings": 3}, {"rows": []}, {"seconds": {"train": ["a", 2]}}):
+    for broken in ({"settings": 3}, {"bindings": []}, {"seconds": {"train": ["a", 2]}}):
         (tmp_path / "table.json").write_text(json.dumps(broken))
         with pytest.raises(InputError, match=f"table.json: {[*broken][0]}: not a table's"):
             record.Record(tmp_path, {})
