@@ -51,7 +51,7 @@ def run(
     """Runs the stages that aren't done, in their order.
 
     Args:
-      stages: each behind those that it needs.
+      stages: each behind those that it needs; several at a time begin with the longest chains.
       record: takes their times.
       logs: a folder; gets what each stage prints, in a file of its name.
       console: where progress is shown, a bar if it is a terminal.
@@ -66,7 +66,7 @@ def run(
       InputError: what the commands print can't be written to `logs`; those that ran were ended.
     """
     failed: dict[str, str] = {}
-    waiting = [*stages]
+    waiting = [*stages] if jobs == 1 else _longest_first(stages)
     running: dict[concurrent.futures.Future[_Outcome], Stage] = {}
     started = Processes(jobs)
     with _Display(console, stages) as display, concurrent.futures.ThreadPoolExecutor(jobs) as pool:
@@ -104,6 +104,16 @@ def run(
         finally:
             started.stop()
     return failed
+
+
+def _longest_first(stages: Sequence[Stage]) -> list[Stage]:
+    """Returns the stages by how many come behind each, so that none of a chain is left alone."""
+    length: dict[str, int] = {}
+    for stage in reversed(stages):
+        own = length.setdefault(stage.name, 1)
+        for name in stage.needs:
+            length[name] = max(length.get(name, 1), own + 1)
+    return sorted(stages, key=lambda stage: -length[stage.name])
 
 
 class _Outcome(NamedTuple):

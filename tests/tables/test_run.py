@@ -141,6 +141,8 @@ def test_several_at_a_time_and_none_before_what_it_needs(tmp_path, found):
     console = rich.console.Console(file=io.StringIO())
     assert not run.run(found, kept, tmp_path / "out" / "logs", console, 2, runner)
     assert sorted(commands.ran) == sorted(stage.name for stage in found)
+    assert [name for name in commands.ran if name.startswith("train")][-1] == "train-align_commit-0"
+    assert commands.ran[-1].startswith("score")  # what others wait for was begun first
 
 
 def test_stopped_with_several_at_work_all_are_given_time_to_end(
@@ -163,4 +165,4 @@ def test_stopped_with_several_at_work_all_are_given_time_to_end(
     with pytest.raises(KeyboardInterrupt):
         run.run(found, kept, tmp_path / "logs", console, jobs=2)
     assert (tmp_path / "saved").exists()
-    assert (tmp_path / "logs" / "train-commit-0.log").read_text().endswith("ready\nsaved\n")
+    assert (tmp_path / "logs" / "train-align-0.log").read_text().endswith("ready\nsaved\n")
