@@ -89,13 +89,15 @@ def _is_until(line: str, first_step: int) -> bool:
 
 
 _STEPS_WITHOUT_LOSS = 10  # that end a run
+_AHEAD = 2  # steps that the host begins before the devices have done the one before them
 
 
 class TrainMetrics:
     """Collects the steps' metrics without stopping the devices.
 
-    Metrics stay on the devices until `period` further steps have been started; so the host runs at
-    most two periods ahead of the devices, and never waits for the step that it just started.
+    Metrics stay on the devices until `period` further steps have been started, and the host never
+    waits for the step that it just started. It runs no more than two steps ahead of the devices:
+    what a signal has it save is the state after those.
 
     Written per step are loss, z_loss, accuracy (of loss-bearing tokens), grad_norm, param_norm,
     learning_rate, tokens and loss_tokens (numbers of tokens that aren't padding, and that bear
@@ -146,6 +148,8 @@ class TrainMetrics:
             self._ended[end] = time.perf_counter()  # long before it is written, on a slow device
             del self._ends[end]
         self._pending.append((step, metrics))
+        if len(self._pending) > _AHEAD:
+            self._pending[-1 - _AHEAD][1]["loss"].block_until_ready()
         if step % self._period == 0:
             self._ends[step] = metrics["loss"]
             self._write(step - self._period)

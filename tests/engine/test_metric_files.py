@@ -1,3 +1,4 @@
+import functools
 import io
 import json
 import time
@@ -138,6 +139,15 @@ def test_metrics_are_fetched_a_period_late(tmp_path, files):
     waits = [line["seconds_waiting_for_data"] for line in lines if "tokens_per_second" in line]
     np.testing.assert_allclose(np.sum(waits), 0.7)
     assert stream.getvalue().splitlines()[-1].startswith("step 7/7  loss 7.0000  ")
+
+
+def test_the_host_runs_two_steps_ahead_of_the_devices(files):
+    waited = []
+    collected = _metrics(files, steps=20, period=10)
+    for step in range(1, 6):
+        loss = types.SimpleNamespace(block_until_ready=functools.partial(waited.append, step))
+        collected.add(step, {**_sums(1.0), "loss": loss})
+    assert waited == [1, 2, 3]
 
 
 def test_a_step_without_loss_tokens_has_accuracy_0(tmp_path, files):
