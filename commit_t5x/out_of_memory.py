@@ -4,16 +4,20 @@ import re
 import sys
 
 _TRAINING = (
-    "raise NUM_MICROBATCHES; set REMAT_POLICY='full' or DTYPE='bfloat16'; lower SEQUENCE_LENGTH or "
-    "BATCH_SIZE; spread the network by NUM_PARTITIONS=None; or train factors by "
-    "--gin_file=lora.gin: `commit-t5x plan --fit` tells what fits"
+    "`commit-t5x plan --fit` tells what fits: REMAT_POLICY='full', DTYPE='bfloat16', more "
+    "NUM_MICROBATCHES, a lower SEQUENCE_LENGTH or BATCH_SIZE, NUM_PARTITIONS=None over several "
+    "devices, --gin_file=adafactor.gin, or --gin_file=lora.gin, then with BASE_DTYPE='int8'"
 )
 _ANSWERING = "lower {} or the tokens of an answer, or set DTYPE='bfloat16'"
+_OF_GIN = (
+    f"{_ANSWERING.format('BATCH_SIZE')}; spread the network by NUM_PARTITIONS=None over several "
+    "devices, or read factors over their base as it was trained by --gin_file=lora.gin"
+)
 _REMEDIES = {
     "train": _TRAINING,
     "plan": _TRAINING,
-    "eval": _ANSWERING.format("BATCH_SIZE"),
-    "infer": _ANSWERING.format("BATCH_SIZE"),
+    "eval": _OF_GIN,
+    "infer": _OF_GIN,
     "lm-eval": _ANSWERING.format("--batch_size"),
 }
 

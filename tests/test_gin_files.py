@@ -373,6 +373,16 @@ def test_files_open_with_a_header(name):
     assert max(map(len, text.splitlines())) <= 100
 
 
+@pytest.mark.parametrize(
+    "order", [("adafactor.gin", "new_rows.gin"), ("new_rows.gin", "adafactor.gin")]
+)
+def test_new_rows_wrap_another_optimizer_in_either_order(order):
+    load("recipes/align.gin", *order, **REQUIRED)
+    assert repr(gin.query_parameter("%OPTIMIZER")).endswith("new_rows.first()")
+    assert repr(gin.query_parameter("new_rows.first.optimizer")) == "%INNER_OPTIMIZER"
+    assert repr(gin.query_parameter("%INNER_OPTIMIZER")).endswith("optim.adafactor()")
+
+
 def test_unknown_language_is_refused(built):
     load("main_results/commit.gin", "models/debug.gin", **{**REQUIRED, "LANGUAGE": "'Hindi!'"})
     with pytest.raises(InputError, match="LANGUAGE 'Hindi!': not a language code"):

@@ -10,7 +10,7 @@ def test_a_device_that_has_no_more():
         jax.numpy.zeros((1 << 22, 1 << 20), "float32").block_until_ready()
     said = out_of_memory.message(error.value, "train")
     assert said.startswith("out of memory: 16,384.00 GiB more were needed")
-    assert "; raise NUM_MICROBATCHES;" in said and "\n" not in said
+    assert "; `commit-t5x plan --fit` tells what fits: REMAT_POLICY" in said and "\n" not in said
     assert "--gin_file=lora.gin" in said and "plan --fit" in said
 
 

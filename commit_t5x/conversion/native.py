@@ -46,8 +46,8 @@ def read(
         read=merged_weights.Reader(str(folder)),
     )
     adapter = adapters.read(folder.parent)
-    bases = [] if adapter is None else [adapter.base]
-    return dataclasses.replace(source, notes=_notes(adapter, quantized_base), bases=bases)
+    notes, bases = _notes(adapter, quantized_base), adapters.bases(adapter)
+    return dataclasses.replace(source, notes=notes, bases=bases)
 
 
 def _notes(adapter: adapters.Adapter | None, quantized_base: bool) -> list[str]:

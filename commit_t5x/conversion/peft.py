@@ -12,7 +12,7 @@ import dataclasses
 import json
 import math
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -74,14 +74,18 @@ def export(src: pathlib.Path, dst: pathlib.Path, base: str | None, overwrite: bo
     adapter = adapters.read(folder.parent)
     if adapter is None:
         raise InputError(f"{src}: holds no low-rank factors but a whole network; use --to hf")
+    for whole in adapters.bases(adapter):
+        if pathlib.Path(whole).exists():
+            disk.check_apart("DST", dst, whole)
     config, options = model_files.read_config(folder.parent), adapter.lora
-    _check_head(src, config, options)
     own = {name: store.read().result() for name, store in stores.items()}
+    _check_head(src, config, own)
     targets: dict[str, None] = {}
     layers, saved = (collections.Counter[str]() for _ in range(2))
     tensors = {}
     for entry, names in _places(str(src), config):
-        foreign = entry.foreign.rsplit(".", 2)[-2]
+        # PEFT looks for names that end so: a bare "norm" is that of each layer's, too.
+        foreign = entry.foreign.rsplit(".", 2)[-2] if entry.index is not None else _module(entry)
         layers[foreign] += not entry.path.endswith("/bias")
         factors = [_of_entry(own, entry, factor) for factor in lora.FACTORS]
         whole, adapted = _of_entry(own, entry), factors[0] is not None
@@ -186,7 +190,7 @@ def import_adapter(src: pathlib.Path, dst: pathlib.Path, base: str | None, overw
         targets=[name for name, adapted in modules.items() if adapted],
         trained_parts=[name for name, adapted in modules.items() if not adapted],
     )
-    _check_head(src, config, options)
+    _check_head(src, config, stacked)
     _check_shapes(src, base, stacked, options, config)
     adapter = adapters.describe(options, base)
     with disk.finished(dst, overwrite) as aside:
@@ -195,10 +199,15 @@ def import_adapter(src: pathlib.Path, dst: pathlib.Path, base: str | None, overw
         adapters.write(aside, adapter)
 
 
-def _check_head(src: pathlib.Path, config: LlamaConfig, options: Lora) -> None:
-    if config.tied_embeddings and lora.EMBEDDING in options.targets:
+def _module(entry: Entry) -> str:
+    return entry.foreign.removesuffix(".weight")
+
+
+def _check_head(src: pathlib.Path, config: LlamaConfig, paths: Iterable[str]) -> None:
+    """Raises InputError if a tied embedding is among the paths of what is trained."""
+    if config.tied_embeddings and any(path.startswith(lora.EMBEDDING) for path in paths):
         raise InputError(
-            f"{src}: adapts an embedding that is the head as well, of which PEFT adapts the "
+            f"{src}: trains an embedding that is the head as well, of which PEFT trains the "
             "lookup alone; merge the factors instead"
         )
 
@@ -224,7 +233,7 @@ def _check_shapes(
 def _places(source: str, config: LlamaConfig) -> Iterator[tuple[Entry, tuple[str, ...]]]:
     """Yields each weight, and the names of its factors; () where it has none in PEFT."""
     for entry in rules.plan(hf.RULES, config):
-        module = _PREFIX + entry.foreign.removesuffix(".weight")
+        module = _PREFIX + _module(entry)
         names: tuple[str, ...] = ()
         if entry.path.endswith("/kernel"):
             names = (f"{module}.lora_A.weight", f"{module}.lora_B.weight")

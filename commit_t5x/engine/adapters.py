@@ -100,9 +100,23 @@ def read(model_dir: pathlib.Path) -> Adapter | None:
 
 
 def write(model_dir: pathlib.Path, adapter: Adapter | None) -> None:
-    """Writes the file beside checkpoints; nothing for a whole network's."""
-    if adapter is not None:
-        disk.write(model_dir / FILE, json.dumps(dataclasses.asdict(adapter), indent=2) + "\n")
+    """Writes the file beside checkpoints, or for a whole network's removes it.
+
+    It is there where a run of factors came to no checkpoint.
+    """
+    if adapter is None:
+        (model_dir / FILE).unlink(missing_ok=True)
+        return
+    disk.write(model_dir / FILE, json.dumps(dataclasses.asdict(adapter), indent=2) + "\n")
+
+
+def bases(adapter: Adapter | None) -> list[str]:
+    """Returns the checkpoint under an adapter's factors, and those under its own, and so on."""
+    found: list[str] = []
+    while adapter is not None and adapter.base not in found:
+        found.append(adapter.base)
+        adapter = read(pathlib.Path(adapter.base).parent)
+    return found
 
 
 def check(model_dir: pathlib.Path, adapter: Adapter | None) -> None:

@@ -44,7 +44,9 @@ def first(
     macro = "NEW_ROWS_ONLY_STEPS" if steps else "TRAIN_OLD_ROWS"
     first_new = _first_new_row(path, macro)
     chained = optax.chain(optimizer, _masked(first_new, steps, train_old_rows, macro))
-    return Optimizer(chained.init, chained.update, getattr(optimizer, "learning_rate", None))
+    if not isinstance(optimizer, Optimizer):
+        return chained
+    return Optimizer(chained.init, chained.update, optimizer.learning_rate)
 
 
 def _first_new_row(path: str | None, macro: str) -> int:

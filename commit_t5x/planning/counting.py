@@ -10,6 +10,7 @@ import jax
 from jax.extend import core
 from jax.interpreters import partial_eval
 
+from commit_t5x.model import lora
 from commit_t5x.planning.recipe import Step
 
 
@@ -22,7 +23,8 @@ class Count:
       optimizer: of the optimizer's state.
       gradients: all of them at once, since clipping needs them: in the type of the computation
         where there are copies, and in fp32 beside that where those of microbatches are added up.
-      copies: of trained parameters in the type of the computation.
+      copies: of parameters in the type of the computation; and where factors adapt the head, that
+        with them merged and its gradient, in fp32.
       activations: what the forward pass keeps for the backward one; how the compiler would split
         it over devices is a guess.
       working: what the backward pass of one layer, or the loss of one chunk of positions, needs
@@ -139,11 +141,17 @@ def _residuals(step: Step, model: Any) -> Kept:
     with step.partitioner.scope():
         found = jax.eval_shape(residuals, state.params, step.batch, state.rng, state.frozen)
     # Parameters are among them, as they are (these have been counted) or in another type; what is
-    # like a frozen one has no use that a compiler would see.
+    # like a frozen head is its gradient, which has no use that a compiler would see.
     trained, frozen = (jax.tree.leaves(tree) for tree in (state.params, state.frozen))
     known = {(_sides(leaf), leaf.dtype) for leaf in (*trained, *frozen)}
-    shapes, unused = {_sides(leaf): leaf for leaf in trained}, {_sides(leaf) for leaf in frozen}
+    shapes, others = ({_sides(leaf): leaf for leaf in leaves} for leaves in (trained, frozen))
+    head_name = lora.EMBEDDING if step.model.config.tied_embeddings else lora.HEAD
+    heads = jax.tree.leaves((state.frozen or {}).get(head_name))
     gradients, copies, activations = state_bytes(trained), 0.0, 0.0
+    if step.model.lora.adapts(head_name):
+        copies += sum(2 * state_bytes([head]) * 4 / head.dtype.itemsize for head in heads)
+    unused = {_sides(head) for head in heads}
+    stream = (*step.batch_shape, step.model.config.emb_dim)
     for leaf in jax.tree.leaves(found):
         is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.extended)
         if is_key or leaf.dtype == jax.dtypes.float0 or (_sides(leaf), leaf.dtype) in known:
@@ -152,7 +160,11 @@ def _residuals(step: Step, model: Any) -> Kept:
             whole = state_bytes([param])
             copied = whole * leaf.dtype.itemsize / param.dtype.itemsize
             copies, gradients = copies + copied, gradients - whole + copied
-        elif _sides(leaf) not in unused:
+        elif _sides(leaf) in unused:
+            continue
+        elif leaf.shape != stream and (param := others.get(_sides(leaf))):
+            copies += state_bytes([param]) * leaf.dtype.itemsize / param.dtype.itemsize
+        else:
             activations += leaf.size * leaf.dtype.itemsize / _shards(step, leaf.shape)
     return Kept(gradients, copies, activations, working=0.0)
 

@@ -167,7 +167,12 @@ class _Traced:
 
 
 def microbatches(step: recipe.Step) -> list[int]:
-    """Returns the numbers of microbatches that the devices can share, the fewest first."""
+    """Returns the numbers of microbatches that the devices can share, the fewest first.
+
+    Distances of hidden states are of a whole batch's pairs.
+    """
+    if step.model.hidden_state_distance.kind is not None:
+        return [1]
     rows = step.batch_shape[0] // step.mesh["data"]
     return [parts for parts in range(1, rows + 1) if rows % parts == 0]
 

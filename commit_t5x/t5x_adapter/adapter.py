@@ -66,7 +66,7 @@ class DecoderOnlyModel(t5x_models.DecoderOnlyModel):
         super().__init__(
             module,
             vocabulary,
-            None if optimizer_def is None else optimizers.OptaxWrapper(optimizer_def),
+            None if optimizer_def is None else _wrapped(optimizer_def),
             decode_fn=decode_fn,
             feature_converter_cls=feature_converter_cls,
         )
@@ -140,6 +140,18 @@ class DecoderOnlyModel(t5x_models.DecoderOnlyModel):
         places = jnp.arange(tokens.shape[-1])
         ends = jnp.max(jnp.where(tokens != 0, places + 1, 0), axis=-1, keepdims=True)
         return jnp.where(places < ends, tokens, self.output_vocabulary.eos_id), aux
+
+
+def _wrapped(optimizer: Any) -> optimizers.OptaxWrapper:
+    """Returns T5X's optimizer of one of optax, of Adafactor as well.
+
+    T5X's table of states lacks that one's: its sums of rows and columns are small, and each device
+    has all of them.
+    """
+    optimizers.OptaxStatePartitionRules._RULES.setdefault(
+        optax.FactoredState, lambda state, _: jax.tree.map(lambda _: None, state)
+    )
+    return optimizers.OptaxWrapper(optimizer)
 
 
 class Trainer(trainer.Trainer):

@@ -96,6 +96,34 @@ def test_export_and_import_are_inverse(tmp_path):
     assert found.fingerprint == expected.fingerprint and found.lora.scaling == 2.0
 
 
+def test_a_norm_trained_in_full_is_the_networks_alone(tmp_path):
+    options = dataclasses.replace(OPTIONS, targets=("query",), trained_parts=("decoder_norm",))
+    run = write(tmp_path, options)
+    conversion.convert(run.factors, tmp_path / "adapter", to="peft", base=run.exported)
+    adapted = peft.PeftModel.from_pretrained(transformers_model(run.exported), tmp_path / "adapter")
+    assert_close(logits_of(adapted), apply(Llama(CONFIG, lora=options), run.params, TOKENS))
+
+
+def test_a_tied_embedding_trained_in_full_is_refused(tmp_path):
+    tied = dataclasses.replace(CONFIG, tied_embeddings=True)
+    options = dataclasses.replace(OPTIONS, targets=("query",), trained_parts=(lora.EMBEDDING,))
+    run = write(tmp_path, options, tied)
+    with pytest.raises(InputError, match="run: trains an embedding that is the head as well"):
+        conversion.convert(run.factors, tmp_path / "adapter", to="peft", base=run.exported)
+    whole = transformers_model(run.exported)
+    theirs = peft.LoraConfig(r=4, target_modules=["q_proj"], modules_to_save=["embed_tokens"])
+    peft.get_peft_model(whole, theirs).save_pretrained(tmp_path / "theirs")
+    with pytest.raises(InputError, match="theirs: trains an embedding that is the head as well"):
+        conversion.convert(tmp_path / "theirs", tmp_path / "back", to="native", base=run.base)
+
+
+def test_an_adapter_does_not_replace_the_base_of_its_factors(tmp_path):
+    run = write(tmp_path)
+    with pytest.raises(InputError, match="DST: "):
+        conversion.convert(run.factors, run.base, to="peft", overwrite=True)
+    assert checkpoints.find(run.base).is_dir()
+
+
 def unstacked(folder, parts=()):
     """Rewrites a run's factors as a network with unrolled layers has them."""
     trained, config, _ = checkpoints.restore_params(folder)
@@ -243,7 +271,7 @@ def test_options_that_do_not_go_together(source, options, message, adapter, run,
 def test_tied_embedding_and_biases_are_not_pefts(tmp_path):
     config = dataclasses.replace(CONFIG, tied_embeddings=True, attention_bias=True)
     tied = write(tmp_path / "tied", Lora(4, targets=("token_embedder",)), config)
-    with pytest.raises(InputError, match="PEFT adapts the lookup alone"):
+    with pytest.raises(InputError, match="PEFT trains the lookup alone"):
         conversion.convert(tied.factors, tmp_path / "out", to="peft")
     biased = write(tmp_path / "biased", Lora(4, trained_parts=("bias",)), config)
     with pytest.raises(InputError, match="query/bias is trained in full, which PEFT can't"):

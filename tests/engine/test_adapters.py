@@ -2,6 +2,7 @@ import dataclasses
 import functools
 import json
 import os
+import pathlib
 import shutil
 
 import jax
@@ -283,6 +284,20 @@ def test_record_that_is_gone_or_of_other_factors(moved):
 def test_run_does_not_go_on_with_other_options(run, base, options, message):
     with pytest.raises(InputError, match=message):
         adapters.check(run[0], adapters.describe(options, str(base)))
+
+
+def test_a_run_of_all_weights_leaves_no_record_of_factors(base, tmp_path):
+    adapters.write(tmp_path, adapters.describe(OPTIONS, str(base)))  # it came to no checkpoint
+    adapters.write(tmp_path, None)
+    assert adapters.read(tmp_path) is None
+    adapters.write(tmp_path, None)
+
+
+def test_bases_of_bases(run, base, tmp_path):
+    above = adapters.describe(OPTIONS, str(run[0]))
+    found = [pathlib.Path(place).parent for place in adapters.bases(above)]
+    assert found == [run[0], base]
+    assert adapters.bases(None) == []
 
 
 def test_order_of_targets_means_nothing(run, base):

@@ -28,6 +28,22 @@ def test_frozen_weights_have_no_gradients():
     assert set(whole.flops) == {"float32"}
 
 
+def test_frozen_kernels_that_are_cast_are_counted():
+    kept = {"REMAT_POLICY": "'none'", "DTYPE": "'float32'"}
+    fp32 = counting.count(step("lora.gin", BASE_DTYPE="'float32'", **kept))
+    int8 = counting.count(step("lora.gin", BASE_DTYPE="'int8'", **kept))
+    cast = step("lora.gin", BASE_DTYPE="'int8'", **kept).state.frozen["layers"]["mlp"]
+    size = sum(leaf.size for leaf in jax.tree.leaves(cast) if leaf.dtype == "int8")
+    assert int8.copies - fp32.copies > 4 * size  # the MLP's, and attention's
+
+
+def test_a_head_with_factors_is_merged_and_has_a_gradient():
+    targets = {"LORA_TARGETS": ("query", "logits_dense")}
+    plain, adapted = (counting.count(step("lora.gin", **more)) for more in ({}, targets))
+    head = step().state.params["logits_dense"]["kernel"].size
+    assert adapted.copies - plain.copies == pytest.approx(2 * 4 * head, rel=0.05)
+
+
 def test_copies_have_gradients_of_their_type():
     fp32, half = (counting.count(step(DTYPE=dtype)) for dtype in ("'float32'", "'bfloat16'"))
     assert fp32.copies == 0.0 and fp32.gradients == fp32.params

@@ -2,6 +2,7 @@
 
 import functools
 
+import jax
 import pytest
 
 from commit_t5x.errors import InputError
@@ -15,6 +16,12 @@ LITTLE = targets.parse("gpu:1GiB")
 def loader(*files, **macros):
     bindings = [f"{name} = {value}" for name, value in macros.items()]
     return functools.partial(recipe.load, (*FILES, *files), bindings)
+
+
+def test_pairs_of_hidden_states_are_not_parted():
+    run = loader(HIDDEN_STATE_DISTANCE="'l2'", HIDDEN_STATE_END=2)
+    step = recipe.Step(run(), jax.devices()[:1])
+    assert fit.microbatches(step) == [1]
 
 
 @pytest.mark.slow

@@ -45,9 +45,11 @@ def adamw():
     return optim.adamw(SCHEDULE)
 
 
-def native_run(model_dir, steps=STEPS, weights=None, network=NETWORK, period=8, parts=1):
+def native_run(
+    model_dir, steps=STEPS, weights=None, network=NETWORK, period=8, parts=1, optimizer=None
+):
     train.train(
-        model=tiny.model(network, optimizer_def=adamw()),
+        model=tiny.model(network, optimizer_def=optimizer or adamw()),
         train_dataset_cfg=tiny.dataset_config(),
         train_eval_dataset_cfg=tiny.dataset_config(split="validation", shuffle=False),
         eval_period=STEPS,
@@ -285,6 +287,15 @@ def test_weights_of_another_tokenizer(tmp_path):
     for make in (adapter.checkpoint, adapter.initial_weights):
         with pytest.raises(InputError, match="TOKENIZER: .* gives texts other ids than"):
             make(str(tmp_path), NETWORK, other)
+
+
+def test_adafactor_trains_as_in_the_native_engine(tmp_path):
+    optimizer = optim.adafactor(3e-3)
+    native_run(tmp_path / "native", 4, optimizer=optimizer)
+    t5x_run(tmp_path / "t5x", 4, optimizer=optimizer)
+    losses = parity.native_losses(tmp_path / "native"), parity.t5x_losses(tmp_path / "t5x")
+    rows = parity.compare(*losses)
+    assert len(rows) == 4 and max(row["difference"] for row in rows) < 1e-6
 
 
 SMALL = dataclasses.replace(CONFIG, vocab_size=tiny.VOCAB_SIZE, num_layers=2)
