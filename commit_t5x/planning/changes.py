@@ -70,6 +70,8 @@ def _candidates(
     if options["lora_rank"] is None:
         yield Change(files=("adafactor.gin",)), "another optimizer, whose state is next to nothing"
         yield Change(files=("lora.gin",)), "trains low-rank factors, over a base in bfloat16"
+    elif options["base_dtype"] == "float32":
+        yield Change({"BASE_DTYPE": "'bfloat16'"}), "two bytes for each weight of the base"
     if options["base_dtype"] != "int8":
         files = ("lora.gin",) if options["lora_rank"] is None else ()
         yield Change({"BASE_DTYPE": "'int8'"}, files), "a byte for each weight of the base"

@@ -21,6 +21,7 @@ _RESERVE = 0.1
 _REMAT = ("none", "minimal", "full")
 _LORA = Change(files=("lora.gin",))
 _INT8 = Change({"BASE_DTYPE": "'int8'"})
+_BF16 = Change({"BASE_DTYPE": "'bfloat16'"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,7 +183,8 @@ def _tiers(run: recipe.Recipe) -> Sequence[Change]:
     options = run.model.lora
     if options.rank is None:
         return [Change(), _LORA, _LORA | _INT8]
-    return [Change()] if options.base_dtype == "int8" else [Change(), _INT8]
+    less = {"float32": [_BF16, _INT8], "bfloat16": [_INT8], "int8": []}
+    return [Change(), *less[options.base_dtype]]
 
 
 def _state(step: recipe.Step) -> float:

@@ -18,6 +18,17 @@ def loader(*files, **macros):
     return functools.partial(recipe.load, (*FILES, *files), bindings)
 
 
+@pytest.mark.parametrize(
+    "base, less", [("float32", ["bfloat16", "int8"]), ("bfloat16", ["int8"]), ("int8", [])]
+)
+def test_factors_have_smaller_bases_to_go_to(base, less):
+    run = loader(LORA_RANK=4, BASE_DTYPE=f"'{base}'")()
+    assert [one.macros.get("BASE_DTYPE") for one in fit._tiers(run)] == [
+        None,
+        *(f"'{name}'" for name in less),
+    ]
+
+
 def test_pairs_of_hidden_states_are_not_parted():
     run = loader(HIDDEN_STATE_DISTANCE="'l2'", HIDDEN_STATE_END=2)
     step = recipe.Step(run(), jax.devices()[:1])
