@@ -79,7 +79,7 @@ def _make_several(args: argparse.Namespace, scoring: Mapping[str, Any]) -> str:
             print(f"{language}: {error}; there will be no table of it", file=sys.stderr)
     for language, own in left.items():
         try:
-            made, reason = _make(own, scoring)
+            made, reason = _make(own, scoring, again=not args.dry_run)
         except InputError as error:
             made, reason = {}, str(error)
         for row, content in made.items():
@@ -93,9 +93,9 @@ def _make_several(args: argparse.Namespace, scoring: Mapping[str, Any]) -> str:
 
 
 def _make(
-    args: argparse.Namespace, scoring: Mapping[str, Any]
+    args: argparse.Namespace, scoring: Mapping[str, Any], again: bool = False
 ) -> tuple[dict[str, Mapping[str, Any]], str]:
-    """Makes the table of a language, or prints what is left to do.
+    """Makes the table of a language, or prints what is left to do; `again` is as _plan's.
 
     Returns the scores, {row: what its result files hold}, and what failed; "" if nothing did.
     """
@@ -110,7 +110,7 @@ def _make(
     with contextlib.ExitStack() as stack:
         with disk.writing(out):
             keep = stack.enter_context(lock.held(out, "makes a table here", "--out"))
-        table, chosen, found = _plan(args, scoring, kept)
+        table, chosen, found = _plan(args, scoring, kept, again)
         keep()
         kept.write()
         failed = run.run(found, kept, out / "logs", _console(), args.jobs)
@@ -188,9 +188,12 @@ _GIN = ("gin_file", "gin_bindings", "gin_search_paths", "seqio_additional_cache_
 
 
 def _plan(
-    args: argparse.Namespace, scoring: Mapping[str, Any], kept: record.Record
+    args: argparse.Namespace, scoring: Mapping[str, Any], kept: record.Record, again: bool = False
 ) -> tuple[Mapping[str, rows.Row], list[str], list[stages.Stage]]:
-    """Returns all rows, those chosen, and the stages, which it shows and checks."""
+    """Returns all rows, those chosen, and the stages, which it shows and checks.
+
+    What there is to say of the flags it doesn't say again.
+    """
     flags = training_flags(args)
     with _console().status("Reading gin files ..."):
         table = rows.read(args.table, flags)
@@ -210,7 +213,7 @@ def _plan(
     found = stages.build(table, chosen, seeds, settings)
     trained = sorted({stage.row for stage in found if stage.kind == "train"})
     rows.check_distinct(table, trained)
-    for note in rows.levelled(table, trained):
+    for note in rows.levelled(table, trained) if not again else ():
         print(f"note: {note}", file=sys.stderr)
     kept.set_rows({name: table[name].config for name in trained})
     kept.check_starts(found)
