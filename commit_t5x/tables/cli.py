@@ -262,9 +262,12 @@ def _check(
         own = {"MODEL_DIR": str(folder), "RANDOM_SEED": stage.seed}
         rows.check(table[name], settings.flags, is_here, **own)
     places = {name: options.get(name) for name in ("data_dir", "labels")}
-    tasks = lm_eval_tasks.load(settings.tasks, options.get("include_path"), **places)["tasks"]
+    loaded = lm_eval_tasks.load(settings.tasks, options.get("include_path"), **places)
+    tasks = loaded["tasks"]
+    # What has scores of its own under its name: else no result file would be known as complete.
+    groups = [name for name, group in loaded["groups"].items() if group.has_aggregation]
     for name in settings.tasks:
-        if name not in tasks:  # else no result file would be known as complete
+        if name not in [*tasks, *groups]:
             raise InputError(f"--tasks: {name} stands for {', '.join(tasks)}; name each")
     kept.set_questions({name: lm_eval_tasks.fingerprint(task) for name, task in tasks.items()})
     _check_seeds(found)

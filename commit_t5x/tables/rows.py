@@ -15,8 +15,8 @@ from commit_t5x.errors import InputError, suggest
 
 BASE = "base"  # the row of the weights that the others start from
 _TRAIN = "commit_t5x.engine.train"
-# Macros by which rows differ as rows.
 _NOT_SET = "%gin.REQUIRED"
+# Macros by which rows differ as rows.
 _OF_ROWS = frozenset({gin_files.STARTS_FROM, gin_files.COMPARED_WITH, "MODEL_DIR"})
 
 

@@ -85,6 +85,20 @@ def test_dry_run_prints_commands_and_does_nothing(table, capsys):
     assert "--data_dir=samples" in lines[2]
 
 
+def test_a_group_that_has_a_score_of_its_own_is_a_task(table, capsys):
+    pathlib.Path("tasks").mkdir()
+    group = "group: mine\ntask: [ogx_xquad_enhi]\n"
+    pathlib.Path("tasks", "mine.yaml").write_text(group)
+    arguments = table(
+        *("--language=hi", "--rows=commit", "--tasks=mine", "--include_path=tasks", "--dry_run")
+    )
+    with pytest.raises(InputError, match="--tasks: mine stands for ogx_xquad_enhi; name each"):
+        cli.main(arguments)
+    pathlib.Path("tasks", "mine.yaml").write_text(group + "aggregate_metric_list: [{metric: f1}]\n")
+    cli.main(arguments)
+    assert "--tasks mine" in capsys.readouterr().out
+
+
 def test_several_languages_have_folders_of_their_own(table, capsys):
     cli.main(table("--language=hi,el", "--rows=commit", "--dry_run"))
     lines = [shlex.split(line) for line in capsys.readouterr().out.splitlines()]
