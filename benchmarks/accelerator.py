@@ -9,10 +9,13 @@ over what its data sheet says, and `planned_bytes` is what the plan counts from 
 line of JSON for each contestant and size, each a process of its own, which ends after --limit
 seconds; what fails or doesn't fit is a line with its error.
 
-Sizes, in bfloat16, on 16 rows of 512 random tokens: smollm2_135m and llama32_1b with all weights
-trained by AdamW, 7b by low-rank factors of rank 16 over a base in bfloat16. Hugging Face's are
-compiled, with sdpa; PEFT adds the factors. A row of decoding is a prompt of 256 tokens and 128 new
-ones. The extra `torch` has what the contestant huggingface needs.
+First come the errors of cuDNN's attention and of plain operations in bfloat16, beside fp32's. The
+contestant commit_t5x has ATTENTION_KERNEL = "auto", commit_t5x_xla trains without cuDNN's. Sizes,
+in bfloat16, on 16 rows of 512 random tokens: smollm2_135m and llama32_1b with all weights trained
+by AdamW and nothing recomputed backwards, 7b by low-rank factors of rank 16 over a base in
+bfloat16, all recomputed. Hugging Face's are compiled, layer by layer, with sdpa; PEFT adds the
+factors. A row of decoding is a prompt of 256 tokens and 128 new ones. The extra `torch` has what
+the contestant huggingface needs.
 """
 
 import argparse
@@ -27,11 +30,14 @@ from commit_t5x.conversion import formats
 from commit_t5x.errors import InputError
 from commit_t5x.planning import targets
 
-CONTESTANTS = ("commit_t5x", "huggingface")
+CONTESTANTS = ("commit_t5x", "commit_t5x_xla", "huggingface")
 FILES = ["recipes/commit.gin"]
 SIZES = {
-    "smollm2_135m": (["models/smollm2_135m.gin"], {}),
-    "llama32_1b": (["models/llama32_1b.gin"], {"NUM_MICROBATCHES": 4}),
+    "smollm2_135m": (["models/smollm2_135m.gin"], {"REMAT_POLICY": "'none'"}),
+    "llama32_1b": (
+        ["models/llama32_1b.gin"],
+        {"REMAT_POLICY": "'none'", "NUM_MICROBATCHES": 4},
+    ),
     "7b": (["models/7b.gin", "lora.gin"], {"NUM_MICROBATCHES": 8}),
     # To try this file with:
     "debug": (["models/debug.gin"], {"BATCH_SIZE": 2, "SEQUENCE_LENGTH": 64}),
@@ -56,10 +62,17 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=90, help="seconds of a process")
     parser.add_argument("--lm-eval", nargs=2, metavar=("NATIVE", "EXPORT"), help="score these, too")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
+    parser.add_argument("--network", type=json.loads, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.serve == "attention":
+        print(json.dumps(attention_errors()))
+        return
+    if args.serve == "describe":
+        print(json.dumps({size: describe(size) for size in args.sizes}))
+        return
     if args.serve:
         [size], [contestant] = args.sizes, args.contestants
-        measure = {"commit_t5x": ours, "huggingface": huggingface}[contestant]
+        measure = huggingface if contestant == "huggingface" else ours
         print(json.dumps(measure(args.serve, size, args)))
         return
     try:
@@ -68,11 +81,17 @@ def main() -> None:
             formats.check_exists(Path(folder))
     except InputError as error:
         parser.error(str(error))
+    itself = [sys.executable, __file__, args.device]
+    found = answer([*itself, "--serve", "attention"], args.limit)
+    print(json.dumps({"what": "attention"} | found), flush=True)
+    networks = answer([*itself, "--serve", "describe", "--sizes", *args.sizes], args.limit)
     for size in args.sizes:
         for contestant in args.contestants:
-            for what in ("train",) if "lora.gin" in SIZES[size][0] else ("train", "decode"):
-                command = [sys.executable, __file__, args.device, "--serve", what, "--sizes", size]
-                command += ["--contestants", contestant, "--steps", str(args.steps)]
+            trains_only = contestant == "commit_t5x_xla" or "lora.gin" in SIZES[size][0]
+            for what in ("train",) if trains_only else ("train", "decode"):
+                command = [*itself, "--serve", what, "--sizes", size, "--contestants", contestant]
+                command += ["--steps", str(args.steps)]
+                command += ["--network", json.dumps(networks.get(size, networks))]
                 what = {"what": what, "size": size, "contestant": contestant}
                 print(json.dumps(what | answer(command, args.limit)), flush=True)
     if args.lm_eval:
@@ -122,14 +141,62 @@ def decode_rates(decode, vocab_size: int) -> dict[str, float]:
     return rates
 
 
-def load(size: str):
+def attention_errors() -> dict:
+    """Returns, by kernel, |x - exact| / |exact| of what is attended, and of three gradients.
+
+    Rows are packed, and keys hidden from all queries (forgetful masking).
+    """
+    import functools
+
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from commit_t5x.model import attention, causal_attention
+
+    rng, shape = np.random.default_rng(0), (4, 512)
+    segments = jnp.asarray(np.sort(rng.integers(1, 4, shape), axis=1))
+    forgetful = attention.forgetful_mask(jax.random.key(0), *shape, 0.5, segments)
+    mask = attention.decoder_mask(shape[1], segments) & forgetful
+    halves = [
+        jnp.asarray(rng.normal(size=(*shape, heads, 64)), jnp.bfloat16) for heads in (9, 3, 3)
+    ]
+
+    @functools.partial(jax.jit, static_argnums=1)
+    def attended_and_gradients(arrays, kernel):
+        def total(*arrays):
+            attended = causal_attention.attend(*arrays, mask, is_causal=True, kernel=kernel)
+            return jnp.sum(jnp.sin(attended.astype(jnp.float32))), attended
+
+        gradients, attended = jax.grad(total, argnums=(0, 1, 2), has_aux=True)(*arrays)
+        return attended, *gradients
+
+    with jax.default_matmul_precision("highest"):
+        exact = attended_and_gradients([x.astype(jnp.float32) for x in halves], "xla")
+    errors = {}
+    for kernel in ("xla", "cudnn"):
+        try:
+            pairs = zip(attended_and_gradients(halves, kernel), exact, strict=True)
+        except InputError as error:
+            return errors | {kernel: str(error)}
+        pairs = [[np.asarray(x, np.float64) for x in pair] for pair in pairs]
+        errors[kernel] = [round(np.linalg.norm(x - e) / np.linalg.norm(e), 5) for x, e in pairs]
+    return errors
+
+
+def load(size: str, kernel: str = "auto"):
     """Returns the recipe of a size."""
     from commit_t5x.planning import recipe
 
     files, own = SIZES[size]
-    return recipe.load(
-        [*FILES, *files], [f"{name} = {value}" for name, value in (DEFAULTS | own).items()]
-    )
+    values = DEFAULTS | own | {"ATTENTION_KERNEL": repr(kernel)}
+    return recipe.load([*FILES, *files], [f"{name} = {value}" for name, value in values.items()])
+
+
+def describe(size: str) -> dict:
+    """Returns what Hugging Face's is made of: no process holds both torch and TensorFlow."""
+    model = load(size).model
+    return {"fields": model.config.to_hf(), "rank": model.lora.rank, "alpha": model.lora.alpha}
 
 
 def ours(what: str, size: str, args: argparse.Namespace) -> dict:
@@ -140,7 +207,8 @@ def ours(what: str, size: str, args: argparse.Namespace) -> dict:
     from commit_t5x.model import llama
     from commit_t5x.planning import plan, recipe, targets
 
-    run, key = load(size), jax.random.PRNGKey(0)
+    kernel = "xla" if args.contestants == ["commit_t5x_xla"] else "auto"
+    run, key = load(size, kernel), jax.random.PRNGKey(0)
     [device, *_] = jax.local_devices()
     found = {"device": device.device_kind}
     if what == "decode":
@@ -187,16 +255,14 @@ def memory(device) -> dict:
 
 
 def huggingface(what: str, size: str, args: argparse.Namespace) -> dict:
-    import peft
     import torch
     import transformers
 
-    run = load(size)
-    config, lora = run.model.config, run.model.lora
+    network, rank = args.network["fields"], args.network["rank"]
     on_gpu = torch.cuda.is_available()
     place = torch.device("cuda" if on_gpu else "cpu")
-    fields = config.to_hf() | {"attn_implementation": "sdpa", "use_cache": what == "decode"}
-    whole = what == "train" and lora.rank is None
+    fields = network | {"attn_implementation": "sdpa", "use_cache": what == "decode"}
+    whole = what == "train" and rank is None
     kept = torch.float32 if whole else torch.bfloat16  # as torch trains in mixed precision
     torch.manual_seed(0)
     with place:
@@ -216,28 +282,34 @@ def huggingface(what: str, size: str, args: argparse.Namespace) -> dict:
             with torch.inference_mode():
                 return network.generate(prompts, attention_mask=mask, **options).cpu()
 
-        return found | decode_rates(decode, config.vocab_size) | peak()
+        return found | decode_rates(decode, fields["vocab_size"]) | peak()
     if whole:
         network.gradient_checkpointing_disable()
     else:
         network.gradient_checkpointing_enable()
         network.enable_input_require_grads()
+        import peft  # here, as it takes its time
+
         targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-        options = peft.LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=targets)
+        alpha = args.network["alpha"]
+        options = peft.LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets)
         network = peft.get_peft_model(network, options)
     network.train()
     trained = [weight for weight in network.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-4, weight_decay=0.0, fused=True)
-    forward = torch.compile(network) if on_gpu else network
+    if on_gpu:  # a layer alone: whole networks take minutes
+        for module in network.modules():
+            if isinstance(module, transformers.models.llama.modeling_llama.LlamaDecoderLayer):
+                module.compile()
     own = DEFAULTS | SIZES[size][1]
     shape, parts = (own["BATCH_SIZE"], own["SEQUENCE_LENGTH"]), own["NUM_MICROBATCHES"] or 1
-    tokens = torch.randint(1, config.vocab_size, shape, device=place)
+    tokens = torch.randint(1, fields["vocab_size"], shape, device=place)
 
     def once():
         optimizer.zero_grad(set_to_none=True)
         for part in tokens.chunk(parts):
             with torch.autocast(place.type, torch.bfloat16):
-                loss = forward(input_ids=part, labels=part).loss / parts
+                loss = network(input_ids=part, labels=part).loss / parts
             loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()

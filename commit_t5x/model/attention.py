@@ -110,6 +110,7 @@ class Attention(nn.Module):
     dtype: Any = jnp.float32
     init_stddev: float = layers.INIT_STDDEV
     lora: Lora = Lora()
+    kernel: causal_attention.Kernel = "xla"
 
     @nn.compact
     def __call__(self, x: jax.Array, context: AttentionContext) -> jax.Array:
@@ -140,9 +141,15 @@ class Attention(nn.Module):
         elif is_step:
             y = self._attend_to_cache(query, key, value, context, cache)
         else:
-            dropout = layers.Dropout(self.dropout_rate, deterministic=context.deterministic)
+            drops = self.dropout_rate > 0.0 and not context.deterministic
             y = causal_attention.attend(
-                query, key, value, context.mask, is_causal=context.is_causal, dropout=dropout
+                query,
+                key,
+                value,
+                context.mask,
+                is_causal=context.is_causal,
+                dropout=layers.Dropout(self.dropout_rate, deterministic=False) if drops else None,
+                kernel=self.kernel,
             )
         y = layers.with_sharding_constraint(y, ("batch", "length", "heads", "kv"))
         y = y.reshape(batch, length, -1)
@@ -204,7 +211,9 @@ class Attention(nn.Module):
         keys, values = (cached.value.swapaxes(1, 2) for cached in (cache.key, cache.value))
         slots = jnp.arange(keys.shape[1])
         seen = (own - positions[..., None] <= slots) & (slots <= own)
-        return causal_attention.attend(query, keys, values, seen[:, None], is_causal=False)
+        return causal_attention.attend(
+            query, keys, values, seen[:, None], is_causal=False, kernel=self.kernel
+        )
 
 
 @dataclasses.dataclass(frozen=True)

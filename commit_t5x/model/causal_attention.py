@@ -1,20 +1,26 @@
-"""The attention core: softmax of masked scores, in blocks of queries.
+"""The attention core: softmax of masked scores.
 
-Plain operations, since JAX has no fused kernel for CPUs or TPUs behind its own entry point, and
-since weights may go through dropout. A block of queries meets only the keys up to its own end,
-which saves almost half of the work and memory that a causal mask throws away.
+Plain operations in blocks of queries, which meet only the keys up to their own end: that saves
+almost half of the work and memory that a causal mask throws away. On NVIDIA's GPUs cuDNN's
+FlashAttention (Dao et al. 2022) can take their place; JAX has no fused kernel for CPUs or TPUs
+behind its own entry point, and cuDNN's has no dropout.
 """
 
 import functools
 import math
+import re
 from collections.abc import Callable
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 
+from commit_t5x.errors import InputError
 from commit_t5x.model import layers
+
+Kernel = Literal["auto", "xla", "cudnn"]
 
 _MAX_BLOCKS = 8
 _MIN_BLOCK = 64
@@ -28,7 +34,8 @@ def attend(
     mask: jax.Array,
     *,
     is_causal: bool,
-    dropout: Callable[[jax.Array], jax.Array] = lambda weights: weights,
+    dropout: Callable[[jax.Array], jax.Array] | None = None,
+    kernel: Kernel = "xla",
 ) -> jax.Array:
     """Returns the attended values, [batch, queries, heads, head_dim].
 
@@ -40,7 +47,17 @@ def attend(
         least.
       is_causal: the mask hides, from query i of as many queries as keys, all keys after key i.
       dropout: applied to the attention weights.
+      kernel: plain operations ("xla"), "cudnn", or cuDNN's where it can be ("auto").
+
+    Raises:
+      InputError: for "cudnn" where it cannot be.
     """
+    if kernel != "xla":
+        obstacle = _obstacle(query, key, dropout is not None)
+        if obstacle is None:
+            return fused(query, key, value, mask, is_causal=is_causal)
+        if kernel == "cudnn":
+            raise InputError(f"ATTENTION_KERNEL: cuDNN's attention {obstacle}; use 'auto' or 'xla'")
     batch, length, heads, dim = query.shape
     kv_heads = key.shape[2]
     # Heads go before positions: a matrix product of each head then reads its operands in order.
@@ -60,11 +77,39 @@ def attend(
                 key[:, :, :seen],
                 value[:, :, :seen],
                 mask[:, :, None, rows, :seen],
-                dropout,
+                dropout or (lambda weights: weights),
             )
         )
     attended = jnp.concatenate(blocks, axis=3) if len(blocks) > 1 else blocks[0]
     return attended.transpose(0, 3, 1, 2, 4).reshape(batch, length, heads, dim)
+
+
+def fused(query, key, value, mask, *, is_causal: bool, implementation: str = "cudnn") -> jax.Array:
+    """Returns what `attend` does, by one of the implementations behind JAX's own entry point."""
+    query, key, value = (checkpoint_name(x, layers.KEPT) for x in (query, key, value))
+    mask = jnp.broadcast_to(mask, (*mask.shape[:2], query.shape[1], key.shape[1]))
+    attended = jax.nn.dot_product_attention(
+        query, key, value, mask=mask, is_causal=is_causal, implementation=implementation
+    )
+    return checkpoint_name(attended, layers.KEPT)
+
+
+def _obstacle(query: jax.Array, key: jax.Array, dropout: bool) -> str | None:
+    """Returns what keeps cuDNN's kernel from these arrays, on the devices that are there."""
+    capability = getattr(jax.devices()[0], "compute_capability", "")
+    if not re.fullmatch(r"\d+\.\d+", capability) or float(capability) < 8.0:
+        return "needs an NVIDIA GPU of compute capability 8.0 (Ampere) or later"
+    if jax.__version_info__ < (0, 11):
+        return "takes masks without a gradient from JAX 0.11 on"  # backwards, that costs more
+    if query.dtype not in (jnp.bfloat16, jnp.float16):
+        return f"computes in bfloat16 or float16, not {query.dtype} (DTYPE)"
+    if dropout:
+        return "has no dropout (DROPOUT_RATE)"
+    if query.shape[3] % 8 or query.shape[3] > 128:
+        return f"takes heads of up to 128 values in steps of 8, not {query.shape[3]}"
+    if query.shape[1] % 2 or key.shape[1] % 2:
+        return f"takes rows of an even length, not {query.shape[1]} and {key.shape[1]}"
+    return None
 
 
 def _attend(query, key, value, mask, dropout):

@@ -10,7 +10,7 @@ from flax import linen as nn
 from flax.linen import partitioning as nn_partitioning
 
 from commit_t5x import ranges
-from commit_t5x.model import attention, layers, lora, rotary
+from commit_t5x.model import attention, causal_attention, layers, lora, rotary
 from commit_t5x.model.llama_config import LlamaConfig, RopeScaling
 from commit_t5x.model.llama_presets import PRESETS, preset
 from commit_t5x.model.lora import FACTORS, Lora
@@ -44,6 +44,7 @@ class DecoderLayer(nn.Module):
     attention_dropout_rate: float = 0.0
     init_stddev: float = layers.INIT_STDDEV
     lora: Lora = Lora()
+    attention_kernel: causal_attention.Kernel = "xla"
 
     @nn.compact
     def __call__(self, x: jax.Array, context: attention.AttentionContext) -> tuple[jax.Array, None]:
@@ -61,6 +62,7 @@ class DecoderLayer(nn.Module):
             dtype=self.dtype,
             init_stddev=self.init_stddev,
             lora=self.lora,
+            kernel=self.attention_kernel,
             name="self_attention",
         )(y, context)
         y = layers.with_sharding_constraint(y, _RESIDUAL_AXES)
@@ -91,6 +93,7 @@ class Llama(nn.Module):
       init_stddev: of the layers' new kernels. 0.02 is about 1 / sqrt(width) for widths in
         the thousands; a narrow network may want more.
       lora: low-rank factors over weights that aren't trained; by default there are none.
+      attention_kernel: see `causal_attention.attend`.
 
     Raises:
       InputError: by use, for factors that don't fit the network.
@@ -113,6 +116,7 @@ class Llama(nn.Module):
     remat_policy: Literal["none", "minimal", "full"] = "none"
     init_stddev: ranges.PositiveNumber = layers.INIT_STDDEV
     lora: Lora = Lora()
+    attention_kernel: causal_attention.Kernel = "xla"
 
     def setup(self):
         cfg, dtype = self.config, jnp.dtype(self.dtype)
@@ -154,6 +158,7 @@ class Llama(nn.Module):
             attention_dropout_rate=self.attention_dropout_rate,
             init_stddev=self.init_stddev,
             lora=self.lora,
+            attention_kernel=self.attention_kernel,
         )
 
     def _layer_class(self) -> type[nn.Module]:

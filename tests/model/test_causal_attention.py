@@ -1,12 +1,14 @@
 """The attention core in blocks of queries against a plain statement without blocks."""
 
 import functools
+import types
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from commit_t5x.errors import InputError
 from commit_t5x.model import attention, causal_attention
 
 DIM = 8
@@ -103,3 +105,47 @@ def test_dropout_is_drawn_anew_for_each_block():
     np.testing.assert_allclose(doubled, 2 * whole, rtol=1e-5)
     # The work above the diagonal is left out.
     assert [shape[-2:] for shape in seen] == [(64, 64), (64, 128), (64, 192), (8, 200)]
+
+
+def masks(length):
+    """Yields those of recipes: packed rows, keys hidden from all queries, an open prefix."""
+    segments = jnp.arange(length)[None] // 70 + jnp.array([[0], [5]])
+    prefix = (jnp.arange(length) < 100).astype(jnp.int32)[None]
+    packed = attention.decoder_mask(length, segments)
+    yield packed, True
+    yield packed & attention.forgetful_mask(jax.random.key(0), 2, length, 0.5, segments), True
+    yield attention.decoder_mask(length, None, prefix), False
+
+
+def test_what_the_fused_kernel_is_asked_for():
+    arrays = inputs(130, 4, 2)
+    for mask, is_causal in masks(130):
+        # The same call as for cuDNN's, by JAX's own operations.
+        actual = causal_attention.fused(*arrays, mask, is_causal=is_causal, implementation="xla")
+        np.testing.assert_allclose(actual, plain(*arrays, mask), rtol=1e-3, atol=1e-5)
+
+
+def refusal(arrays, dropout=None):
+    mask = attention.decoder_mask(arrays[0].shape[1])
+    with pytest.raises(InputError) as caught:
+        causal_attention.attend(*arrays, mask, is_causal=True, dropout=dropout, kernel="cudnn")
+    return str(caught.value)
+
+
+def test_cudnn_where_it_cannot_be():
+    assert "ATTENTION_KERNEL: cuDNN's attention needs an NVIDIA GPU" in refusal(inputs(8, 2, 2))
+
+
+def test_what_cudnn_does_not_take(monkeypatch):
+    card = types.SimpleNamespace(compute_capability="7.5")
+    monkeypatch.setattr(jax, "devices", lambda: [card])
+    half = functools.partial(inputs, heads=2, kv_heads=2, dtype=jnp.bfloat16)
+    assert "8.0 (Ampere)" in refusal(half(8))
+    card.compute_capability = "9.0"
+    monkeypatch.setattr(jax, "__version_info__", (0, 10, 2))
+    assert "from JAX 0.11 on" in refusal(half(8))
+    monkeypatch.setattr(jax, "__version_info__", (0, 11, 0))
+    assert "not float32 (DTYPE)" in refusal(inputs(8, 2, 2))
+    assert "no dropout (DROPOUT_RATE)" in refusal(half(8), lambda weights: weights)
+    assert "an even length, not 7" in refusal(half(7))
+    assert "not 4" in refusal([x[..., :4] for x in half(8)])
