@@ -114,7 +114,7 @@ class TrainStateInitializer:
             step=jax.ShapeDtypeStruct((), jnp.int32, sharding=replicated),
             params=params,
             param_states=param_states,
-            rng=jax.ShapeDtypeStruct((2,), jnp.uint32, sharding=replicated),
+            rng=scalar(jax.eval_shape(lambda: jax.random.PRNGKey(0))),
             frozen=frozen,
         )
 

@@ -6,6 +6,7 @@ such setting fits, low-rank factors over a base in bfloat16, and at last in int8
 
 import dataclasses
 import functools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -31,10 +32,13 @@ class Found:
     Attributes:
       change: to the run.
       plan: by shapes, or by the compiler.
+      choice: what of the change isn't the number of microbatches; and that which computes nothing
+        anew, and is otherwise the same.
     """
 
     change: Change
     plan: plan.Plan
+    choice: tuple[Change, Change]
 
 
 class Search:
@@ -71,9 +75,12 @@ class Search:
             if not self._fits(needed, target):
                 nearest.append((needed, own | tier))
                 continue
-            tried = [self._try(*choice, target) for choice in self._choices(own | tier)]
-            nearest += [(needed, change) for needed, change, _ in tried]
-            found = [Found(change, made) for _, change, made in tried if made is not None]
+            found = []
+            for choice in self._choices(own | tier):
+                needed, change, made = self._try(choice, target)
+                nearest.append((needed, change))
+                if made is not None:
+                    found.append(Found(change, made, choice))
             found.sort(key=_seconds)
             if self._use_compiler and target.has_compiler:
                 found = self._compiled(found, target)
@@ -120,14 +127,18 @@ class Search:
                 yield choice, plain
 
     def _try(
-        self, change: Change, plain: Change, target: Target
+        self, choice: tuple[Change, Change], target: Target, refused: int = 0
     ) -> tuple[float, Change, plan.Plan | None]:
         """Returns the bytes needed with the fewest microbatches that fit, or with the most of them.
 
-        And the change that sets these; and the plan, if it fits.
+        And the change that sets these; and the plan, if it fits. Numbers up to `refused` are out.
         """
+        change, plain = choice
         traced = self._traced(change, target, self._traced(plain, target))
-        for parts in microbatches(traced.step):
+        more = [parts for parts in microbatches(traced.step) if parts > refused]
+        if not more:
+            return math.inf, change, None
+        for parts in more:
             needed = counting.count(traced.step, traced.kept, parts).total
             if self._fits(needed, target):
                 break
@@ -143,11 +154,20 @@ class Search:
         return needed <= target.capacity * (1.0 if by_compiler else 1.0 - _RESERVE)
 
     def _compiled(self, found: list[Found], target: Target) -> list[Found]:
-        """Puts the first one that the compiler finds to fit in front, planned by it."""
-        for number, candidate in enumerate(found):
+        """Puts the first one that the compiler finds to fit in front, planned by it.
+
+        What it refuses comes again in its turn, with more microbatches.
+        """
+        left = list(found)
+        while left:
+            candidate = left.pop(0)
             made = plan.make_plan(self._load(change=candidate.change), target, use_compiler=True)
             if made.fits:
-                return [Found(candidate.change, made), *found[number + 1 :]]
+                return [dataclasses.replace(candidate, plan=made), *left]
+            refused = made.options["num_microbatches"]
+            _, change, made = self._try(candidate.choice, target, refused)
+            if made is not None:
+                left = sorted([*left, Found(change, made, candidate.choice)], key=_seconds)
         return []
 
 

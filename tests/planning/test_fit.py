@@ -1,5 +1,6 @@
 """The search on a network of debug size, by shapes; rows make up for its size."""
 
+import dataclasses
 import functools
 
 import jax
@@ -57,6 +58,24 @@ def test_with_little_the_batch_is_cut_and_weights_are_still_trained():
     fewer = best.change | recipe.Change({"NUM_MICROBATCHES": str(parts // 2)})
     needed = plan.make_plan(loader(**run)(change=fewer), LITTLE, False).needed
     assert best.plan.needed < 0.9 * LITTLE.capacity < needed  # a tenth is left
+
+
+def test_what_the_compiler_refuses_is_tried_in_more_parts(monkeypatch):
+    by_shapes, tried = plan.make_plan, []
+
+    def stern(run, target, use_compiler):
+        assert use_compiler
+        made = by_shapes(run, target, use_compiler=False)
+        tried.append((made.options["remat_policy"], made.options["num_microbatches"]))
+        return made if tried[-1][1] == 2 else dataclasses.replace(made, fits=False)
+
+    monkeypatch.setattr(plan, "make_plan", stern)
+    chip = targets.parse("v5e-1")
+    run = loader(BATCH_SIZE=2, DTYPE="'bfloat16'", SEQUENCE_LENGTH=32, NUM_PARTITIONS=1)
+    best, *others = fit.Search(run, use_compiler=True).on(chip)
+    assert tried[0][1] == 1 and tried[-1] == (best.plan.options["remat_policy"], 2)
+    assert len(tried) == len(set(tried)) > 1  # nothing is compiled twice
+    assert others
 
 
 def test_factors_are_trained_where_all_weights_do_not_fit():
