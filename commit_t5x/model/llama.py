@@ -21,7 +21,6 @@ __all__ = [
     "LlamaConfig",
     "RopeScaling",
     "preset",
-    "stack_layers",
     "unstack_layers",
 ]
 
@@ -323,12 +322,3 @@ def unstack_layers(params: dict[str, Any], consume: bool = False) -> dict[str, A
         slices.append(jax.block_until_ready([stacked[i] for i in range(len(stacked))]))
     layers_ = map(structure.unflatten, zip(*slices, strict=True))
     return rest | {f"layers_{i}": layer for i, layer in enumerate(layers_)}
-
-
-def stack_layers(params: dict[str, Any]) -> dict[str, Any]:
-    """Inverse of unstack_layers."""
-    names = [name for name in params if name.startswith("layers_")]
-    names.sort(key=lambda name: int(name.removeprefix("layers_")))
-    rest = {name: value for name, value in params.items() if name not in names}
-    layers_ = [params[name] for name in names]
-    return rest | {"layers": jax.tree.map(lambda *xs: jnp.stack(xs), *layers_)}

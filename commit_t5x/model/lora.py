@@ -37,7 +37,7 @@ class Lora:
     Attributes:
       rank: of the factors; None: there are none, and every weight is trained.
       alpha: alpha / rank scales the product of the factors.
-      dropout: rate, on what enters the factors of linear layers.
+      dropout: rate, on what enters the factors of linear layers, of the head apart.
       targets: names of modules whose weights are adapted: those of `LINEAR`, token_embedder, and
         logits_dense where the head isn't the embedding.
       base_dtype: that kernels and embeddings which aren't trained are kept in; with int8, the

@@ -93,8 +93,9 @@ def parse(name: str) -> Topology:
         return Topology(name, kind, (1,) * generation.dimensions)
     if rest or chips < 4 or chips & (chips - 1):
         smallest = 4 * generation.counted_cores
+        counted = "cores" if generation.counted_cores > 1 else "chips"
         raise InputError(
-            f"--topology={name}: no slice has {count} {'cores' if kind != 'v5e' else 'chips'}; "
+            f"--topology={name}: no slice has {count} {counted}; "
             f"take {smallest} times a power of two, e.g. {kind}-{8 * generation.counted_cores}"
         )
     return Topology(name, kind, _grid(chips, generation.dimensions))
