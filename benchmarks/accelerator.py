@@ -10,8 +10,8 @@ line of JSON for each contestant and size, each a process of its own, which ends
 seconds; what fails or doesn't fit is a line with its error.
 
 First come the errors of cuDNN's attention and of plain operations in bfloat16, beside fp32's. The
-contestant commit_t5x has ATTENTION_KERNEL = "auto"; commit_t5x_xla trains the first size without
-cuDNN's. Sizes, in bfloat16, on 16 rows of 512 random tokens: smollm2_135m and llama32_1b with all
+contestant commit_t5x has cuDNN's on GPUs (JAX 0.11), commit_t5x_xla trains the first size without.
+Sizes, in bfloat16, on 16 rows of 512 random tokens: smollm2_135m and llama32_1b with all
 weights trained by AdamW and nothing recomputed backwards, 7b by low-rank factors of rank 16 over a
 base in bfloat16, all recomputed. Hugging Face's are compiled, layer by layer, with sdpa; PEFT adds
 the factors. A row of decoding is a prompt of 256 tokens and 128 new ones. The extra `torch` has
@@ -187,7 +187,7 @@ def attention_errors() -> dict:
     return errors
 
 
-def load(size: str, kernel: str = "auto"):
+def load(size: str, kernel: str = "xla"):
     """Returns the recipe of a size."""
     from commit_t5x.planning import recipe
 
@@ -210,12 +210,13 @@ def ours(what: str, size: str, args: argparse.Namespace) -> dict:
     from commit_t5x.model import llama
     from commit_t5x.planning import plan, recipe, targets
 
-    kernel = "xla" if args.contestants == ["commit_t5x_xla"] else "auto"
+    can = jax.default_backend() == "gpu" and jax.__version_info__ >= (0, 11)
+    kernel = "cudnn" if can and args.contestants != ["commit_t5x_xla"] else "xla"
     run, key = load(size, kernel), jax.random.PRNGKey(0)
     [device, *_] = jax.local_devices()
     found = {"device": device.device_kind}
     if what == "decode":
-        module = llama.Llama(run.model.config, dtype="bfloat16")
+        module = llama.Llama(run.model.config, dtype="bfloat16", attention_kernel=kernel)
         tokens = np.ones((1, 1), np.int32)
         init = jax.jit(lambda key: module.init(key, tokens, tokens, enable_dropout=False))
         module, params = decoding.unrolled(module, init(key)["params"])
@@ -248,6 +249,7 @@ def ours(what: str, size: str, args: argparse.Namespace) -> dict:
         "tokens_per_second": round(rows * length / spent["seconds"]),
         "utilisation": round(step.model_flops() / spent["seconds"] / target.peak("bfloat16"), 3),
         "planned_bytes": round(planned),
+        "kernel": kernel,
         **memory(device),
     }
 

@@ -149,7 +149,7 @@ class Attention(nn.Module):
                 context.mask,
                 is_causal=context.is_causal,
                 dropout=layers.Dropout(self.dropout_rate, deterministic=False) if drops else None,
-                kernel=self.kernel,
+                kernel="xla" if self.is_initializing() else self.kernel,
             )
         y = layers.with_sharding_constraint(y, ("batch", "length", "heads", "kv"))
         y = y.reshape(batch, length, -1)
@@ -211,9 +211,7 @@ class Attention(nn.Module):
         keys, values = (cached.value.swapaxes(1, 2) for cached in (cache.key, cache.value))
         slots = jnp.arange(keys.shape[1])
         seen = (own - positions[..., None] <= slots) & (slots <= own)
-        return causal_attention.attend(
-            query, keys, values, seen[:, None], is_causal=False, kernel=self.kernel
-        )
+        return causal_attention.attend(query, keys, values, seen[:, None], is_causal=False)
 
 
 @dataclasses.dataclass(frozen=True)

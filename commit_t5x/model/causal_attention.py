@@ -20,7 +20,7 @@ from jax.ad_checkpoint import checkpoint_name
 from commit_t5x.errors import InputError
 from commit_t5x.model import layers
 
-Kernel = Literal["auto", "xla", "cudnn"]
+Kernel = Literal["xla", "cudnn"]
 
 _MAX_BLOCKS = 8
 _MIN_BLOCK = 64
@@ -47,17 +47,16 @@ def attend(
         least.
       is_causal: the mask hides, from query i of as many queries as keys, all keys after key i.
       dropout: applied to the attention weights.
-      kernel: plain operations ("xla"), "cudnn", or cuDNN's where it can be ("auto").
+      kernel: plain operations ("xla"), or cuDNN's.
 
     Raises:
       InputError: for "cudnn" where it cannot be.
     """
-    if kernel != "xla":
+    if kernel == "cudnn":
         obstacle = _obstacle(query, key, dropout is not None)
-        if obstacle is None:
-            return fused(query, key, value, mask, is_causal=is_causal)
-        if kernel == "cudnn":
-            raise InputError(f"ATTENTION_KERNEL: cuDNN's attention {obstacle}; use 'auto' or 'xla'")
+        if obstacle is not None:
+            raise InputError(f"ATTENTION_KERNEL: cuDNN's attention {obstacle}; or use 'xla'")
+        return fused(query, key, value, mask, is_causal=is_causal)
     batch, length, heads, dim = query.shape
     kv_heads = key.shape[2]
     # Heads go before positions: a matrix product of each head then reads its operands in order.
@@ -98,13 +97,14 @@ def _obstacle(query: jax.Array, key: jax.Array, dropout: bool) -> str | None:
     """Returns what keeps cuDNN's kernel from these arrays, on the devices that are there."""
     capability = getattr(jax.devices()[0], "compute_capability", "")
     if not re.fullmatch(r"\d+\.\d+", capability) or float(capability) < 8.0:
-        return "needs an NVIDIA GPU of compute capability 8.0 (Ampere) or later"
+        return "needs an NVIDIA GPU of compute capability 8.0 (Ampere) or later, here"
     if jax.__version_info__ < (0, 11):
-        return "takes masks without a gradient from JAX 0.11 on"  # backwards, that costs more
-    if query.dtype not in (jnp.bfloat16, jnp.float16):
-        return f"computes in bfloat16 or float16, not {query.dtype} (DTYPE)"
+        # Before, the backward pass makes a gradient of the mask, too.
+        return f"needs JAX 0.11 or later (Python 3.12), not {jax.__version__}"
+    if query.dtype != jnp.bfloat16:
+        return f"computes in bfloat16, not {query.dtype}: set DTYPE"
     if dropout:
-        return "has no dropout (DROPOUT_RATE)"
+        return "has no dropout: set DROPOUT_RATE = 0.0"
     if query.shape[3] % 8 or query.shape[3] > 128:
         return f"takes heads of up to 128 values in steps of 8, not {query.shape[3]}"
     if query.shape[1] % 2 or key.shape[1] % 2:
