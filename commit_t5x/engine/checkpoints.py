@@ -276,7 +276,7 @@ def check_shapes(
             has, needs = (_by_path(trees, describe) for trees in (saved[part], tree))
             for name in sorted({*has, *needs}):
                 if has.get(name) != needs.get(name):
-                    what, where, remedy = _MISMATCH[part]
+                    what, where, remedy = _MISMATCH["rng" if name == "rng" else part]
                     raise InputError(
                         f"{folder}: {what} {name} is {has.get(name, 'missing')} in the checkpoint "
                         f"and {needs.get(name, 'missing')} in the {where}; {remedy}"
@@ -322,9 +322,9 @@ _MISMATCH = {
     "target": (
         "parameter",
         "network",
-        "choose the gin file of the checkpoint's model size and its SCAN_LAYERS, or another "
-        "checkpoint",
+        "choose the gin file of the checkpoint's size and its SCAN_LAYERS, or another checkpoint",
     ),
+    "rng": ("the key", "run", "resume with the JAX_DEFAULT_PRNG_IMPL of the checkpoint"),
     "state": (
         "optimizer state",
         "run",

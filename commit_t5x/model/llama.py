@@ -25,8 +25,9 @@ __all__ = [
 ]
 
 _RESIDUAL_AXES = ("batch", "length", "embed")
-# So few layers aren't looped over, scanned or not: what a loop keeps for its backward pass is
-# cleared and copied, an eighth of a small network's step. Results are the same to the bit.
+# So few layers aren't looped over, scanned or not, where nothing is computed anew (without a loop
+# XLA keeps that all the same): what a loop keeps for its backward pass is cleared and copied, an
+# eighth of a small network's step. Results are the same to the bit.
 _FEW_LAYERS = 4
 _REMAT_POLICIES = {
     "full": None,  # keep each layer's input only
@@ -175,7 +176,8 @@ class Llama(nn.Module):
 
     @nn.nowrap
     def _loops(self) -> bool:
-        return self.scan_layers and self.config.num_layers > _FEW_LAYERS
+        few = self.config.num_layers <= _FEW_LAYERS and self.remat_policy == "none"
+        return self.scan_layers and not few
 
     def __call__(
         self,

@@ -50,7 +50,7 @@ class Search:
 
     Args:
       load: of the run.
-      use_compiler: compile the fastest ones, a minute each, until the compiler says that one fits.
+      use_compiler: compile the fastest ones, minutes each, until the compiler says that one fits.
 
     Example:
       >>> Search(load, use_compiler=False).on(targets.parse("rtx4090"))[0].change.flags
@@ -82,14 +82,15 @@ class Search:
                 if made is not None:
                     found.append(Found(change, made, choice))
             found.sort(key=_seconds)
-            if self._use_compiler and target.has_compiler:
-                found = self._compiled(found, target)
+            if self._confirms(target):
+                found = self._compiled(found, target, nearest)
             if found:
                 return found
         needed, change = min(nearest, key=lambda tried: tried[0])
+        reserve = "" if self._confirms(target) else ", with a tenth left"
         raise InputError(
-            f"--fit: nothing fits {target.name}, {_gib(target.capacity)} a device, with a tenth "
-            f"left; {' '.join(change.flags) or 'the run as it is'} comes nearest, with "
+            f"--fit: nothing fits {target.name}, {_gib(target.capacity)} a device{reserve}; "
+            f"{' '.join(change.flags) or 'the run as it is'} comes nearest, with "
             f"{_gib(needed)} at least; lower SEQUENCE_LENGTH, take a smaller network, or "
             f"{target.larger(needed / target.capacity)}"
         )
@@ -127,11 +128,12 @@ class Search:
                 yield choice, plain
 
     def _try(
-        self, choice: tuple[Change, Change], target: Target, refused: int = 0
+        self, choice: tuple[Change, Change], target: Target, refused: int = 0, factor: float = 1.0
     ) -> tuple[float, Change, plan.Plan | None]:
         """Returns the bytes needed with the fewest microbatches that fit, or with the most of them.
 
-        And the change that sets these; and the plan, if it fits. Numbers up to `refused` are out.
+        And the change that sets these; and the plan, if it fits. Numbers up to `refused` are out,
+        and those that need too much when shapes tell too little by a factor.
         """
         change, plain = choice
         traced = self._traced(change, target, self._traced(plain, target))
@@ -140,23 +142,29 @@ class Search:
             return math.inf, change, None
         for parts in more:
             needed = counting.count(traced.step, traced.kept, parts).total
-            if self._fits(needed, target):
+            if self._fits(factor * needed, target):
                 break
         if parts != traced.step.trainer.num_microbatches:
             change = change | Change({"NUM_MICROBATCHES": str(parts)})
-        if not self._fits(needed, target):
+        if not self._fits(factor * needed, target):
             return needed, change, None
         whole, traced = traced.kept, self._traced(change, target)
         return needed, change, plan.from_shapes(traced.step, target, whole, traced.work)
 
     def _fits(self, needed: float, target: Target) -> bool:
-        by_compiler = self._use_compiler and target.has_compiler
-        return needed <= target.capacity * (1.0 if by_compiler else 1.0 - _RESERVE)
+        return needed <= target.capacity * (1.0 if self._confirms(target) else 1.0 - _RESERVE)
 
-    def _compiled(self, found: list[Found], target: Target) -> list[Found]:
+    def _confirms(self, target: Target) -> bool:
+        """Returns whether a compiler has the last word."""
+        return self._use_compiler and target.has_compiler
+
+    def _compiled(
+        self, found: list[Found], target: Target, nearest: list[tuple[float, Change]]
+    ) -> list[Found]:
         """Puts the first one that the compiler finds to fit in front, planned by it.
 
-        What it refuses comes again in its turn, with more microbatches.
+        What it refuses comes again in its turn, with more microbatches; `nearest` has what each
+        needs by its word, or what there is, where it doesn't say.
         """
         left = list(found)
         while left:
@@ -164,8 +172,12 @@ class Search:
             made = plan.make_plan(self._load(change=candidate.change), target, use_compiler=True)
             if made.fits:
                 return [dataclasses.replace(candidate, plan=made), *left]
-            refused = made.options["num_microbatches"]
-            _, change, made = self._try(candidate.choice, target, refused)
+            needed, parts = made.needed or target.capacity, made.options["num_microbatches"]
+            nearest[:] = [tried for tried in nearest if tried[1] != candidate.change]
+            nearest.append((needed, candidate.change))
+            assert candidate.plan.needed is not None
+            factor = needed / candidate.plan.needed
+            _, change, made = self._try(candidate.choice, target, parts, factor)
             if made is not None:
                 left = sorted([*left, Found(change, made, candidate.choice)], key=_seconds)
         return []
