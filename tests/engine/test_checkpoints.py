@@ -65,7 +65,7 @@ def test_weights_of_other_shapes_are_an_error(weights):
     other = {"layers": {"kernel": np.ones((2, 7), np.float32)}, "scale": WEIGHTS["scale"]}
     expected = (
         r"checkpoint_3: parameter layers/kernel is \(2, 6\) in the checkpoint and \(2, 7\) in the "
-        "network; choose the gin file of the checkpoint's model size"
+        "network; choose the gin file of the checkpoint's size"
     )
     with pytest.raises(InputError, match=expected):
         checkpoints.load_params(weights, _abstract(other))
