@@ -60,6 +60,7 @@ def test_with_little_the_batch_is_cut_and_weights_are_still_trained():
     assert best.plan.needed < 0.9 * LITTLE.capacity < needed  # a tenth is left
 
 
+@pytest.mark.slow
 def test_what_the_compiler_refuses_is_tried_in_more_parts(monkeypatch):
     by_shapes, tried = plan.make_plan, []
 
