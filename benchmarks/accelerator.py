@@ -10,7 +10,8 @@ line of JSON for each contestant and size, each a process of its own, which ends
 seconds; what fails or doesn't fit is a line with its error.
 
 First come the errors of cuDNN's attention and of plain operations in bfloat16, beside fp32's. The
-contestant commit_t5x has cuDNN's on GPUs (JAX 0.11), commit_t5x_xla trains the first size without.
+contestant commit_t5x has cuDNN's where it can be had; there commit_t5x_xla trains the first size
+without.
 Sizes, in bfloat16, on 16 rows of 512 random tokens: smollm2_135m and llama32_1b with all
 weights trained by AdamW and nothing recomputed backwards, 7b by low-rank factors of rank 16 over a
 base in bfloat16, all recomputed. Hugging Face's are compiled, layer by layer, with sdpa; PEFT adds
@@ -62,6 +63,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=90, help="seconds of a process")
     parser.add_argument("--lm-eval", nargs=2, metavar=("NATIVE", "EXPORT"), help="score these, too")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
+    parser.add_argument("--kernel", default="xla", help=argparse.SUPPRESS)
     parser.add_argument("--network", type=json.loads, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve == "attention":
@@ -84,17 +86,21 @@ def main() -> None:
     itself = [sys.executable, __file__, args.device]
     found = answer([*itself, "--serve", "attention"], args.limit)
     print(json.dumps({"what": "attention"} | found), flush=True)
+    kernel = "cudnn" if isinstance(found.get("cudnn"), list) else "xla"
     networks = answer([*itself, "--serve", "describe", "--sizes", *args.sizes], args.limit)
+    if "error" in networks:
+        sys.exit(networks["error"])
     for size in args.sizes:
         for contestant in args.contestants:
             without = contestant == "commit_t5x_xla"
-            if without and size != args.sizes[0]:
+            if without and (kernel == "xla" or size != args.sizes[0]):
                 continue  # one size tells
             trains_only = without or "lora.gin" in SIZES[size][0]
             for what in ("train",) if trains_only else ("train", "decode"):
                 command = [*itself, "--serve", what, "--sizes", size, "--contestants", contestant]
                 command += ["--steps", str(args.steps)]
-                command += ["--network", json.dumps(networks.get(size, networks))]
+                command += ["--network", json.dumps(networks[size])]
+                command += ["--kernel", "xla" if without else kernel]
                 what = {"what": what, "size": size, "contestant": contestant}
                 print(json.dumps(what | answer(command, args.limit)), flush=True)
     if args.lm_eval:
@@ -210,13 +216,11 @@ def ours(what: str, size: str, args: argparse.Namespace) -> dict:
     from commit_t5x.model import llama
     from commit_t5x.planning import plan, recipe, targets
 
-    can = jax.default_backend() == "gpu" and jax.__version_info__ >= (0, 11)
-    kernel = "cudnn" if can and args.contestants != ["commit_t5x_xla"] else "xla"
-    run, key = load(size, kernel), jax.random.PRNGKey(0)
+    run, key = load(size, args.kernel), jax.random.PRNGKey(0)
     [device, *_] = jax.local_devices()
     found = {"device": device.device_kind}
     if what == "decode":
-        module = llama.Llama(run.model.config, dtype="bfloat16", attention_kernel=kernel)
+        module = llama.Llama(run.model.config, dtype="bfloat16", attention_kernel=args.kernel)
         tokens = np.ones((1, 1), np.int32)
         init = jax.jit(lambda key: module.init(key, tokens, tokens, enable_dropout=False))
         module, params = decoding.unrolled(module, init(key)["params"])
@@ -249,7 +253,6 @@ def ours(what: str, size: str, args: argparse.Namespace) -> dict:
         "tokens_per_second": round(rows * length / spent["seconds"]),
         "utilisation": round(step.model_flops() / spent["seconds"] / target.peak("bfloat16"), 3),
         "planned_bytes": round(planned),
-        "kernel": kernel,
         **memory(device),
     }
 

@@ -95,7 +95,7 @@ class TrainStateInitializer:
         optimizer, replicated = self._model.optimizer_def, self._partitioner.replicated
         params, frozen = self._model.lora.split(self.params)
 
-        def scalar(shape):
+        def on_all_devices(shape):
             return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=replicated)
 
         def moment(state, param):
@@ -108,13 +108,13 @@ class TrainStateInitializer:
             moment,
             jax.eval_shape(optimizer.init, params),
             params,
-            transform_non_params=scalar,
+            transform_non_params=on_all_devices,
         )
         return TrainState(
             step=jax.ShapeDtypeStruct((), jnp.int32, sharding=replicated),
             params=params,
             param_states=param_states,
-            rng=scalar(jax.eval_shape(lambda: jax.random.PRNGKey(0))),
+            rng=on_all_devices(jax.eval_shape(lambda: jax.random.PRNGKey(0))),
             frozen=frozen,
         )
 

@@ -149,6 +149,7 @@ class Attention(nn.Module):
                 context.mask,
                 is_causal=context.is_causal,
                 dropout=layers.Dropout(self.dropout_rate, deterministic=False) if drops else None,
+                # Weights are made anywhere, on a row of one token.
                 kernel="xla" if self.is_initializing() else self.kernel,
             )
         y = layers.with_sharding_constraint(y, ("batch", "length", "heads", "kv"))

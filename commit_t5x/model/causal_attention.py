@@ -55,7 +55,9 @@ def attend(
     if kernel == "cudnn":
         obstacle = _obstacle(query, key, dropout is not None)
         if obstacle is not None:
-            raise InputError(f"ATTENTION_KERNEL: cuDNN's attention {obstacle}; or use 'xla'")
+            raise InputError(
+                f"ATTENTION_KERNEL: cuDNN's attention {obstacle}; change that, or take 'xla'"
+            )
         return fused(query, key, value, mask, is_causal=is_causal)
     batch, length, heads, dim = query.shape
     kv_heads = key.shape[2]
@@ -83,7 +85,15 @@ def attend(
     return attended.transpose(0, 3, 1, 2, 4).reshape(batch, length, heads, dim)
 
 
-def fused(query, key, value, mask, *, is_causal: bool, implementation: str = "cudnn") -> jax.Array:
+def fused(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    mask: jax.Array,
+    *,
+    is_causal: bool,
+    implementation: str = "cudnn",
+) -> jax.Array:
     """Returns what `attend` does, by one of the implementations behind JAX's own entry point."""
     query, key, value = (checkpoint_name(x, layers.KEPT) for x in (query, key, value))
     mask = jnp.broadcast_to(mask, (*mask.shape[:2], query.shape[1], key.shape[1]))
@@ -96,15 +106,16 @@ def fused(query, key, value, mask, *, is_causal: bool, implementation: str = "cu
 def _obstacle(query: jax.Array, key: jax.Array, dropout: bool) -> str | None:
     """Returns what keeps cuDNN's kernel from these arrays, on the devices that are there."""
     capability = getattr(jax.devices()[0], "compute_capability", "")
+    # AMD's have names, as gfx90a.
     if not re.fullmatch(r"\d+\.\d+", capability) or float(capability) < 8.0:
-        return "needs an NVIDIA GPU of compute capability 8.0 (Ampere) or later, here"
+        return "needs an NVIDIA GPU of compute capability 8.0 (Ampere) or later"
     if jax.__version_info__ < (0, 11):
         # Before, the backward pass makes a gradient of the mask, too.
         return f"needs JAX 0.11 or later (Python 3.12), not {jax.__version__}"
     if query.dtype != jnp.bfloat16:
-        return f"computes in bfloat16, not {query.dtype}: set DTYPE"
+        return f"computes in bfloat16, not {query.dtype} (DTYPE)"
     if dropout:
-        return "has no dropout: set DROPOUT_RATE = 0.0"
+        return "has no dropout (DROPOUT_RATE)"
     if query.shape[3] % 8 or query.shape[3] > 128:
         return f"takes heads of up to 128 values in steps of 8, not {query.shape[3]}"
     if query.shape[1] % 2 or key.shape[1] % 2:

@@ -25,9 +25,9 @@ __all__ = [
 ]
 
 _RESIDUAL_AXES = ("batch", "length", "embed")
-# So few layers aren't looped over, scanned or not, where nothing is computed anew (without a loop
-# XLA keeps that all the same): what a loop keeps for its backward pass is cleared and copied, an
-# eighth of a small network's step. Results are the same to the bit.
+# So few layers are scanned without a loop: what one keeps for its backward pass is cleared and
+# copied, an eighth of a small network's step. Results are the same to the bit. Not with remat: XLA
+# would keep what is to be computed anew.
 _FEW_LAYERS = 4
 _REMAT_POLICIES = {
     "full": None,  # keep each layer's input only
@@ -128,13 +128,14 @@ class Llama(nn.Module):
         self.embedding_dropout = layers.Dropout(self.embedding_dropout_rate)
         layer, options = self._layer_class(), self._layer_options()
         if self.scan_layers:
+            is_short = cfg.num_layers <= _FEW_LAYERS and self.remat_policy == "none"
             scanned = nn_partitioning.scan_with_axes(
                 layer,
                 variable_axes={"params": 0, "cache": 0, "intermediates": 0},
                 split_rngs={"params": True, "dropout": True},
                 in_axes=nn.broadcast,
                 length=cfg.num_layers,
-                unroll=1 if self._loops() else cfg.num_layers,
+                unroll=cfg.num_layers if is_short else 1,
                 axis_name="layers",
                 axes_collections=("params", "cache"),
             )
@@ -171,13 +172,8 @@ class Llama(nn.Module):
         return nn_partitioning.remat(
             DecoderLayer,
             policy=_REMAT_POLICIES[self.remat_policy],
-            prevent_cse=not self._loops(),
+            prevent_cse=not self.scan_layers,
         )
-
-    @nn.nowrap
-    def _loops(self) -> bool:
-        few = self.config.num_layers <= _FEW_LAYERS and self.remat_policy == "none"
-        return self.scan_layers and not few
 
     def __call__(
         self,

@@ -61,6 +61,14 @@ def test_existing_weights_are_not_overwritten(weights):
         checkpoints.save_params(weights, WEIGHTS, CONFIG, None, step=3)
 
 
+def test_key_of_another_generator_is_named(tmp_path):
+    saved, wanted = (
+        {"state": {"rng": jax.ShapeDtypeStruct((length,), np.uint32)}} for length in (2, 4)
+    )
+    with pytest.raises(InputError, match="the key rng is .* JAX_DEFAULT_PRNG_IMPL"):
+        checkpoints.check_shapes(tmp_path, wanted, saved=saved)
+
+
 def test_weights_of_other_shapes_are_an_error(weights):
     other = {"layers": {"kernel": np.ones((2, 7), np.float32)}, "scale": WEIGHTS["scale"]}
     expected = (

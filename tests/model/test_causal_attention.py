@@ -145,7 +145,9 @@ def test_what_cudnn_does_not_take(monkeypatch):
     monkeypatch.setattr(jax, "__version_info__", (0, 10, 2))
     assert "needs JAX 0.11 or later" in refusal(half(8))
     monkeypatch.setattr(jax, "__version_info__", (0, 11, 0))
-    assert "not float32: set DTYPE" in refusal(inputs(8, 2, 2))
-    assert "set DROPOUT_RATE = 0.0; or use 'xla'" in refusal(half(8), lambda weights: weights)
+    assert "not float32 (DTYPE)" in refusal(inputs(8, 2, 2))
+    assert "no dropout (DROPOUT_RATE); change that, or take 'xla'" in refusal(
+        half(8), lambda weights: weights
+    )
     assert "an even length, not 7" in refusal(half(7))
     assert "not 4" in refusal([x[..., :4] for x in half(8)])

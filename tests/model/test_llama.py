@@ -1,5 +1,6 @@
 import dataclasses
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -74,6 +75,16 @@ def test_logical_axes():
         "decoder_norm/scale_axes": ("embed",),
         "logits_dense/kernel_axes": ("embed", "vocab"),
     }
+
+
+@pytest.mark.parametrize(
+    "layers, remat, unroll", [(4, "none", 4), (5, "none", 1), (4, "minimal", 1), (4, "full", 1)]
+)
+def test_few_layers_are_looped_over_for_remat_alone(layers, remat, unroll):
+    module = Llama(dataclasses.replace(CONFIG, num_layers=layers), remat_policy=remat)
+    params = jax.eval_shape(functools.partial(init, module))
+    program = jax.make_jaxpr(functools.partial(apply, module))(params, random_tokens(1))
+    assert re.findall(r"unroll=(\d+)", str(program)) == [str(unroll)]
 
 
 def test_unrolled_equals_scanned():
