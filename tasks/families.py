@@ -55,7 +55,7 @@ def name(family: str, language: str | None = None) -> str:
       'alpaca_codemix_zh_Hant'
     """
     if family not in FAMILIES:
-        raise InputError(f"family {family!r}: unknown; use one of {', '.join(FAMILIES)}")
+        raise InputError(f"TASK_FAMILY {family!r}: unknown; use one of {', '.join(FAMILIES)}")
     pattern, languages = FAMILIES[family]
     if languages == ():
         return pattern

@@ -4,6 +4,7 @@ import gin
 import seqio
 
 from commit_t5x import ranges
+from commit_t5x.errors import InputError
 from commit_t5x.tasks import alpaca, families, translation, wikipedia, xquad
 
 
@@ -35,11 +36,11 @@ def register_named(name: str) -> None:
 
 
 @gin.configurable
-def task_name(family: ranges.Text, language: ranges.Language | None = None) -> str:
+def task_name(family: ranges.Text | None = None, language: ranges.Language | None = None) -> str:
     """Returns the name of a task or mixture, which it registers if that has not been done.
 
     Args:
-      family: a key of `families.FAMILIES`.
+      family: a key of `families.FAMILIES` (`TASK_FAMILY`); None raises InputError.
       language: the target language (`LANGUAGE`); "alpaca" takes none and ignores it.
 
     Raises:
@@ -49,6 +50,11 @@ def task_name(family: ranges.Text, language: ranges.Language | None = None) -> s
       >>> task_name("alpaca_codemix", "hi")
       'alpaca_codemix_hi'
     """
+    if family is None:
+        raise InputError(
+            f"TASK_FAMILY: not set; name one of {', '.join(families.FAMILIES)}, or set "
+            "MIXTURE_OR_TASK_NAME"
+        )
     name = families.name(family, language)
     register_named(name)
     return name

@@ -138,7 +138,7 @@ def test_runs_are_the_papers(name, built):
     assert arguments["model"].hidden_state_distance == expected
     # The quirks reach the objects that mix, mask and pack.
     assert not mixer.make_mixer("en", "hi").lexicon.translations("Water")
-    assert arguments["model"].FEATURE_CONVERTER_CLS()._packing == "stream"
+    assert arguments["model"].FEATURE_CONVERTER_CLS()._row.packing == "stream"
     options = gin.get_bindings(preprocessors.encode_prompt_response)
     assert options == {"response_mask": "paper"}
 
@@ -186,7 +186,7 @@ def test_rows_of_the_miniature_differ_by_their_data(name, built):
     assert cfg.mixture_or_task_name == family[row]
     assert (cfg.batch_size, set(cfg.task_feature_lengths.values())) == (3, {384})
     assert arguments["total_steps"] == (300 if is_alignment else 900)
-    assert arguments["model"].FEATURE_CONVERTER_CLS()._packing == (
+    assert arguments["model"].FEATURE_CONVERTER_CLS()._row.packing == (
         "filled" if is_alignment else "segments"
     )
 
@@ -196,7 +196,7 @@ def test_rows_of_smollm2_are_those_of_the_miniature(name, built):
     def differing(name):
         load(name, **REQUIRED, **DEBUG_SIZE)
         cfg = built()["train_dataset_cfg"]
-        packing = built()["model"].FEATURE_CONVERTER_CLS()._packing
+        packing = built()["model"].FEATURE_CONVERTER_CLS()._row.packing
         return cfg.mixture_or_task_name, gin.query_parameter("%CODEMIX_RATIO"), packing
 
     ours = differing(name)

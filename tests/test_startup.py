@@ -78,6 +78,11 @@ def test_report(tmp_path):
     assert "50.0" in start(["report", tmp_path], allowed=set())
 
 
+def test_plan():
+    files = ["--gin_file=recipes/commit.gin", "--gin_file=models/debug.gin"]
+    assert "Fits: " in start(["plan", *files, "--topology=t4", "--gin.TRAIN_STEPS=2000"])
+
+
 def test_convert(tmp_path, checkpoint):
     there, back = tmp_path / "export", tmp_path / "native"
     start(["convert", "--to", "hf", checkpoint, there], ["convert", "--to", "native", there, back])

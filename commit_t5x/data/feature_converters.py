@@ -1,14 +1,13 @@
 """Prompts and responses, or documents, to the features a decoder-only model is fed."""
 
 from collections.abc import Callable, Mapping
-from typing import Literal
 
 import gin
 import seqio
 import tensorflow as tf
 
 from commit_t5x.data import pair_features, pair_rows
-from commit_t5x.data.length_policy import check_lengths, row_length
+from commit_t5x.data.row_features import Packing, RowFeatures, check_lengths, row_length
 from commit_t5x.mixing import pointer_jumping, ragged_rows
 from commit_t5x.vocabularies.tokenizer import Tokenizer
 
@@ -86,13 +85,12 @@ class DecoderFeatureConverter(seqio.FeatureConverter):
         pack: bool = True,
         use_custom_packing_ops: bool = False,
         *,
-        packing: Literal["segments", "filled", "stream"] = "segments",
+        packing: Packing = "segments",
         vocabulary: Tokenizer = gin.REQUIRED,
     ):
-        self._packing = packing if pack else None
+        self._row = RowFeatures(pack, packing=packing)
         super().__init__(
-            # A stream has neither segments nor positions, which is what `pack` means to SeqIO.
-            pack=pack and packing != "stream",
+            pack=self._row.pack,
             use_custom_packing_ops=use_custom_packing_ops,
             bos_id=vocabulary.bos_id,
         )
@@ -127,8 +125,8 @@ class DecoderFeatureConverter(seqio.FeatureConverter):
     ) -> tf.data.Dataset:
         length = row_length(task_feature_lengths)
         pairs = _pairs(ds, prompts=not {"inputs", "row"}.isdisjoint(task_feature_lengths))
-        if self._packing:
-            return _PACKINGS[self._packing](pairs, length, self.bos_id)
+        if self._row.packing:
+            return _PACKINGS[self._row.packing](pairs, length, self.bos_id)
         rows = _padded(pairs, length, self.bos_id)
         names = self.get_model_feature_lengths(task_feature_lengths)
         return rows.map(lambda row: {name: row[name] for name in names})
@@ -136,15 +134,12 @@ class DecoderFeatureConverter(seqio.FeatureConverter):
     def get_model_feature_lengths(
         self, task_feature_lengths: Mapping[str, int]
     ) -> Mapping[str, int]:
-        names = [*self.MODEL_FEATURES, *(self.PACKING_FEATURE_DTYPES if self.pack else ())]
-        if not self._packing and "row" not in task_feature_lengths:
-            names.append("decoder_causal_attention")
-        return dict.fromkeys(names, row_length(task_feature_lengths))
+        return self._row.get_model_feature_lengths(task_feature_lengths)
 
 
 _TOO_LONG = (  # without quotes, which TensorFlow would escape
-    "sequence longer than its row; raise SEQUENCE_LENGTH, or have fit_prompt_response.too_long cut "
-    "or drop it; tokens, row:"
+    "sequence longer than its row; raise SEQUENCE_LENGTH, or have LONG_EXAMPLES cut or drop it; "
+    "tokens, row:"
 )
 _NO_LENGTH = "TASK_FEATURE_LENGTHS: no length for `inputs`, which this example has: tokens:"
 

@@ -7,34 +7,11 @@ import gin
 import tensorflow as tf
 
 from commit_t5x.data import pair_features
+from commit_t5x.data.row_features import LENGTHS
 from commit_t5x.errors import InputError
 from commit_t5x.mixing import counts, ragged_rows
 
 Features = Mapping[str, tf.Tensor]
-
-_LENGTHS = ("inputs", "targets", "row")
-
-
-def check_lengths(lengths: Mapping[str, int]) -> None:
-    """Raises InputError if lengths are given of other things than `inputs`, `targets` and a row."""
-    for name in lengths:
-        if name not in _LENGTHS:
-            raise InputError(
-                f"TASK_FEATURE_LENGTHS: no feature '{name}'; give lengths for inputs and targets, "
-                "and for the row if they share one"
-            )
-
-
-def row_length(lengths: Mapping[str, int]) -> int:
-    """Returns the tokens of a row.
-
-    Example:
-      >>> row_length({"inputs": 384, "targets": 128})
-      512
-      >>> row_length({"inputs": 512, "targets": 512, "row": 512})
-      512
-    """
-    return lengths.get("row") or sum(lengths.values())
 
 
 @gin.configurable
@@ -70,7 +47,7 @@ def fit_prompt_response(
     if too_long == "keep":
         return ds
     longest_inputs, longest_targets, longest_row = (
-        tf.constant(sequence_length.get(name, tf.int64.max), tf.int64) for name in _LENGTHS
+        tf.constant(sequence_length.get(name, tf.int64.max), tf.int64) for name in LENGTHS
     )
     counter = counts.current()
     described = ", ".join(f"{name} {length}" for name, length in sequence_length.items())

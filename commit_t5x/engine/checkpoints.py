@@ -276,10 +276,10 @@ def check_shapes(
             has, needs = (_by_path(trees, describe) for trees in (saved[part], tree))
             for name in sorted({*has, *needs}):
                 if has.get(name) != needs.get(name):
-                    what, where, remedy = _MISMATCH["rng" if name == "rng" else part]
+                    what, where, hint = _MISMATCH["rng" if name == "rng" and "rng" in has else part]
                     raise InputError(
                         f"{folder}: {what} {name} is {has.get(name, 'missing')} in the checkpoint "
-                        f"and {needs.get(name, 'missing')} in the {where}; {remedy}"
+                        f"and {needs.get(name, 'missing')} in the {where}; {hint}"
                     )
 
 

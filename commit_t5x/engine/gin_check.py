@@ -25,7 +25,10 @@ _UNKNOWN = object()  # what is made only when the run is
 
 
 def check(
-    config: Config, texts: Mapping[str, str], counterparts: Mapping[str, Callable] | None = None
+    config: Config,
+    texts: Mapping[str, str],
+    counterparts: Mapping[str, Callable] | None = None,
+    whole: bool = True,
 ) -> None:
     """Checks a configuration.
 
@@ -34,13 +37,14 @@ def check(
       texts: the files that it was read from, as `gin_files.read` returns them.
       counterparts: for functions and classes that aren't the project's: name -> one of the project,
         whose parameters of the same names say what is taken.
+      whole: the files are all of a run's. Else what this part doesn't use isn't warned of.
 
     Raises:
       InputError: a value of the wrong type or range, a macro without a value, one that nothing uses
         and the project doesn't know, or a binding in a scope in which nothing calls its function.
     """
     _check_macros(config)
-    _check_unused(config, texts)
+    _check_unused(config, texts, whole)
     _check_scopes(config)
     for (scope, selector), bindings in config.items():
         function = gin.config._REGISTRY[selector].wrapped
@@ -167,10 +171,11 @@ def parameters(config: Config, name: str) -> list[str]:
     )
 
 
-def _check_unused(config: Config, texts: Mapping[str, str]) -> None:
+def _check_unused(config: Config, texts: Mapping[str, str], whole: bool) -> None:
     """Raises InputError for a macro that nothing uses, unless other runs of the project do.
 
-    Of the latter one that has another value than the project's files give it is warned of.
+    Of the latter one that has another value than the project's files give it is warned of, if the
+    run is whole.
     """
     used = {repr(reference)[1:] for _, reference in references(config)} | gin_files.used(texts)
     used |= {gin_files.STARTS_FROM, gin_files.COMPARED_WITH}
@@ -182,7 +187,7 @@ def _check_unused(config: Config, texts: Mapping[str, str]) -> None:
             known = suggest(name, sorted(used | {*project}))
             raise InputError(f"{where}: nothing uses this macro{known or '; take it out'}")
         value = repr(config[name, _MACRO][_VALUE])
-        if not {value, ""} & project[name]:
+        if whole and not {value, ""} & project[name]:
             note = f"{where}: nothing in this run uses it, so {value} has no effect"
             print(f"commit-t5x: warning: {note}", file=sys.stderr)
 

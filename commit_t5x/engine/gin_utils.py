@@ -116,15 +116,20 @@ def _rewrite(arg: str) -> str:
 
 
 def load(
-    files: Sequence[str], gin_bindings: Sequence[str] = (), search_paths: Sequence[str] = ()
+    files: Sequence[str],
+    gin_bindings: Sequence[str] = (),
+    search_paths: Sequence[str] = (),
+    whole: bool = True,
 ) -> None:
     """Replaces gin's configuration by that of the files and bindings, checks and locks it.
+
+    `whole` is that of `gin_check.check`.
 
     Raises:
       InputError: see parse; or what `gin_check.check` finds.
     """
     texts = parse(files, gin_bindings, search_paths)
-    gin_check.check(gin.config._CONFIG, texts)
+    gin_check.check(gin.config._CONFIG, texts, whole=whole)
     gin.finalize()
 
 

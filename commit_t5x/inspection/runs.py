@@ -10,7 +10,7 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
-from commit_t5x.data import length_policy
+from commit_t5x.data import row_features
 from commit_t5x.data.feature_converters import DecoderFeatureConverter
 from commit_t5x.data.pair_features import TASK_FEATURES
 from commit_t5x.engine import gin_errors, gin_utils, providers, utils
@@ -191,7 +191,7 @@ def inspect_data(
     lengths, tasks = cfg.task_feature_lengths, _shares(provider, cfg.split)
     # Tasks with a metric are for evaluation by generation.
     is_packed = not any(task.predict_metric_fns for task in tasks)
-    row_length = length_policy.row_length(lengths) if is_packed and lengths else None
+    row_length = row_features.row_length(lengths) if is_packed and lengths else None
     shown: dict[str, list[examples.Example]] = {task.name: [] for task in tasks}
     tallies = {task.name: Tally() for task in tasks}
     taken, complete = [], 1.0
@@ -277,6 +277,6 @@ def _pack(
         np.count_nonzero(row.get("decoder_segment_ids", row["decoder_target_tokens"]))
         for row in ds.as_numpy_iterator()
     )
-    length = length_policy.row_length(lengths)
+    length = row_features.row_length(lengths)
     rows = len(full) + min(last / (sum(full) / len(full) if full else length), 1.0)
     return rows, (sum(full) + last) / rows / length

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import gin
 import jax
 
+from commit_t5x import resources
 from commit_t5x.data import pair_features
 from commit_t5x.engine import gin_errors, gin_utils, models, partitioning, train_state, utils
 from commit_t5x.engine import trainer as trainer_lib
@@ -14,6 +15,10 @@ from commit_t5x.errors import InputError
 
 # Put after a run's own files; see there.
 _RUN_FILE = "runs/plan.gin"
+# In front of the engine's own files: what makes rows is left out, which would load TensorFlow.
+_LIGHT = ("", str(resources.path("gin") / "engines" / "plan"))
+# What a file of the user's binds then counts, too.
+_CONVERTER = ".DecoderFeatureConverter"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +138,14 @@ def load(
         raise InputError("--gin_file: missing; name a run's, e.g. main_results/commit.gin")
     changes = [f"{name} = {value}" for name, value in change.macros.items()]
     files = [*gin_files, *change.files, _RUN_FILE]
-    gin_utils.load(files, [*bindings, *changes], search_paths)
+    bindings = [*bindings, *changes]
+    try:
+        gin_utils.load(files, bindings, [*search_paths, *_LIGHT], whole=False)
+        is_enough = not any(name.endswith(_CONVERTER) for _, name in gin.config._CONFIG)
+    except InputError:  # or of what was left out: the whole run knows
+        is_enough = False
+    if not is_enough:
+        gin_utils.load(files, bindings, search_paths)
     with gin_errors.plain_errors():
         recipe = gin.get_configurable(Recipe)()
     if recipe.model.optimizer_def is None:

@@ -140,11 +140,3 @@ def test_what_remains_fits_in_order_with_loss_and_a_whole_template(shapes, lengt
         assert whole in got or not fits(*whole)
     if policy == "cut_response":
         assert len(got) >= len(fit(examples(*shapes), longest, "cut_input"))
-
-
-def test_the_length_of_a_row():
-    assert length_policy.row_length({"inputs": 3, "targets": 4}) == 7
-    assert length_policy.row_length({"inputs": 3, "targets": 4, "row": 4}) == 4
-    length_policy.check_lengths({"inputs": 3, "targets": 4, "row": 4})
-    with pytest.raises(InputError, match="no feature 'rows'"):
-        length_policy.check_lengths({"targets": 4, "rows": 4})

@@ -71,7 +71,7 @@ def test_each_difference_is_named_and_can_be_accepted(tmp_path, record):
         SEQUENCE_LENGTH="64",
         PROMPT_LANGUAGE="'el'",
         TOKENIZER=f"'{train_model(tmp_path / 'tokenizer.model')}'",
-        **{"preprocessors.encode_prompt_response.response_mask": "'paper'"},
+        RESPONSE_MASK="'paper'",
     )
     with pytest.raises(InputError) as error:
         data_record.check(tmp_path, other)
@@ -82,7 +82,7 @@ def test_each_difference_is_named_and_can_be_accepted(tmp_path, record):
         ": BATCH_SIZE was 16, is 4;",
         "TASK_FEATURE_LENGTHS was {'inputs': 512, ",
         "PROMPT_LANGUAGE was ['516 bytes ",
-        "response_mask was 'exact', is 'paper';",
+        "RESPONSE_MASK was 'exact', is 'paper';",
         "dictionary en-hi was ['14 bytes ",
         "TOKENIZER was '3,000 tokens ",
         "; go back to those, choose another MODEL_DIR, or say",

@@ -1,6 +1,9 @@
+import gin
 import jax
 import pytest
 
+from commit_t5x.data import row_features
+from commit_t5x.data.feature_converters import DecoderFeatureConverter
 from commit_t5x.errors import InputError
 from commit_t5x.planning import counting, recipe
 
@@ -42,6 +45,43 @@ def test_residual_stream_is_split():
 
 def test_recommended_packing_has_segments():
     assert "decoder_segment_ids" in step("recipes/commit.gin", "models/debug.gin").batch
+
+
+@pytest.mark.parametrize(
+    "name", ["main_results/commit.gin", "recipes/align.gin", "hidden_states/l2.gin"]
+)
+def test_a_plan_without_data_is_that_of_the_whole_run(name, monkeypatch):
+    files = (name, "models/debug.gin")
+    light = step(*files, HIDDEN_STATE_END=2)
+    assert isinstance(light.model.FEATURE_CONVERTER_CLS(), row_features.RowFeatures)
+    monkeypatch.setattr(recipe, "_LIGHT", ())
+    whole = step(*files, HIDDEN_STATE_END=2)
+    assert isinstance(whole.model.FEATURE_CONVERTER_CLS(), DecoderFeatureConverter)
+    assert light.batch == whole.batch and light.model_flops() == whole.model_flops()
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), light.state) == jax.tree.map(
+        lambda x: (x.shape, x.dtype), whole.state
+    )
+
+
+def test_what_a_users_file_binds_of_the_data_counts(tmp_path, monkeypatch):
+    (tmp_path / "mine.gin").write_text(
+        """
+from __gin__ import dynamic_registration
+from commit_t5x.data import feature_converters
+include "recipes/commit.gin"
+include "models/debug.gin"
+feature_converters.DecoderFeatureConverter.packing = "stream"
+"""
+    )
+    assert "decoder_segment_ids" not in step(str(tmp_path / "mine.gin")).batch
+    # A flag may bind what a plan leaves out.
+    assert recipe.load(DEBUG, ["infer_eval/DatasetConfig.split = 'test'"])
+
+
+def test_flags_that_are_for_the_loop_alone_pass_without_a_word(capsys):
+    step(*DEBUG, TRAIN_STEPS=2000, STATS_PERIOD=7, TASK_FAMILY="'alpaca'", RESPONSE_MASK="'exact'")
+    assert capsys.readouterr().err == ""
+    assert gin.query_parameter("%STATS_PERIOD") == 7
 
 
 def test_model_flops_are_6_a_weight_and_token_and_attentions():

@@ -13,8 +13,9 @@ ENGINES = resources.path("gin") / "engines"
 
 def macros(engine, name):
     """The macros that a run file and the files of its engine define."""
-    text = (ENGINES / engine / "model.gin").read_text()
-    text += (ENGINES / engine / "runs" / f"{name}.gin").read_text()
+    files = [f"runs/{name}.gin", "model.gin", *(["step.gin"] if name == "finetune" else [])]
+    found = [ENGINES / engine / file for file in files]
+    text = "".join(path.read_text() for path in found if path.is_file())
     return set(re.findall(r"^([A-Z][A-Z_]*) *=", text, re.M))
 
 
@@ -27,7 +28,8 @@ def test_only_the_engines_gin_files_know_their_engine():
     for path in resources.path("gin").rglob("*.gin"):
         text = path.read_text()
         assert path.is_relative_to(ENGINES / "t5x") or not re.search(r"^from t5x|t5x_", text, re.M)
-        assert path.is_relative_to(ENGINES / "native") or "commit_t5x.engine" not in text
+        ours = path.is_relative_to(ENGINES / "native") or path.is_relative_to(ENGINES / "plan")
+        assert ours or "commit_t5x.engine" not in text
         assert path.is_relative_to(ENGINES) or "engines/" not in text
 
 
