@@ -3,6 +3,7 @@
 import ast
 import functools
 import os
+import pathlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -19,6 +20,12 @@ _INCLUDE = re.compile(r"""^include +(["'])(.+?)\1""", re.M)
 _SETS = re.compile(r"^([\w/]+) *= *(.*?)(?: *  #.*)?$", re.M)
 _BINDS = re.compile(r"^[\w/]*\w\.[\w./]+ *[=:]", re.M)
 _USES = re.compile(r"%([\w/]+)")
+_STATEMENT = re.compile(f"{_INCLUDE.pattern}|{_SETS.pattern}", re.M)
+# The project's files of defaults: read behind a file that sets one, they would take it back.
+_DEFAULTS = re.compile(
+    r"(data|text|network|optimizer|hidden_state_distance|engines/\w+/(model|step|runs/(finetune|eval"
+    r"|infer)))\.gin"
+)
 
 
 def read(names: Sequence[str]) -> dict[str, str]:
@@ -45,15 +52,19 @@ def _read(name: str, including: tuple[str, ...], found: dict[str, str]) -> None:
         raise InputError(f"{path}: includes itself{by_way}; take the include out")
     text = found.pop(path, None)
     if text is None:
-        reader = next(open_ for open_, exists in gin.config._FILE_READERS if exists(path))
-        try:
-            with reader(path) as file:
-                text = file.read()
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path}: not UTF-8 ({error.reason}); convert the file") from error
+        text = _text(path)
     for _, other in _INCLUDE.findall(text):
         _read(other, (*including, path), found)
     found[path] = text
+
+
+def _text(path: str) -> str:
+    reader = next(open_ for open_, exists in gin.config._FILE_READERS if exists(path))
+    try:
+        with reader(path) as file:
+            return file.read()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 ({error.reason}); convert the file") from error
 
 
 def _places(name: str) -> Iterator[str]:
@@ -64,10 +75,12 @@ def _places(name: str) -> Iterator[str]:
 
 
 def check_order(names: Sequence[str]) -> None:
-    """Raises InputError for a file of macros alone, if the files behind it set each of them anew.
+    """Raises InputError for what has no effect since it stands in front of what sets it anew.
 
-    Such a file, as lora.gin is, does nothing in front of a run's, which includes the defaults.
+    That is a macro that a file of defaults takes back, or a file of macros alone, as lora.gin is,
+    if the files behind it set each of them.
     """
+    _check_taken_back(names)
     for number, name in enumerate(names):
         text = "\n".join(read([name]).values())
         own = dict(_settings({name: text}))
@@ -78,6 +91,54 @@ def check_order(names: Sequence[str]) -> None:
                 f"--gin_file={name}: has no effect, as files behind it set all that it does, "
                 f"{changed[0]} among them; put it behind those"
             )
+
+
+def _check_taken_back(names: Sequence[str]) -> None:
+    """Raises InputError for a macro that a file of the project sets anew behind it.
+
+    That file is included further below, or one of defaults.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    taken_back: dict[str, tuple[str, str]] = {}
+    for name in names:
+        for path, including, macro, value in _in_order(name, ()):
+            before, was = found.get(macro, (path, value))
+            taken_back.pop(macro, None)
+            by_defaults = _is_defaults(path) and not _is_defaults(before)
+            from_above = before in including and _in_project(path) is not None
+            if was != value and (by_defaults or from_above):
+                taken_back[macro] = before, path
+            else:
+                found[macro] = path, value
+    for macro, (before, path) in taken_back.items():
+        raise InputError(
+            f"{before}: {macro} has no effect, as {path}, which is read after it, sets it again; "
+            "put it behind that include"
+        )
+
+
+def _in_order(
+    name: str, including: tuple[str, ...]
+) -> Iterator[tuple[str, tuple[str, ...], str, str]]:
+    """Yields file, the files that include it, macro and value as gin reads them."""
+    path = next(_places(name), None)
+    if path is None:
+        return
+    for _, included, macro, value in _STATEMENT.findall(_text(path)):
+        if included:
+            yield from _in_order(included, (*including, path))
+        else:
+            yield path, including, macro, _normal(value)
+
+
+def _is_defaults(path: str) -> bool:
+    return bool(_DEFAULTS.fullmatch(_in_project(path) or ""))
+
+
+def _in_project(path: str) -> str | None:
+    """Returns a file's place below the project's folder, None if it isn't there."""
+    place, project = pathlib.Path(path), resources.path("gin")
+    return place.relative_to(project).as_posix() if place.is_relative_to(project) else None
 
 
 def _settings(texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:

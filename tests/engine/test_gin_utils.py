@@ -65,6 +65,33 @@ def test_file_that_does_nothing_before_others(first, second, refused, load):
         load(first, second)
 
 
+@pytest.mark.parametrize(
+    "content, taken_back",
+    [
+        ("include 'fidelity/paper.gin'\ninclude 'common/instruction_tuning.gin'", "SHUFFLE"),
+        ("CODEMIX_RATIO = 0.2\ninclude 'recipes/commit.gin'", "CODEMIX_RATIO"),
+        ("include 'recipes/commit.gin'\ninclude 'data.gin'", "TASK_FAMILY"),
+        ("SEQUENCE_LENGTH = 512\ninclude 'recipes/commit.gin'", None),  # the default
+        ("include 'common/instruction_tuning.gin'\ninclude 'fidelity/paper.gin'", None),
+        ("include 'recipes/commit.gin'\ninclude 'hidden_states/l2.gin'", None),
+    ],
+)
+def test_a_setting_that_the_files_behind_it_take_back(content, taken_back, load):
+    names = ("MODEL_DIR", "LANGUAGE", "DICT_DIR", "TOKENIZER")
+    required = [f"{name} = 'x'" for name in names] + ["INITIAL_CHECKPOINT_PATH = None"]
+    error = pytest.raises(
+        InputError, match=rf"\.gin: {taken_back} has no effect, as .*\.gin, which"
+    )
+    with error if taken_back else contextlib.nullcontext():
+        load(content, bindings=required)
+
+
+def test_a_file_of_ones_own_may_set_anew_what_stands_above_it(load, tmp_path):
+    (tmp_path / "local.gin").write_text("PEAK = 3.0")
+    load(SCHEDULE + "include 'local.gin'")
+    assert _peak() == 3.0
+
+
 def test_loading_forgets_what_was_loaded_before(load):
     load(SCHEDULE, bindings=["PEAK=0.125"])
     load(SCHEDULE)
