@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import importlib.metadata
 import importlib.util
 import os
 import resource
@@ -14,13 +15,10 @@ import pytest
 
 # Before JAX is loaded, and for the commands that tests start: code that runs a few times is not
 # worth optimising, nor emitting through MLIR and in parts for several threads, which triples the
-# time that XLA takes over a program. XLA ends a process that names a flag it doesn't know: where
-# another jaxlib has none of these, leave them out.
-_XLA_FLAGS = (
-    "--xla_backend_optimization_level=0",
-    "--xla_cpu_use_fusion_emitters=false",
-    "--xla_cpu_parallel_codegen_split_count=1",
-)
+# time that XLA takes over a program. (It ends a process that names a flag it doesn't know.)
+_XLA_FLAGS = ["--xla_backend_optimization_level=0", "--xla_cpu_parallel_codegen_split_count=1"]
+if importlib.metadata.version("jaxlib").startswith("0.10."):
+    _XLA_FLAGS.append("--xla_cpu_use_fusion_emitters=false")  # later ones have no other emitters
 os.environ.setdefault("XLA_FLAGS", " ".join(_XLA_FLAGS))
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # What one test has compiled serves the others, in both workers and in the commands that they start.
