@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 from commit_t5x.data.qa_prompts import LANGUAGE_CODE
-from commit_t5x.errors import InputError
+from commit_t5x.errors import InputError, suggest
 
 # The languages that MUSE pairs with English, each way.
 DICTIONARY_LANGUAGES = tuple(
@@ -55,7 +55,10 @@ def name(family: str, language: str | None = None) -> str:
       'alpaca_codemix_zh_Hant'
     """
     if family not in FAMILIES:
-        raise InputError(f"TASK_FAMILY {family!r}: unknown; use one of {', '.join(FAMILIES)}")
+        close = suggest(family, list(FAMILIES))
+        raise InputError(
+            f"TASK_FAMILY {family!r}: unknown; use one of {', '.join(FAMILIES)}{close}"
+        )
     pattern, languages = FAMILIES[family]
     if languages == ():
         return pattern

@@ -285,6 +285,18 @@ def test_evaluation_files_are_complete(name, tmp_path):
     assert gin.get_bindings(run)["model"].module.config.num_layers == 2
 
 
+def test_prompts_of_a_family_and_language():
+    macros = {"CHECKPOINT_PATH": "'out'", "INFER_OUTPUT_DIR": "'o'", "TOKENIZER": "'samples'"}
+    files = ("evaluation/infer_task.gin", "models/debug.gin")
+    load(*files, **macros, TASK_FAMILY="'xquad_en'", LANGUAGE="'el'")
+    run = "commit_t5x.engine.infer.infer"
+    arguments = gin.get_bindings(run, resolve_references=True)
+    assert arguments["dataset_cfg"].mixture_or_task_name == "xquad_enel"
+    load(*files, **macros)
+    with pytest.raises(InputError, match="TASK_FAMILY: not set; name one of .*, or set MIXTURE"):
+        gin.get_bindings(run, resolve_references=True)
+
+
 def mixed(text):
     return mixer.make_mixer("en", "hi").mix(text, (0, 0), 1.0)
 

@@ -16,7 +16,12 @@ LENGTHS = ("inputs", "targets", "row")
 
 
 def check_lengths(lengths: Mapping[str, int]) -> None:
-    """Raises InputError if lengths are given of other things than `inputs`, `targets` and a row."""
+    """Raises InputError if none are given, or one of a feature that rows don't have."""
+    if not lengths:
+        raise InputError(
+            f"TASK_FEATURE_LENGTHS: {lengths} gives no lengths, which rows need; "
+            'e.g. {"inputs": 512, "targets": 512, "row": 512}'
+        )
     for name in lengths:
         if name not in LENGTHS:
             raise InputError(
@@ -28,12 +33,16 @@ def check_lengths(lengths: Mapping[str, int]) -> None:
 def row_length(lengths: Mapping[str, int]) -> int:
     """Returns the tokens of a row.
 
+    Raises:
+      InputError: see check_lengths.
+
     Example:
       >>> row_length({"inputs": 384, "targets": 128})
       512
       >>> row_length({"inputs": 512, "targets": 512, "row": 512})
       512
     """
+    check_lengths(lengths)
     return lengths.get("row") or sum(lengths.values())
 
 

@@ -8,7 +8,7 @@ hook, as it reads the files itself.
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import gin
@@ -29,6 +29,7 @@ def check(
     texts: Mapping[str, str],
     counterparts: Mapping[str, Callable] | None = None,
     whole: bool = True,
+    flags: Collection[str] = (),
 ) -> None:
     """Checks a configuration.
 
@@ -38,13 +39,21 @@ def check(
       counterparts: for functions and classes that aren't the project's: name -> one of the project,
         whose parameters of the same names say what is taken.
       whole: the files are all of a run's. Else what this part doesn't use isn't warned of.
+      flags: the bindings that flags give, "NAME=value".
 
     Raises:
       InputError: a value of the wrong type or range, a macro without a value, one that nothing uses
         and the project doesn't know, or a binding in a scope in which nothing calls its function.
     """
+    if whole:
+        for path in gin_files.stand_ins(texts):
+            print(
+                f"commit-t5x: warning: {path} of the current folder is read in place of the "
+                "project's file of that name",
+                file=sys.stderr,
+            )
     _check_macros(config)
-    _check_unused(config, texts, whole)
+    _check_unused(config, texts, whole, {flag.partition("=")[0].strip() for flag in flags})
     _check_scopes(config)
     for (scope, selector), bindings in config.items():
         function = gin.config._REGISTRY[selector].wrapped
@@ -171,23 +180,26 @@ def parameters(config: Config, name: str) -> list[str]:
     )
 
 
-def _check_unused(config: Config, texts: Mapping[str, str], whole: bool) -> None:
+def _check_unused(
+    config: Config, texts: Mapping[str, str], whole: bool, given: Collection[str]
+) -> None:
     """Raises InputError for a macro that nothing uses, unless other runs of the project do.
 
-    Of the latter one that has another value than the project's files give it is warned of, if the
-    run is whole.
+    Of the latter one that a flag gives, or that has another value than in the project's files, is
+    warned of, if the run is whole.
     """
-    used = {repr(reference)[1:] for _, reference in references(config)} | gin_files.used(texts)
+    used = {repr(reference)[1:] for _, reference in references(config)}
+    used |= gin_files.used(texts) - {*given}  # by other rows, too, but a flag is for this run
     used |= {gin_files.STARTS_FROM, gin_files.COMPARED_WITH}
     project = gin_files.project_macros()
     for name in sorted(defined(config) - used):
-        place = gin_files.place(texts, name)
+        place = None if name in given else gin_files.place(texts, name)
         where = f"{place}: {name}" if place else f"--gin.{name}"
         if name not in project:
             known = suggest(name, sorted(used | {*project}))
             raise InputError(f"{where}: nothing uses this macro{known or '; take it out'}")
         value = repr(config[name, _MACRO][_VALUE])
-        if whole and not {value, ""} & project[name]:
+        if whole and (name in given or not {value, ""} & project[name]):
             note = f"{where}: nothing in this run uses it, so {value} has no effect"
             print(f"commit-t5x: warning: {note}", file=sys.stderr)
 

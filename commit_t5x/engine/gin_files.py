@@ -147,6 +147,16 @@ def _settings(texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         yield from ((name, _normal(value)) for name, value in _SETS.findall(text))
 
 
+def stand_ins(texts: Mapping[str, str]) -> list[str]:
+    """Returns the files of the current folder that files of the project include."""
+    included = [
+        other for path in texts if _in_project(path) for _, other in _INCLUDE.findall(texts[path])
+    ]
+    return [
+        name for name in included if next(_places(name), None) == name and not _in_project(name)
+    ]
+
+
 def place(texts: Mapping[str, str], macro: str) -> str | None:
     """Returns "file:line" where a macro gets the value that counts, None if no file sets it."""
     for path, text in reversed(texts.items()):

@@ -129,7 +129,7 @@ def load(
       InputError: see parse; or what `gin_check.check` finds.
     """
     texts = parse(files, gin_bindings, search_paths)
-    gin_check.check(gin.config._CONFIG, texts, whole=whole)
+    gin_check.check(gin.config._CONFIG, texts, whole=whole, flags=gin_bindings)
     gin.finalize()
 
 
@@ -218,8 +218,21 @@ def other_settings(model_dir: pathlib.Path) -> list[str]:
         return []
     newest = max(files, key=lambda path: int(path.stem.partition("_")[2] or 0))
     was, now = _bindings(newest.read_text("utf-8")), bindings()
-    return [
-        f"{name} ={now.get(name, ' not set')} (was{was.get(name, ' not set')})"
-        for name in sorted({*was, *now} - _OF_ONE_START)
-        if was.get(name) != now.get(name)
-    ]
+    found = {}
+    for parameter in (name for name in {*was, *now} if "." in name):
+        before, after = _resolved(parameter, was), _resolved(parameter, now)
+        if before != after:
+            name = now.get(parameter, "").strip().removeprefix("%")
+            name = name if name in now else parameter
+            found[name] = f"{name} ={after} (was{before})"
+    return [found[name] for name in sorted(found.keys() - _OF_ONE_START)]
+
+
+def _resolved(parameter: str, bindings: Mapping[str, str]) -> str:
+    """Returns a parameter's value in gin's words, macros replaced by what they stand for."""
+    value = bindings.get(parameter, " not set")
+    while macro := re.search(r" ?%([\w/]+)", value):
+        if macro[1] not in bindings:  # gin's own
+            break
+        value = value.replace(macro[0], bindings[macro[1]], 1)
+    return value

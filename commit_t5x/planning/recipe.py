@@ -8,8 +8,16 @@ import gin
 import jax
 
 from commit_t5x import resources
-from commit_t5x.data import pair_features
-from commit_t5x.engine import gin_errors, gin_utils, models, partitioning, train_state, utils
+from commit_t5x.data import pair_features, row_features
+from commit_t5x.engine import (
+    gin_check,
+    gin_errors,
+    gin_utils,
+    models,
+    partitioning,
+    train_state,
+    utils,
+)
 from commit_t5x.engine import trainer as trainer_lib
 from commit_t5x.errors import InputError
 
@@ -17,8 +25,6 @@ from commit_t5x.errors import InputError
 _RUN_FILE = "runs/plan.gin"
 # In front of the engine's own files: what makes rows is left out, which would load TensorFlow.
 _LIGHT = ("", str(resources.path("gin") / "engines" / "plan"))
-# What a file of the user's binds then counts, too.
-_CONVERTER = ".DecoderFeatureConverter"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +147,7 @@ def load(
     bindings = [*bindings, *changes]
     try:
         gin_utils.load(files, bindings, [*search_paths, *_LIGHT], whole=False)
-        is_enough = not any(name.endswith(_CONVERTER) for _, name in gin.config._CONFIG)
+        is_enough = _is_enough(gin.config._CONFIG)
     except InputError:  # or of what was left out: the whole run knows
         is_enough = False
     if not is_enough:
@@ -151,6 +157,15 @@ def load(
     if recipe.model.optimizer_def is None:
         raise InputError("--gin_file: the files configure no optimizer; add runs/finetune.gin")
     return recipe
+
+
+def _is_enough(config: gin_check.Config) -> bool:
+    """Returns whether a configuration without what makes rows tells what they hold."""
+    name = "feature_converter_cls"
+    made_by = [bindings[name] for bindings in config.values() if name in bindings]
+    plain = all(made.configurable.wrapped is row_features.RowFeatures for made in made_by)
+    bound = any(selector.endswith(".DecoderFeatureConverter") for _, selector in config)
+    return bool(made_by) and plain and not bound
 
 
 def _batch_shapes(

@@ -29,7 +29,8 @@ def check(config: gin_check.Config) -> None:
         return  # a native run's
     files = faults.flag("gin_file")
     gin_files.check_order(files)
-    gin_check.check(config, gin_files.read(files), _COUNTERPARTS)
+    texts = gin_files.read(files)
+    gin_check.check(config, texts, _COUNTERPARTS, flags=faults.flag("gin_bindings"))
 
 
 # Before gin's own hooks, which say less.

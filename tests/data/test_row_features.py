@@ -13,6 +13,8 @@ def test_the_length_of_a_row():
     row_features.check_lengths({"inputs": 3, "targets": 4, "row": 4})
     with pytest.raises(InputError, match="no feature 'rows'"):
         row_features.check_lengths({"targets": 4, "rows": 4})
+    with pytest.raises(InputError, match="TASK_FEATURE_LENGTHS: None gives no lengths"):
+        row_features.row_length(None)
 
 
 @pytest.mark.parametrize("pack", [True, False])

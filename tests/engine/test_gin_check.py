@@ -198,6 +198,27 @@ def test_a_macro_that_this_run_does_not_use_is_warned_of(own_file, capsys):
     )
 
 
+@pytest.mark.parametrize("name", ["TASK_FAMILY", "PACKING"])
+def test_a_flag_that_a_file_leaves_no_say_is_warned_of(name, tmp_path, capsys):
+    (tmp_path / "own.gin").write_text(
+        """
+from __gin__ import dynamic_registration
+from commit_t5x.data import feature_converters
+from commit_t5x.tasks import names
+include "recipes/commit.gin"
+include "models/debug.gin"
+names.task_name.family = "alpaca"
+feature_converters.DecoderFeatureConverter.packing = "filled"
+"""
+    )
+    value = {"TASK_FAMILY": "'wikipedia'", "PACKING": "'stream'"}[name]
+    load(f"{name} = {value}", files=[str(tmp_path / "own.gin")])
+    assert capsys.readouterr().err == (
+        f"commit-t5x: warning: --gin.{name}: nothing in this run uses it, so {value} has no "
+        "effect\n"
+    )
+
+
 def test_a_file_that_includes_itself(own_file):
     own_file("include 'one.gin'\n", "other.gin")
     name = own_file("include 'other.gin'\n", "one.gin")

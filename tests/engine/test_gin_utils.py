@@ -199,6 +199,26 @@ def test_settings_that_are_others_than_a_runs(load, tmp_path):
     assert gin_utils.other_settings(tmp_path) == []
 
 
+def test_settings_are_compared_by_what_they_come_to(load, tmp_path):
+    load(SCHEDULE.replace("%PEAK", "0.5").replace("PEAK = 0.5\n", ""))
+    gin_utils.summarize_gin_config(tmp_path, None, 0)
+    load(SCHEDULE)
+    assert gin_utils.other_settings(tmp_path) == []
+    load(SCHEDULE.replace("0.5", "%TOP") + "TOP = 0.25")
+    assert gin_utils.other_settings(tmp_path) == ["PEAK = 0.25 (was 0.5)"]
+
+
+def test_a_file_that_stands_in_for_one_of_the_project_is_named(load, tmp_path, capsys):
+    (tmp_path / "text.gin").write_text("VOCABULARY = None\nTOKENIZER = None")
+    with pytest.raises(InputError):
+        load("include 'quickstart.gin'", bindings=["MODEL_DIR = 'out'"])
+    [line] = capsys.readouterr().err.splitlines()
+    assert line == (
+        "commit-t5x: warning: text.gin of the current folder is read in place of the project's "
+        "file of that name"
+    )
+
+
 def test_missing_file_suggests_the_projects_own():
     with pytest.raises(InputError, match="no such gin file: runs/finetun.gin; did you mean "
                        "runs/finetune.gin"):  # fmt: skip

@@ -63,7 +63,7 @@ def test_a_plan_without_data_is_that_of_the_whole_run(name, monkeypatch):
     )
 
 
-def test_what_a_users_file_binds_of_the_data_counts(tmp_path, monkeypatch):
+def test_what_a_users_file_binds_of_the_data_counts(tmp_path):
     (tmp_path / "mine.gin").write_text(
         """
 from __gin__ import dynamic_registration
@@ -74,6 +74,19 @@ feature_converters.DecoderFeatureConverter.packing = "stream"
 """
     )
     assert "decoder_segment_ids" not in step(str(tmp_path / "mine.gin")).batch
+    (tmp_path / "class.gin").write_text(
+        """
+from __gin__ import dynamic_registration
+from commit_t5x.data import feature_converters
+from commit_t5x.engine import models
+include "main_results/commit.gin"
+include "models/debug.gin"
+models.DecoderOnlyModel.feature_converter_cls = @feature_converters.DecoderFeatureConverter
+"""
+    )
+    found = step(str(tmp_path / "class.gin"))
+    assert isinstance(found.model.FEATURE_CONVERTER_CLS(), DecoderFeatureConverter)
+    assert "decoder_segment_ids" not in found.batch
     # A flag may bind what a plan leaves out.
     assert recipe.load(DEBUG, ["infer_eval/DatasetConfig.split = 'test'"])
 
@@ -118,6 +131,11 @@ def test_activations_fall_with_recomputation_and_microbatches():
     full = activations(REMAT_POLICY="'full'")
     assert full < activations(REMAT_POLICY="'minimal'") < activations(REMAT_POLICY="'none'")
     assert activations(REMAT_POLICY="'full'", NUM_MICROBATCHES=2) < full
+
+
+def test_rows_without_a_length_are_an_error():
+    with pytest.raises(InputError, match="TASK_FEATURE_LENGTHS: None gives no lengths"):
+        step(*DEBUG, TASK_FEATURE_LENGTHS=None)
 
 
 def test_batches_and_meshes_that_do_not_fit_are_errors():
