@@ -23,8 +23,8 @@ _USES = re.compile(r"%([\w/]+)")
 _STATEMENT = re.compile(f"{_INCLUDE.pattern}|{_SETS.pattern}", re.M)
 # The project's files of defaults: read behind a file that sets one, they would take it back.
 _DEFAULTS = re.compile(
-    r"(data|text|network|optimizer|hidden_state_distance|engines/\w+/(model|step|runs/(finetune|eval"
-    r"|infer)))\.gin"
+    r"(data|tasks|text|network|optimizer|hidden_state_distance|engines/\w+/(model|step|runs/(finetune|eval"
+    r"|infer|infer_task)))\.gin"
 )
 
 
@@ -80,7 +80,6 @@ def check_order(names: Sequence[str]) -> None:
     That is a macro that a file of defaults takes back, or a file of macros alone, as lora.gin is,
     if the files behind it set each of them.
     """
-    _check_taken_back(names)
     for number, name in enumerate(names):
         text = "\n".join(read([name]).values())
         own = dict(_settings({name: text}))
@@ -91,25 +90,28 @@ def check_order(names: Sequence[str]) -> None:
                 f"--gin_file={name}: has no effect, as files behind it set all that it does, "
                 f"{changed[0]} among them; put it behind those"
             )
+    _check_taken_back(names)
 
 
 def _check_taken_back(names: Sequence[str]) -> None:
     """Raises InputError for a macro that a file of the project sets anew behind it.
 
-    That file is included further below, or one of defaults.
+    That file is included further below, or one of defaults. A whole run's file may follow another.
     """
-    found: dict[str, tuple[str, str]] = {}
+    found: dict[str, tuple[str, str, int]] = {}
     taken_back: dict[str, tuple[str, str]] = {}
-    for name in names:
+    whole = [any(map(_is_defaults, read([name]))) for name in names]
+    for number, name in enumerate(names):
         for path, including, macro, value in _in_order(name, ()):
-            before, was = found.get(macro, (path, value))
+            before, was, where = found.get(macro, (path, value, number))
             taken_back.pop(macro, None)
-            by_defaults = _is_defaults(path) and not _is_defaults(before)
+            belongs = where == number or not whole[where]
+            by_defaults = belongs and _is_defaults(path) and not _is_defaults(before)
             from_above = before in including and _in_project(path) is not None
             if was != value and (by_defaults or from_above):
                 taken_back[macro] = before, path
             else:
-                found[macro] = path, value
+                found[macro] = path, value, number
     for macro, (before, path) in taken_back.items():
         raise InputError(
             f"{before}: {macro} has no effect, as {path}, which is read after it, sets it again; "

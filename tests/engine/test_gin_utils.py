@@ -86,6 +86,15 @@ def test_a_setting_that_the_files_behind_it_take_back(content, taken_back, load)
         load(content, bindings=required)
 
 
+@pytest.mark.parametrize("run", ["runs/eval.gin", "evaluation/xquad.gin"])
+def test_a_run_may_follow_another(run, load):
+    gin_utils.parse(["quickstart.gin", run])
+    with pytest.raises(
+        InputError, match=r"paper\.gin: SHUFFLE has no effect, as .*step\.gin, which"
+    ):
+        gin_utils.parse(["fidelity/paper.gin", "common/instruction_tuning.gin", run])
+
+
 def test_a_file_of_ones_own_may_set_anew_what_stands_above_it(load, tmp_path):
     (tmp_path / "local.gin").write_text("PEAK = 3.0")
     load(SCHEDULE + "include 'local.gin'")
