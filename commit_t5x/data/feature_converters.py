@@ -6,8 +6,7 @@ import gin
 import seqio
 import tensorflow as tf
 
-from commit_t5x.data import pair_features, pair_rows
-from commit_t5x.data.row_features import Packing, RowFeatures, check_lengths, row_length
+from commit_t5x.data import pair_features, pair_rows, row_features
 from commit_t5x.mixing import pointer_jumping, ragged_rows
 from commit_t5x.vocabularies.tokenizer import Tokenizer
 
@@ -73,22 +72,18 @@ class DecoderFeatureConverter(seqio.FeatureConverter):
     """
 
     TASK_FEATURES = {"inputs": _SPEC, "targets": _SPEC}
-    MODEL_FEATURES = {
-        "decoder_target_tokens": _SPEC,
-        "decoder_input_tokens": _SPEC,
-        "decoder_loss_weights": _SPEC,
-    }
-    PACKING_FEATURE_DTYPES = {"decoder_segment_ids": tf.int32, "decoder_positions": tf.int32}
+    MODEL_FEATURES = dict.fromkeys(row_features.FEATURES, _SPEC)
+    PACKING_FEATURE_DTYPES = dict.fromkeys(row_features.SEGMENTS, tf.int32)
 
     def __init__(
         self,
         pack: bool = True,
         use_custom_packing_ops: bool = False,
         *,
-        packing: Packing = "segments",
+        packing: row_features.Packing = "segments",
         vocabulary: Tokenizer = gin.REQUIRED,
     ):
-        self._row = RowFeatures(pack, packing=packing)
+        self._row = row_features.RowFeatures(pack, packing=packing)
         super().__init__(
             pack=self._row.pack,
             use_custom_packing_ops=use_custom_packing_ops,
@@ -108,7 +103,6 @@ class DecoderFeatureConverter(seqio.FeatureConverter):
           InputError: other lengths are given. A sequence that is longer than its row is an error
             of tf.data's.
         """
-        check_lengths(task_feature_lengths)
         return self._convert_features(ds, task_feature_lengths)
 
     def _convert_features(
@@ -117,13 +111,13 @@ class DecoderFeatureConverter(seqio.FeatureConverter):
         rows = self._rows(ds, task_feature_lengths)
         if not pair_features.carried(ds.element_spec):
             return rows
-        length = row_length(task_feature_lengths)
+        length = row_features.row_length(task_feature_lengths)
         return pair_rows.beside(rows, ds, length, self.bos_id, segments=self.pack)
 
     def _rows(
         self, ds: tf.data.Dataset, task_feature_lengths: Mapping[str, int]
     ) -> tf.data.Dataset:
-        length = row_length(task_feature_lengths)
+        length = row_features.row_length(task_feature_lengths)
         pairs = _pairs(ds, prompts=not {"inputs", "row"}.isdisjoint(task_feature_lengths))
         if self._row.packing:
             return _PACKINGS[self._row.packing](pairs, length, self.bos_id)

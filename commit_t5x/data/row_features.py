@@ -9,8 +9,9 @@ from commit_t5x.errors import InputError
 
 Packing = Literal["segments", "filled", "stream"]
 
-_FEATURES = ("decoder_target_tokens", "decoder_input_tokens", "decoder_loss_weights")
-_SEGMENTS = ("decoder_segment_ids", "decoder_positions")
+FEATURES = ("decoder_target_tokens", "decoder_input_tokens", "decoder_loss_weights")
+# Beside them, where a row tells its sequences apart.
+SEGMENTS = ("decoder_segment_ids", "decoder_positions")
 # What lengths are given of.
 LENGTHS = ("inputs", "targets", "row")
 
@@ -69,7 +70,7 @@ class RowFeatures:
 
     def get_model_feature_lengths(self, task_feature_lengths: Mapping[str, int]) -> dict[str, int]:
         """Returns feature -> tokens, under the name that SeqIO's converters have for it."""
-        names = [*_FEATURES, *(_SEGMENTS if self.pack else ())]
+        names = [*FEATURES, *(SEGMENTS if self.pack else ())]
         if not self.packing and "row" not in task_feature_lengths:
             names.append("decoder_causal_attention")
         return dict.fromkeys(names, row_length(task_feature_lengths))

@@ -23,8 +23,8 @@ _USES = re.compile(r"%([\w/]+)")
 _STATEMENT = re.compile(f"{_INCLUDE.pattern}|{_SETS.pattern}", re.M)
 # The project's files of defaults: read behind a file that sets one, they would take it back.
 _DEFAULTS = re.compile(
-    r"(data|tasks|text|network|optimizer|hidden_state_distance|engines/\w+/(model|step|runs/(finetune|eval"
-    r"|infer|infer_task)))\.gin"
+    r"(data|tasks|text|network|optimizer|hidden_state_distance"
+    r"|engines/\w+/(model|step|runs/(finetune|eval|infer|infer_task)))\.gin"
 )
 
 

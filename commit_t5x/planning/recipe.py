@@ -156,6 +156,8 @@ def load(
         recipe = gin.get_configurable(Recipe)()
     if recipe.model.optimizer_def is None:
         raise InputError("--gin_file: the files configure no optimizer; add runs/finetune.gin")
+    if recipe.model.FEATURE_CONVERTER_CLS is None:
+        raise InputError("DecoderOnlyModel.feature_converter_cls: None makes no rows; leave it out")
     return recipe
 
 
@@ -163,7 +165,11 @@ def _is_enough(config: gin_check.Config) -> bool:
     """Returns whether a configuration without what makes rows tells what they hold."""
     name = "feature_converter_cls"
     made_by = [bindings[name] for bindings in config.values() if name in bindings]
-    plain = all(made.configurable.wrapped is row_features.RowFeatures for made in made_by)
+    plain = all(
+        isinstance(made, gin.config.ConfigurableReference)
+        and made.configurable.wrapped is row_features.RowFeatures
+        for made in made_by
+    )
     bound = any(selector.endswith(".DecoderFeatureConverter") for _, selector in config)
     return bool(made_by) and plain and not bound
 

@@ -3,7 +3,6 @@
 import pytest
 
 from commit_t5x.data import row_features
-from commit_t5x.data.feature_converters import DecoderFeatureConverter
 from commit_t5x.errors import InputError
 
 
@@ -17,12 +16,19 @@ def test_the_length_of_a_row():
         row_features.row_length(None)
 
 
-@pytest.mark.parametrize("pack", [True, False])
-@pytest.mark.parametrize("packing", ["segments", "filled", "stream"])
-def test_names_are_those_that_the_converter_declares(pack, packing):
+@pytest.mark.parametrize(
+    "pack, packing, more",
+    [
+        (True, "segments", {"decoder_segment_ids", "decoder_positions"}),
+        (True, "filled", {"decoder_segment_ids", "decoder_positions"}),
+        (True, "stream", set()),
+        (False, "segments", {"decoder_causal_attention"}),
+        (False, "stream", {"decoder_causal_attention"}),
+    ],
+)
+def test_what_a_row_has_beside_tokens_and_weights(pack, packing, more):
     row = row_features.RowFeatures(pack, packing=packing)
-    names = {*row.get_model_feature_lengths({"inputs": 3, "targets": 4})}
-    declared = {*DecoderFeatureConverter.MODEL_FEATURES}
-    segments = {*DecoderFeatureConverter.PACKING_FEATURE_DTYPES}
-    assert names - {"decoder_causal_attention"} == declared | (segments if row.pack else set())
-    assert ("decoder_causal_attention" in names) == (not pack)
+    found = row.get_model_feature_lengths({"inputs": 3, "targets": 4})
+    tokens = {"decoder_target_tokens", "decoder_input_tokens", "decoder_loss_weights"}
+    assert found == dict.fromkeys(tokens | more, 7)
+    assert row.pack == ("decoder_segment_ids" in found)

@@ -87,6 +87,8 @@ models.DecoderOnlyModel.feature_converter_cls = @feature_converters.DecoderFeatu
     found = step(str(tmp_path / "class.gin"))
     assert isinstance(found.model.FEATURE_CONVERTER_CLS(), DecoderFeatureConverter)
     assert "decoder_segment_ids" not in found.batch
+    with pytest.raises(InputError, match="feature_converter_cls: None makes no rows"):
+        recipe.load(DEBUG, ["models.DecoderOnlyModel.feature_converter_cls = None"])
     # A flag may bind what a plan leaves out.
     assert recipe.load(DEBUG, ["infer_eval/DatasetConfig.split = 'test'"])
 
