@@ -9,7 +9,7 @@ import numpy as np
 
 from commit_t5x import conversion, ranges, signatures
 from commit_t5x.conversion import formats, hf, native_names
-from commit_t5x.engine import decoding, generation, models, partitioning, scoring
+from commit_t5x.engine import decoding, generation, partitioning, scoring
 from commit_t5x.engine.sampling import Sampling
 from commit_t5x.engine.scoring import Score
 from commit_t5x.errors import InputError
@@ -99,7 +99,8 @@ class LanguageModel:
         signatures.check(LanguageModel.generate, locals())
         self.unroll()
         return generation.generate(
-            models.DecoderOnlyModel(self.module, self.tokenizer),
+            self.module,
+            self.tokenizer,
             partitioning.PjitPartitioner(),
             self.params,
             [self.tokenizer.encode(prompt) for prompt in prompts],

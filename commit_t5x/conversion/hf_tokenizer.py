@@ -2,9 +2,6 @@
 
 import json
 
-import tokenizers
-from tokenizers import decoders, models, normalizers, processors
-
 from commit_t5x.vocabularies import special_tokens
 from commit_t5x.vocabularies.sentencepiece import SPACE, SentencePieceTokenizer
 from commit_t5x.vocabularies.tokenizer import Tokenizer
@@ -51,12 +48,16 @@ def files(tokenizer: Tokenizer, max_length: int) -> dict[str, bytes]:
     settings |= {name: config[name] for name in _KEPT if config.get(name)}
     return {
         **tokenizer.files,
-        "tokenizer.json": _build(tokenizer.proto, bos, tokenizer.bos_id).to_str().encode(),
+        "tokenizer.json": _build(tokenizer.proto, bos, tokenizer.bos_id),
         special_tokens.CONFIG: special_tokens.to_json(settings),
     }
 
 
-def _build(proto, bos: str, bos_id: int) -> tokenizers.Tokenizer:
+def _build(proto, bos: str, bos_id: int) -> bytes:
+    """Returns the tokenizer.json."""
+    import tokenizers  # here: not where a model is only read
+    from tokenizers import decoders, models, normalizers, processors
+
     vocab = {piece.piece: index for index, piece in enumerate(proto.pieces)}
     unknown = next(piece.piece for piece in proto.pieces if piece.type == _UNKNOWN)
     tokenizer = tokenizers.Tokenizer(
@@ -95,7 +96,7 @@ def _build(proto, bos: str, bos_id: int) -> tokenizers.Tokenizer:
             if piece.type in (_UNKNOWN, _CONTROL)
         ]
     )
-    return tokenizer
+    return tokenizer.to_str().encode()
 
 
 def _merges(proto) -> list[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """Evaluation on SeqIO tasks: teacher-forced loss, and greedy answers with the tasks' metrics."""
 
+import copy
 import itertools
 import json
 import pathlib
@@ -13,6 +14,7 @@ import seqio
 from commit_t5x import disk, ranges
 from commit_t5x.engine import (
     data,
+    decoding,
     generation,
     gin_utils,
     metrics,
@@ -117,7 +119,8 @@ class InferenceEvaluator:
     def _evaluate_task(self, task: seqio.Task, params: Any, on_batch: Callable[[int], None]):
         examples = list(itertools.islice(data.get_examples(self._cfg, task), self._num_examples))
         answers = generation.generate(
-            self._model,
+            self._model.module,
+            self._model.vocabulary,
             self._partitioner,
             params,
             [example["inputs"] for example in examples],
@@ -210,7 +213,8 @@ def evaluate(
     evaluator = TrainingEvaluator(dataset_cfg, model, partitioner, eval_steps)
     results[provider.name] = evaluator.evaluate(params)
     if all(can_generate(task) for task in seqio.get_subtasks(provider)):
-        model, params = generation.unrolled(model, params)
+        model = copy.copy(model)
+        model.module, params = decoding.unrolled(model.module, params)
         answering = inference_evaluator_cls(dataset_cfg, model, partitioner)
         with rich.progress.Progress(console=rich.console.Console(stderr=True)) as bar:
             shown = bar.add_task("answers", total=None)

@@ -1,15 +1,15 @@
 """Answers to prompts as text: many in batches of like length, or one as it comes."""
 
-import copy
 import functools
 import itertools
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from commit_t5x.engine import decoding, models, partitioning, prefilling, shared_prefixes
+from commit_t5x.engine import decoding, partitioning, prefilling, shared_prefixes
 from commit_t5x.engine.sampling import Sampling
 from commit_t5x.errors import InputError
+from commit_t5x.model import llama
 from commit_t5x.vocabularies.tokenizer import Tokenizer
 
 _LOGGER = logging.getLogger(__name__)
@@ -74,7 +74,8 @@ class Generator:
     """Continues prompts until EOS, a stop string, or max_new_tokens.
 
     Args:
-      model: network and vocabulary.
+      module: the network.
+      vocabulary: of its tokens.
       partitioner: of the parameters.
       params: of the network.
       max_new_tokens: of each answer.
@@ -89,7 +90,8 @@ class Generator:
 
     def __init__(
         self,
-        model: models.DecoderOnlyModel,
+        module: llama.Llama,
+        vocabulary: Tokenizer,
         partitioner: partitioning.PjitPartitioner,
         params: Any,
         *,
@@ -99,21 +101,21 @@ class Generator:
         sampling: Sampling = Sampling(),  # noqa: B008, frozen
         seed: int = 0,
     ):
-        self._room = model.config.max_length - max_new_tokens - add_bos
+        self._room = module.config.max_length - max_new_tokens - add_bos
         if self._room < 1:
             raise InputError(
                 f"max_new_tokens: {max_new_tokens} leaves no room for a prompt in the network's "
-                f"{model.config.max_length} tokens"
+                f"{module.config.max_length} tokens"
             )
-        self._bos = [model.vocabulary.bos_id] if add_bos else []
-        self._stop = StopStrings(model.vocabulary, stop)
+        self._bos = [vocabulary.bos_id] if add_bos else []
+        self._stop = StopStrings(vocabulary, stop)
         self._scope = partitioner.scope
         self._decode = functools.partial(
             decoding.decode,
-            model.module,
+            module,
             params,
             max_new_tokens=max_new_tokens,
-            eos_id=model.vocabulary.eos_id,
+            eos_id=vocabulary.eos_id,
             sampling=sampling,
             seed=seed,
         )
@@ -197,7 +199,8 @@ class Generator:
 
 
 def generate(
-    model: models.DecoderOnlyModel,
+    module: llama.Llama,
+    vocabulary: Tokenizer,
     partitioner: partitioning.PjitPartitioner,
     params: Any,
     prompts: Sequence[Sequence[int]],
@@ -206,12 +209,6 @@ def generate(
     on_batch: Callable[[int], None] = lambda done: None,
     **options: Any,
 ) -> list[str]:
-    """Answers prompts once: `Generator(model, ..., **options).answers(prompts, ...)`."""
-    return Generator(model, partitioner, params, **options).answers(prompts, batch_size, on_batch)
-
-
-def unrolled(model: models.DecoderOnlyModel, params: Any) -> tuple[models.DecoderOnlyModel, Any]:
-    """Does for a model what `decoding.unrolled` does; its layers leave `params`."""
-    model = copy.copy(model)
-    model.module, params = decoding.unrolled(model.module, params)
-    return model, params
+    """Answers prompts once: `Generator(module, ..., **options).answers(prompts, ...)`."""
+    generator = Generator(module, vocabulary, partitioner, params, **options)
+    return generator.answers(prompts, batch_size, on_batch)

@@ -13,6 +13,7 @@ import rich.progress
 from commit_t5x import disk, ranges
 from commit_t5x.data import records, templates
 from commit_t5x.engine import (
+    decoding,
     generation,
     gin_utils,
     interactive,
@@ -106,9 +107,10 @@ def infer(
     if not found and not converse:
         raise InputError(f"{input_path or name}: holds no prompts; name another")
     params, _ = restoring.restore_weights(model, partitioner, restore_checkpoint_cfg)
-    model, params = generation.unrolled(model, params)
+    module, params = decoding.unrolled(model.module, params)
     generator = generation.Generator(
-        model,
+        module,
+        model.vocabulary,
         partitioner,
         params,
         max_new_tokens=max_new_tokens,

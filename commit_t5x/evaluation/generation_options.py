@@ -1,30 +1,28 @@
 """How lm-eval is to generate answers: the options that `--gen_kwargs` gives."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import pydantic
-
+from commit_t5x import ranges, signatures
 from commit_t5x.errors import InputError, suggest
 
-_Positive = Annotated[int, pydantic.Field(gt=0)]
 
-
-class _Options(pydantic.BaseModel, strict=True):
+def _options(
+    until: str | Sequence[str] = "",
+    do_sample: bool = False,
+    temperature: ranges.NotNegative = 0.0,
+    top_k: ranges.Count = 0,
+    top_p: ranges.PositiveShare = 1.0,
+    max_gen_toks: ranges.Positive = 1,
+    max_new_tokens: ranges.Positive = 1,
+    max_tokens: ranges.Positive = 1,
+    max_completion_tokens: ranges.Positive = 1,
+) -> None:
     """Options of generation that lm-eval knows by name."""
 
-    until: str | list[str] = ""
-    do_sample: bool = False
-    temperature: float = pydantic.Field(0.0, ge=0)
-    top_k: int = pydantic.Field(0, ge=0)
-    top_p: float = pydantic.Field(1.0, gt=0, le=1)
-    max_gen_toks: _Positive = 1
-    max_new_tokens: _Positive = 1
-    max_tokens: _Positive = 1
-    max_completion_tokens: _Positive = 1
 
-
-_LENGTHS = tuple(name for name in _Options.model_fields if name.startswith("max_"))
+_NAMES = tuple(signatures.parameters(_options))
+_LENGTHS = tuple(name for name in _NAMES if name.startswith("max_"))
 _DRAWS = {"temperature": 0, "top_k": 0, "top_p": 1}  # at rest
 
 
@@ -38,8 +36,7 @@ def checked(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
       InputError: the model doesn't have one, or can't; or one would have no effect.
     """
-    named = _Options.model_fields
-    known = {*named}
+    known = {*_NAMES}
     if model != "commit_t5x":  # transformers' models have all of these
         import transformers  # here: it takes seconds to load
 
@@ -49,12 +46,9 @@ def checked(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
             near = suggest(name, sorted(known))
             raise InputError(f"--gen_kwargs {name}: {model} has no such option{near}")
     try:
-        _Options.model_validate({name: options[name] for name in options if name in named})
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(
-            f"--gen_kwargs {first['loc'][0]}={options[first['loc'][0]]}: {first['msg']}"
-        ) from error
+        signatures.check(_options, options)
+    except InputError as error:
+        raise InputError(f"--gen_kwargs {error}") from error
     until = options.get("until", "-")
     if not all([until] if isinstance(until, str) else until):
         raise InputError("--gen_kwargs until=: is empty; give a string, or leave it out")

@@ -7,7 +7,6 @@ import pathlib
 from collections.abc import Sequence
 
 import numpy as np
-import tokenizers
 
 from commit_t5x.errors import InputError
 from commit_t5x.vocabularies import special_tokens
@@ -43,6 +42,8 @@ class HuggingFaceTokenizer(Tokenizer):
     """
 
     def __init__(self, path: str | pathlib.Path):
+        import tokenizers  # here: most models' tokenizer is of one kind or the other
+
         self.path = path = pathlib.Path(path)
         content = path.read_bytes()
         try:

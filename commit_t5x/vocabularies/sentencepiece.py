@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sentencepiece import SentencePieceProcessor, sentencepiece_model_pb2
 
 from commit_t5x.errors import InputError
 from commit_t5x.vocabularies import special_tokens
@@ -40,6 +39,8 @@ class SentencePieceTokenizer(Tokenizer):
     """
 
     def __init__(self, path: str | pathlib.Path):
+        from sentencepiece import SentencePieceProcessor  # here, as in hugging_face
+
         self.path = pathlib.Path(path)
         content = self.path.read_bytes()
         self._processor = SentencePieceProcessor()
@@ -93,6 +94,8 @@ class SentencePieceTokenizer(Tokenizer):
     @property
     def proto(self) -> Any:
         """The model as SentencePiece's protocol buffer."""
+        from sentencepiece import sentencepiece_model_pb2
+
         return sentencepiece_model_pb2.ModelProto.FromString(self.files["tokenizer.model"])
 
     def check_exportable(self) -> None:

@@ -65,11 +65,16 @@ def _naive_greedy(params, prompt, max_new_tokens):
     return tokens[len(prompt) :]
 
 
+def _generate(params, prompts, **options):
+    model = _model()
+    return generation.generate(
+        model.module, model.vocabulary, tiny.partitioner(), params, prompts, **options
+    )
+
+
 def test_answers_are_those_of_full_passes(params):
     prompts = [tiny.VOCABULARY.encode(text) for text in ("red", "blue green", "pink")]
-    answers = generation.generate(
-        _model(), tiny.partitioner(), params, prompts, batch_size=2, max_new_tokens=4
-    )
+    answers = _generate(params, prompts, batch_size=2, max_new_tokens=4)
     expected = [_naive_greedy(params, [1, *prompt], 4) for prompt in prompts]
     assert answers == [
         tiny.VOCABULARY.decode([token for token in tokens if token != 2]) for tokens in expected
@@ -79,22 +84,15 @@ def test_answers_are_those_of_full_passes(params):
 
 def test_long_prompts_are_cut_from_the_left(params):
     long = tiny.VOCABULARY.encode("green white " * 5)
-    answer, cut = generation.generate(
-        _model(), tiny.partitioner(), params, [long, long[-27:]], batch_size=2, max_new_tokens=4
-    )
+    answer, cut = _generate(params, [long, long[-27:]], batch_size=2, max_new_tokens=4)
     assert answer == cut
     with pytest.raises(InputError, match="max_new_tokens: 32 leaves no room"):
-        generation.generate(
-            _model(), tiny.partitioner(), params, [long], batch_size=1, max_new_tokens=32
-        )
+        _generate(params, [long], batch_size=1, max_new_tokens=32)
 
 
 def test_stop_strings_end_an_answer(params):
     prompts = [tiny.VOCABULARY.encode(text) for text in ("red", "blue green")]
-    whole = functools.partial(
-        generation.generate, _model(), tiny.partitioner(), params, prompts, batch_size=2,
-        max_new_tokens=6,
-    )  # fmt: skip
+    whole = functools.partial(_generate, params, prompts, batch_size=2, max_new_tokens=6)
     answers = whole()
     stop = answers[0][2:4]  # two letters, hence no single token
     expected = [answer.partition(stop)[0] for answer in answers]

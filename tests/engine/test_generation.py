@@ -1,5 +1,3 @@
-import functools
-
 import jax
 import pytest
 import tiny
@@ -21,7 +19,9 @@ PROMPTS = [tiny.VOCABULARY.encode(text) for text in ("red", "blue green", "a", "
 
 def generator(**options):
     options = {"max_new_tokens": 24, **options}
-    return generation.Generator(MODEL, tiny.partitioner(), PARAMS, **options)
+    return generation.Generator(
+        MODEL.module, MODEL.vocabulary, tiny.partitioner(), PARAMS, **options
+    )
 
 
 ANSWERS = generator().answers(PROMPTS, 4)
@@ -123,7 +123,11 @@ def test_no_room_for_a_prompt():
 
 def test_unrolled_model_answers_alike():
     params = jax.tree.map(jax.numpy.copy, PARAMS)
-    model, params = generation.unrolled(MODEL, params)
-    assert MODEL.module.scan_layers and not model.module.scan_layers
-    answer = functools.partial(generation.generate, batch_size=4, max_new_tokens=24)
-    assert answer(model, tiny.partitioner(), params, PROMPTS) == ANSWERS
+    module, params = decoding.unrolled(MODEL.module, params)
+    assert MODEL.module.scan_layers and not module.scan_layers
+    answers = generation.generate(
+        *(module, MODEL.vocabulary, tiny.partitioner(), params, PROMPTS),
+        batch_size=4,
+        max_new_tokens=24,
+    )
+    assert answers == ANSWERS

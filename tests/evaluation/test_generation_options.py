@@ -8,9 +8,9 @@ from commit_t5x.evaluation import generation_options, harness
     ("given", "said"),
     [
         ("max_gen_tok=4", "max_gen_tok: commit_t5x has no such option; did you mean max_gen_toks"),
-        ("max_gen_toks=many", "max_gen_toks=many: Input should be a valid integer"),
-        ("max_gen_toks=0", "max_gen_toks=0: Input should be greater than 0"),
-        ("temperature=-1", "temperature=-1: Input should be greater than or equal to 0"),
+        ("max_gen_toks=many", "max_gen_toks: 'many' doesn't fit; it takes a whole number"),
+        ("max_gen_toks=0", "max_gen_toks: 0 doesn't fit; it takes a whole number .* 1"),
+        ("temperature=-1", "temperature: -1 doesn't fit; it takes a number"),
         ("num_beams=2", "num_beams: commit_t5x has no such option"),
         ("until=", "until=: is empty; give a string"),
         ("max_tokens=4,max_gen_toks=5", "max_gen_toks and max_tokens: are the same"),
