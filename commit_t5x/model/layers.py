@@ -170,23 +170,27 @@ class Embed(nn.Module):
         shape, rank = (self.vocab_size, self.features), self.lora.rank
         weight = functools.partial(nn_partitioning.param_with_axes, module=self)
         self.embedding = weight("embedding", _kept_init(), shape, kept, axes=("vocab", "embed"))
-        self.factors = {}
+        beside: dict[str, Any] = {}
+        if kept == jnp.int8:
+            ones = nn.initializers.ones
+            scale = weight(lora.SCALE, ones, (self.features,), jnp.float32, axes=("embed",))
+            beside["scale"] = scale
         if self.lora.adapts(self.name):
             self.lora.check_rank(self.name, shape)
             zeros, normal = nn.initializers.zeros, nn.initializers.normal(1.0)  # as PEFT's
             a = weight("lora_a", zeros, (shape[0], rank), jnp.float32, axes=("vocab", "lora"))
             b = weight("lora_b", normal, (rank, shape[1]), jnp.float32, axes=("lora", "embed"))
-            self.factors = {"a": a, "b": b, "scaling": self.lora.scaling}
+            beside |= {"a": a, "b": b, "scaling": self.lora.scaling}
+        self.beside = beside
 
     def __call__(self, tokens: jax.Array) -> jax.Array:  # [batch, length] -> [..., embed]
-        x = jnp.take(self.embedding, tokens, axis=0)
-        if self.factors:
-            low = {**self.factors, "a": jnp.take(self.factors["a"], tokens, axis=0)}
-            x = lora.merged(x, **low)
-        return x.astype(self.dtype)
+        beside = dict(self.beside)
+        if "a" in beside:
+            beside["a"] = jnp.take(beside["a"], tokens, axis=0)
+        return lora.merged(jnp.take(self.embedding, tokens, axis=0), **beside).astype(self.dtype)
 
     def table(self) -> jax.Array:  # fp32 [vocab, embed]
-        return lora.merged(self.embedding, **self.factors)
+        return lora.merged(self.embedding, **self.beside)
 
     def attend(self, x: jax.Array) -> jax.Array:  # [..., embed] -> fp32 [..., vocab]
         table = self.table().astype(self.dtype)

@@ -282,7 +282,7 @@ class Llama(nn.Module):
         if self.config.tied_embeddings:
             return self.token_embedder.table().T
         weights = self.logits_dense.variables["params"]
-        kernel, *factors = (weights.get(name) for name in ("kernel", "kernel_scale", *FACTORS))
+        kernel, *factors = (weights.get(name) for name in ("kernel", lora.SCALE, *FACTORS))
         return lora.merged(kernel, *factors, self.lora.scaling)
 
 

@@ -4,8 +4,9 @@ A weight W [in, out] that is adapted has two factors beside it: it stands for W 
 
     query/kernel [in, out]   query/lora_a [in, rank]   query/lora_b [rank, out]
 
-Kept in int8, a kernel also has `kernel_scale` [out], fp32: a channel's largest weight is 127 times
-its scale. Scales run along the input axis, so that each layer of a stacked kernel has its own.
+Kept in int8, a kernel [in, out] or embedding [vocab, embed] also has `channel_scale` [out] or
+[embed], fp32: a channel's largest weight is 127 times its scale. Each layer of a stacked kernel has
+its own.
 """
 
 import dataclasses
@@ -21,7 +22,7 @@ from commit_t5x.errors import InputError
 LINEAR = ("query", "key", "value", "out", "wi_0", "wi_1", "wo")
 EMBEDDING, HEAD = "token_embedder", "logits_dense"
 FACTORS = ("lora_a", "lora_b")
-SCALE = "kernel_scale"
+SCALE = "channel_scale"
 BaseDtype = Literal["float32", "bfloat16", "int8"]
 # Of the fields of Lora, those that mean most first.
 MACROS = {
@@ -40,8 +41,8 @@ class Lora:
       dropout: rate, on what enters the factors of linear layers, of the head apart.
       targets: names of modules whose weights are adapted: those of `LINEAR`, token_embedder, and
         logits_dense where the head isn't the embedding.
-      base_dtype: that kernels and embeddings which aren't trained are kept in; with int8, the
-        embedding and the head are bfloat16. Norms and biases are always fp32.
+      base_dtype: that kernels and embeddings which aren't trained are kept in; with int8, a head
+        of its own is bfloat16. Norms and biases are always fp32.
       trained_parts: names in the paths of weights that are trained in full, too: "scale" (all
         norms), "token_embedder", "decoder_norm", "mlp", ...
 
@@ -112,8 +113,8 @@ class Lora:
         """Returns the type in which the kernel or embedding at a path of names is kept."""
         if self.trains(path):
             return "float32"
-        is_table = self.base_dtype == "int8" and path[0] in (EMBEDDING, HEAD)
-        return "bfloat16" if is_table else self.base_dtype
+        is_head = self.base_dtype == "int8" and path[0] == HEAD
+        return "bfloat16" if is_head else self.base_dtype
 
     def split(self, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """Returns the weights that are trained, and the others; None where all are trained.
@@ -152,7 +153,7 @@ def factors(params: Mapping[str, Any], present: bool = True) -> dict[str, Any]:
 
 
 def quantize(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns a kernel [..., in, out] in int8, and the scales of its channels [..., out].
+    """Returns a kernel [..., in, out] or an embedding in int8, and its channels' scales [..., out].
 
     Example:
       >>> quantize(np.float32([[2.54, 0.0], [-1.27, 0.0]]))

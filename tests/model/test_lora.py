@@ -36,9 +36,10 @@ def whole(params, options):
     [
         (CONFIG, True, Lora(4, alpha=8, targets=(*ALL, lora.HEAD))),
         (CONFIG, True, Lora(4, base_dtype="int8")),
+        (TIED, True, Lora(4, targets=ALL, base_dtype="int8")),
         (TIED, False, Lora(4, targets=ALL, base_dtype="bfloat16", trained_parts=("scale",))),
     ],
-    ids=["all", "int8", "tied, unrolled"],
+    ids=["all", "int8", "int8, tied", "tied, unrolled"],
 )
 def test_unmerged_logits_are_the_merged_networks(config, scan, options):
     module = Llama(config, scan_layers=scan, lora=options)
