@@ -1,6 +1,7 @@
 """GGUF files, llama.cpp's format: quantised weights, configuration and tokenizer in one file."""
 
 import collections
+import math
 import pathlib
 import types
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ _MAGIC = b"GGUF"
 _LAYER = "blk.{layer}"
 _ROPE_FACTORS = "rope_freqs.weight"
 _HEAD = "output.weight"
+_PIECE_BYTES = 2**21
 
 
 def _projection(native: str, foreign: str, interleaved: bool = False) -> list[Rule]:
@@ -114,8 +116,16 @@ class _Tensor:
         self._offset, self._bytes = int(tensor.data_offset), int(tensor.n_bytes)
 
     def read(self, path: pathlib.Path, gguf: types.ModuleType) -> np.ndarray:
-        content = arrays.read(path, self._offset, self._bytes)
-        return gguf.quants.dequantize(content.reshape(*self.shape[:-1], -1), self.kind)
+        rows, columns = math.prod(self.shape[:-1]), self.shape[-1]
+        row_bytes = self._bytes // rows
+        values = np.empty((rows, columns), np.float32)
+        # Some rows at a time: the package's own arrays stay in the processor's cache.
+        count = max(1, _PIECE_BYTES // values.strides[0])
+        for start in range(0, rows, count):
+            piece = values[start : start + count]
+            content = arrays.read(path, self._offset + start * row_bytes, len(piece) * row_bytes)
+            piece[...] = gguf.quants.dequantize(content.reshape(-1, row_bytes), self.kind)
+        return values.reshape(self.shape)
 
 
 def _open(gguf: types.ModuleType, path: pathlib.Path) -> tuple[dict[str, Any], dict[str, _Tensor]]:
