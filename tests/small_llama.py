@@ -1,4 +1,4 @@
-"""A small network with grouped queries, and jitted ways to use one."""
+"""A small network with grouped queries, and ways to use one, of ours or of transformers'."""
 
 import functools
 
@@ -31,6 +31,11 @@ def init(module: Llama, seed=0):
     return jax.tree_util.tree_map_with_path(draw, _shapes(module))
 
 
+def weights(config=CONFIG, seed=0):
+    """Returns `init`'s weights as arrays of NumPy."""
+    return jax.device_get(init(Llama(config), seed))
+
+
 @functools.cache
 def _shapes(module: Llama):
     tokens = jnp.ones((1, 2), jnp.int32)
@@ -46,3 +51,11 @@ def apply(module: Llama, params, tokens, *, enable_dropout=False, rng=None, **fe
     return module.apply(
         {"params": params}, tokens, tokens, enable_dropout=enable_dropout, rngs=rngs, **features
     )
+
+
+def logits_of(model, tokens):
+    """Returns the logits of a model of transformers'."""
+    import torch  # here, as most tests need none
+
+    with torch.no_grad():
+        return model(torch.tensor(np.array(tokens))).logits.numpy()

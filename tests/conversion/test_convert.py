@@ -1,7 +1,6 @@
 import dataclasses
 import json
 import re
-import resource
 import shutil
 
 import jax
@@ -12,7 +11,7 @@ import tokenizers
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_llama import CONFIG, init
+from small_llama import CONFIG, weights
 
 from commit_t5x import conversion, disk, resources
 from commit_t5x.conversion import formats, hf, hf_tokenizer, native_names, rules, stream
@@ -27,13 +26,11 @@ TOKENIZER = resources.path("samples") / "tokenizer.model"
 @pytest.fixture(scope="module")
 def native(tmp_path_factory):
     """A model directory with weights and a tokenizer, and the weights."""
-    import sentencepiece
-
-    processor = sentencepiece.SentencePieceProcessor(model_file=str(TOKENIZER))
-    config = dataclasses.replace(CONFIG, vocab_size=processor.get_piece_size(), num_layers=1)
-    params = jax.device_get(init(llama.Llama(config)))
+    tokenizer = configured.load(TOKENIZER)
+    config = dataclasses.replace(CONFIG, vocab_size=tokenizer.vocab_size, num_layers=1)
+    params = weights(config)
     directory = tmp_path_factory.mktemp("native") / "model"
-    checkpoints.save_params(directory, params, config, configured.load(TOKENIZER))
+    checkpoints.save_params(directory, params, config, tokenizer)
     return directory, params, config
 
 
@@ -195,26 +192,18 @@ def test_interrupted_conversion_leaves_the_old(target, native, tmp_path):
     assert (tmp_path / "out" / "old").read_text() == "old"
 
 
-@pytest.fixture
-def file_size_limit():
-    """Returns a function that keeps this process's files below a size."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 @pytest.mark.parametrize("target", ["hf", "native"])
-def test_no_room_for_a_file(target, tmp_path, file_size_limit):
+def test_no_room_for_a_file(target, tmp_path, full_disk):
     """Files may not outgrow a limit here; a full disk gives the same kind of error."""
     config = dataclasses.replace(CONFIG, vocab_size=100_000, num_layers=1)  # 12.8 MB an embedding
-    hf.export_hf(jax.device_get(init(llama.Llama(config))), config, tmp_path / "hf")
+    hf.export_hf(weights(config), config, tmp_path / "hf")
     src, source = tmp_path / "hf", "hf"
     if target == "hf":
         src, source = tmp_path / "native", "native"
         conversion.convert(tmp_path / "hf", src, to="native", source_format="hf")
     before = sorted(tmp_path.iterdir())
-    file_size_limit(5_000_000)
-    with pytest.raises(InputError, match=r"out: can't be written \(File too large\)") as caught:
+    wanted = pytest.raises(InputError, match=r"out: can't be written \(File too large\)")
+    with full_disk(5_000_000), wanted as caught:
         conversion.convert(src, tmp_path / "out", to=target, source_format=source)
     assert "\n" not in str(caught.value)
     assert sorted(tmp_path.iterdir()) == before
@@ -241,7 +230,7 @@ def configs(draw):
 @given(config=configs(), data=st.data())
 def test_round_trips_are_exact(config, data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trip")
-    params = jax.device_get(init(llama.Llama(config)))
+    params = weights(config)
     hf.export_hf(params, config, folder / "a", max_shard_size=data.draw(st.integers(500, 9000)))
     conversion.convert(folder / "a", folder / "b", to="native", source_format="hf")
     conversion.convert(folder / "b", folder / "c", to="hf", source_format="native")

@@ -5,17 +5,16 @@ import jax
 import msgpack
 import numpy as np
 import pytest
-from small_llama import CONFIG, init
+from small_llama import CONFIG, weights
 
 from commit_t5x import conversion
 from commit_t5x.conversion import easylm, native_names, rules
 from commit_t5x.errors import InputError
-from commit_t5x.model import llama
 
 
 @pytest.fixture(scope="module")
 def params():
-    return jax.device_get(init(llama.Llama(CONFIG)))
+    return weights()
 
 
 def write(path, params, dtype=np.float32):

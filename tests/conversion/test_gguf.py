@@ -7,7 +7,7 @@ import torch
 import transformers
 from gguf import GGMLQuantizationType as Kind
 from gguf_files import make
-from small_llama import apply
+from small_llama import apply, logits_of
 
 from commit_t5x.conversion import gguf, native_names
 from commit_t5x.errors import InputError
@@ -27,18 +27,13 @@ def tokens(length=24):
     return np.random.default_rng(1).integers(1, gguf_files.SIZES["vocab_size"], (2, length))
 
 
-def reference(model):
-    with torch.no_grad():
-        return model(torch.tensor(tokens())).logits.numpy()
-
-
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_logits_of_transformers_on_the_same_file(kind, tmp_path):
     path = gguf_files.write(tmp_path / "model.gguf", make(), kind)
-    theirs = transformers.AutoModelForCausalLM.from_pretrained(
+    model = transformers.AutoModelForCausalLM.from_pretrained(
         tmp_path, gguf_file=path.name, dtype=torch.float32
     )
-    expected = reference(theirs)
+    expected = logits_of(model, tokens())
     assert np.std(expected) > 0.1
     largest = np.abs(expected).max()  # in the hundreds for weights of random bytes
     np.testing.assert_allclose(logits(path), expected, rtol=0, atol=2e-5 * largest)
@@ -70,7 +65,7 @@ def test_logits_of_the_model_that_was_written(fields, tmp_path):
         if name.endswith("bias"):
             torch.nn.init.normal_(parameter)
     path = gguf_files.write(tmp_path / "model.gguf", model)
-    np.testing.assert_allclose(logits(path), reference(model), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(logits(path), logits_of(model, tokens()), rtol=0, atol=1e-4)
     assert gguf.read(path).config == LlamaConfig.from_hf(model.config.to_dict())
 
 
@@ -82,7 +77,7 @@ def test_heads_of_their_own_width_and_linear_scaling(tmp_path):
     path = gguf_files.write(tmp_path / "model.gguf", model, **width, **scaling)
     config = gguf.read(path).config
     assert (config.head_dim, config.rope_scaling) == (64, RopeScaling("linear", 4.0))
-    np.testing.assert_allclose(logits(path), reference(model), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(logits(path), logits_of(model, tokens()), rtol=0, atol=1e-4)
 
 
 def test_absent_fields_have_llama_cpps_defaults(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 import safetensors.numpy
 import torch
 import transformers
-from small_llama import CONFIG, apply, init, random_tokens
+from small_llama import CONFIG, apply, logits_of, random_tokens, weights
 
 from commit_t5x import resources
 from commit_t5x.conversion import hf
@@ -37,10 +37,6 @@ VARIANTS = {
 SAMPLE_TOKENIZER = resources.path("samples") / "tokenizer.model"
 
 
-def weights(config, seed=0):
-    return jax.device_get(init(Llama(config), seed))
-
-
 def assert_same(actual, expected):
     jax.tree.map(np.testing.assert_array_equal, actual, expected)
 
@@ -66,8 +62,7 @@ def test_round_trip_and_logits_of_transformers(config, tmp_path, complaints):
     assert_same(back, params)
     model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     assert model.dtype == torch.float32
-    with torch.no_grad():
-        expected = model(torch.tensor(np.array(tokens))).logits.numpy()
+    expected = logits_of(model, tokens)
     actual = apply(Llama(config), params, tokens)
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4)
     assert np.abs(expected).max() > 1
@@ -76,7 +71,7 @@ def test_round_trip_and_logits_of_transformers(config, tmp_path, complaints):
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_round_trips_from_its_own_side(dtype, tmp_path):
-    hf.export_hf(weights(CONFIG), CONFIG, tmp_path / "a", dtype=dtype)
+    hf.export_hf(weights(), CONFIG, tmp_path / "a", dtype=dtype)
     params, config = hf.import_hf(tmp_path / "a")
     assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(params))
     hf.export_hf(params, config, tmp_path / "b", dtype=dtype)
@@ -87,7 +82,7 @@ def test_half_precision_round_trips_from_its_own_side(dtype, tmp_path):
 
 
 def test_unrolled_weights_export_alike(tmp_path):
-    params = weights(CONFIG)
+    params = weights()
     hf.export_hf(params, CONFIG, tmp_path / "a")
     hf.export_hf(llama.unstack_layers(params), CONFIG, tmp_path / "b")
     first, second = (tmp_path / name / "model.safetensors" for name in "ab")
@@ -101,13 +96,12 @@ def test_reads_what_transformers_writes(tmp_path):
     assert (tmp_path / "model.safetensors.index.json").is_file()
     params, config = hf.import_hf(tmp_path)
     tokens = random_tokens(2)
-    with torch.no_grad():
-        expected = model(torch.tensor(np.array(tokens))).logits.numpy()
-    np.testing.assert_allclose(apply(Llama(config), params, tokens), expected, rtol=0, atol=1e-4)
+    actual, expected = apply(Llama(config), params, tokens), logits_of(model, tokens)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4)
 
 
 def test_sharded_export(tmp_path):
-    params = weights(CONFIG)
+    params = weights()
     hf.export_hf(params, CONFIG, tmp_path / "out", max_shard_size="20KB")
     assert len(list((tmp_path / "out").glob("model-*.safetensors"))) > 2
     assert_same(hf.import_hf(tmp_path / "out")[0], params)
@@ -115,10 +109,9 @@ def test_sharded_export(tmp_path):
 
 
 def test_tokenizer_and_generation_come_along(tmp_path, complaints):
-    config = dataclasses.replace(
-        CONFIG, vocab_size=transformers_vocab_size(SAMPLE_TOKENIZER), max_length=64
-    )
-    hf.export_hf(weights(config), config, tmp_path / "out", configured.load(SAMPLE_TOKENIZER))
+    sample = configured.load(SAMPLE_TOKENIZER)
+    config = dataclasses.replace(CONFIG, vocab_size=sample.vocab_size, max_length=64)
+    hf.export_hf(weights(config), config, tmp_path / "out", sample)
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
     model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     inputs = tokenizer(["नमस्ते", "Question: what?"], return_tensors="pt", padding=True)
@@ -129,15 +122,9 @@ def test_tokenizer_and_generation_come_along(tmp_path, complaints):
     assert complaints() == []
 
 
-def transformers_vocab_size(path):
-    import sentencepiece
-
-    return sentencepiece.SentencePieceProcessor(model_file=str(path)).get_piece_size()
-
-
 def test_tokenizer_larger_than_the_model(tmp_path):
     with pytest.raises(InputError, match="the network 61 rows; use the tokenizer"):
-        hf.export_hf(weights(CONFIG), CONFIG, tmp_path / "out", configured.load(SAMPLE_TOKENIZER))
+        hf.export_hf(weights(), CONFIG, tmp_path / "out", configured.load(SAMPLE_TOKENIZER))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -192,7 +179,7 @@ def test_head_beside_tied_embeddings(tmp_path):
 def test_weights_of_another_configuration(tmp_path):
     other = dataclasses.replace(CONFIG, emb_dim=16)
     with pytest.raises(InputError, match="native weights: .*decoder_norm/scale .32,. instead"):
-        hf.export_hf(weights(CONFIG), other, tmp_path / "out")
+        hf.export_hf(weights(), other, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from small_llama import apply, random_tokens
+from small_llama import apply, logits_of, random_tokens
 
 from commit_t5x import conversion, resources
 from commit_t5x.conversion import meta, native_names
@@ -100,11 +100,6 @@ def save(directory, tensors, ranks=1, embedding_axis=1, dtype=torch.float32, **p
     (directory / "params.json").write_text(json.dumps({**PARAMS, **params}))
 
 
-def logits(model, tokens):
-    with torch.no_grad():
-        return model(torch.tensor(np.array(tokens))).logits.numpy()
-
-
 @pytest.mark.parametrize(("ranks", "embedding_axis"), [(1, 1), (2, 1), (2, 0)])
 def test_logits_of_transformers(ranks, embedding_axis, tmp_path):
     model, tokens = reference(), random_tokens(0, vocab_size=VOCAB)
@@ -112,7 +107,7 @@ def test_logits_of_transformers(ranks, embedding_axis, tmp_path):
     source = meta.read(tmp_path)
     assert source.config.mlp_dim == MLP_DIM
     actual = apply(llama.Llama(source.config), native_names.load(source), tokens)
-    np.testing.assert_allclose(actual, logits(model, tokens), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(actual, logits_of(model, tokens), rtol=0, atol=1e-4)
 
 
 def test_to_native(tmp_path):

@@ -4,16 +4,12 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
-from small_llama import CONFIG, init
+from small_llama import CONFIG, weights
 
 from commit_t5x.conversion import formats, native, native_names, rules, stream
 from commit_t5x.engine import checkpoints, model_files
 from commit_t5x.errors import InputError
 from commit_t5x.model import llama
-
-
-def weights(seed=0):
-    return jax.device_get(init(llama.Llama(CONFIG), seed))
 
 
 def save_as_orbax_does(model_dir, params):
@@ -44,7 +40,7 @@ def test_orbax_reads_what_we_write(tmp_path):
 
 def test_a_weight_larger_than_a_chunk(tmp_path):
     config = dataclasses.replace(CONFIG, vocab_size=150_001, num_layers=1)  # 19 MB
-    params = jax.device_get(init(llama.Llama(config)))
+    params = weights(config)
     checkpoints.save_params(tmp_path / "a", params, config, None)
     source = native.read(tmp_path / "a")
     jax.tree.map(np.testing.assert_array_equal, native_names.load(source), params)

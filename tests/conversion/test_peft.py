@@ -10,7 +10,7 @@ import pytest
 import safetensors.numpy
 import torch
 import transformers
-from small_llama import CONFIG, apply, init, random_tokens
+from small_llama import CONFIG, apply, init, logits_of, random_tokens, weights
 
 from commit_t5x import cli, conversion
 from commit_t5x.conversion import hf, native, native_names
@@ -38,9 +38,9 @@ def write(folder, options=OPTIONS, config=CONFIG):
     params = jax.tree_util.tree_map_with_path(
         lambda path, leaf: leaf * 0.5 if path[-1].key in lora.FACTORS else leaf, params
     )
-    weights = lora.factors(params, present=False)
-    checkpoints.save_params(folder / "base", weights, config, None)
-    hf.export_hf(weights, config, folder / "exported")
+    base = lora.factors(params, present=False)
+    checkpoints.save_params(folder / "base", base, config, None)
+    hf.export_hf(base, config, folder / "exported")
     trained, _ = options.split(params)
     checkpoints.save_params(folder / "run", trained, config, None, step=3)
     adapters.write(folder / "run", adapters.describe(options, str(folder / "base")))
@@ -50,11 +50,6 @@ def write(folder, options=OPTIONS, config=CONFIG):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return write(tmp_path_factory.mktemp("peft"))
-
-
-def logits_of(model):
-    with torch.no_grad():
-        return model(torch.tensor(np.array(TOKENS))).logits.numpy()
 
 
 def transformers_model(directory):
@@ -70,11 +65,11 @@ def test_peft_and_merged_weights_give_the_logits_of_the_factors(run, tmp_path, c
     expected = apply(Llama(CONFIG, lora=OPTIONS), run.params, TOKENS)
     conversion.convert(run.factors, tmp_path / "adapter", to="peft", base=run.exported)
     adapted = peft.PeftModel.from_pretrained(transformers_model(run.exported), tmp_path / "adapter")
-    assert_close(logits_of(adapted), expected)
+    assert_close(logits_of(adapted, TOKENS), expected)
     assert json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())["r"] == 4
     conversion.convert(run.factors, tmp_path / "merged", to="hf")
     assert "are merged into" in capsys.readouterr().out
-    assert_close(logits_of(transformers_model(tmp_path / "merged")), expected)
+    assert_close(logits_of(transformers_model(tmp_path / "merged"), TOKENS), expected)
     merged = native_names.load(native.read(run.factors))
     assert_close(apply(Llama(CONFIG), merged, TOKENS), expected)
     base = apply(Llama(CONFIG), lora.factors(run.params, present=False), TOKENS)
@@ -101,7 +96,7 @@ def test_a_norm_trained_in_full_is_the_networks_alone(tmp_path):
     run = write(tmp_path, options)
     conversion.convert(run.factors, tmp_path / "adapter", to="peft", base=run.exported)
     adapted = peft.PeftModel.from_pretrained(transformers_model(run.exported), tmp_path / "adapter")
-    assert_close(logits_of(adapted), apply(Llama(CONFIG, lora=options), run.params, TOKENS))
+    assert_close(logits_of(adapted, TOKENS), apply(Llama(CONFIG, lora=options), run.params, TOKENS))
 
 
 def test_a_tied_embedding_trained_in_full_is_refused(tmp_path):
@@ -111,8 +106,8 @@ def test_a_tied_embedding_trained_in_full_is_refused(tmp_path):
     with pytest.raises(InputError, match="run: trains an embedding that is the head as well"):
         conversion.convert(run.factors, tmp_path / "adapter", to="peft", base=run.exported)
     whole = transformers_model(run.exported)
-    theirs = peft.LoraConfig(r=4, target_modules=["q_proj"], modules_to_save=["embed_tokens"])
-    peft.get_peft_model(whole, theirs).save_pretrained(tmp_path / "theirs")
+    options = peft.LoraConfig(r=4, target_modules=["q_proj"], modules_to_save=["embed_tokens"])
+    peft.get_peft_model(whole, options).save_pretrained(tmp_path / "theirs")
     with pytest.raises(InputError, match="theirs: trains an embedding that is the head as well"):
         conversion.convert(tmp_path / "theirs", tmp_path / "back", to="native", base=run.base)
 
@@ -187,7 +182,7 @@ def test_adapter_that_peft_made(rslora, run, tmp_path):
     model.save_pretrained(tmp_path / "adapter")
     conversion.convert(tmp_path / "adapter", tmp_path / "native", to="native", base=run.base)
     merged = native_names.load(native.read(tmp_path / "native"))
-    assert_close(apply(Llama(CONFIG), merged, TOKENS), logits_of(model.eval()))
+    assert_close(apply(Llama(CONFIG), merged, TOKENS), logits_of(model.eval(), TOKENS))
 
 
 @pytest.fixture
@@ -240,8 +235,7 @@ def test_a_base_is_not_overwritten(adapter, run):
 
 def test_adapter_of_another_model(adapter, run, tmp_path):
     other = dataclasses.replace(CONFIG, num_layers=2)
-    weights = jax.device_get(init(Llama(other)))
-    checkpoints.save_params(tmp_path / "other", weights, other, None)
+    checkpoints.save_params(tmp_path / "other", weights(other), other, None)
     with pytest.raises(InputError, match="isn't an adapter of .*other: that has no .*layers.2"):
         conversion.convert(adapter(), tmp_path / "out", to="native", base=str(tmp_path / "other"))
     with pytest.raises(InputError, match="lora_a is .* and not"):

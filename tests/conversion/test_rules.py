@@ -1,12 +1,11 @@
 import jax
 import numpy as np
 import pytest
-from small_llama import CONFIG, init
+from small_llama import CONFIG, weights
 
 from commit_t5x.conversion import hf, rules
 from commit_t5x.conversion.rules import Entry, Rule
 from commit_t5x.errors import InputError
-from commit_t5x.model import llama
 
 TABLE = hf.RULES
 
@@ -21,7 +20,7 @@ def part(leaves, entry):
 
 
 def test_every_weight_goes_out_and_comes_back():
-    params = jax.device_get(init(llama.Llama(CONFIG)))
+    params = weights()
     leaves = rules.flatten(params)
     entries = rules.plan(TABLE, CONFIG)
     assert len({entry.foreign for entry in entries}) == len(entries) == 3 + 9 * CONFIG.num_layers

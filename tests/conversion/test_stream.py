@@ -2,20 +2,17 @@ import dataclasses
 import threading
 import time
 
-import jax
 import numpy as np
 import pytest
-from small_llama import CONFIG, init
+from small_llama import CONFIG, weights
 
 from commit_t5x.conversion import hf, native_names, rules, stream
 from commit_t5x.errors import InputError
-from commit_t5x.model import llama
 
 
 @pytest.fixture(scope="module")
 def source():
-    params = jax.device_get(init(llama.Llama(CONFIG)))
-    return native_names.source("weights", rules.flatten(params), CONFIG)
+    return native_names.source("weights", rules.flatten(weights()), CONFIG)
 
 
 def test_what_is_held_is_no_larger_than_the_largest_tensor(source):

@@ -1,17 +1,15 @@
 import dataclasses
 import sys
 
-import jax
 import numpy as np
 import pytest
 import safetensors.numpy
-from small_llama import CONFIG, init
+from small_llama import CONFIG, weights
 
 from commit_t5x import conversion
 from commit_t5x.conversion import hf, verification
 from commit_t5x.engine import checkpoints
 from commit_t5x.errors import InputError
-from commit_t5x.model import llama
 
 SMALL = dataclasses.replace(CONFIG, num_layers=1, max_length=32)
 
@@ -19,7 +17,7 @@ SMALL = dataclasses.replace(CONFIG, num_layers=1, max_length=32)
 @pytest.fixture(scope="module")
 def native(tmp_path_factory):
     directory = tmp_path_factory.mktemp("verification") / "native"
-    checkpoints.save_params(directory, jax.device_get(init(llama.Llama(SMALL))), SMALL, None)
+    checkpoints.save_params(directory, weights(SMALL), SMALL, None)
     return directory
 
 
