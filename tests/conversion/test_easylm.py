@@ -57,9 +57,7 @@ def test_a_file_needs_a_configuration(params, tmp_path):
     read = native_names.load(conversion.open_source("native", tmp_path / "out"))
     jax.tree.map(np.testing.assert_array_equal, read, params)
     with pytest.raises(InputError, match="gone.json: neither a model nor a preset"):
-        conversion.convert(
-            path, tmp_path / "x", to="native", source_format="easylm", config="gone.json"
-        )
+        conversion.convert(path, tmp_path / "x", to="native", config="gone.json")
     with pytest.raises(InputError, match="llama.easylm: .*do not fit"):
         conversion.convert(path, tmp_path / "x", to="native", config="debug")
 

@@ -77,8 +77,8 @@ def test_a_file_travels_to_native_and_to_hugging_face(tmp_path):
     model = make(num_hidden_layers=1, vocab_size=theirs.vocab_size)
     add = gguf_files.byte_level(original, "llama-bpe")
     path = gguf_files.write(tmp_path / "model.gguf", model, tokenizer=add)
-    conversion.convert(path, tmp_path / "native", to="native", source_format="gguf")
-    conversion.convert(tmp_path / "native", tmp_path / "hf", to="hf", source_format="native")
+    conversion.convert(path, tmp_path / "native", to="native")
+    conversion.convert(tmp_path / "native", tmp_path / "hf", to="hf")
     vocabulary = configured.load(tmp_path / "native")
     exported = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
     for text in texts():

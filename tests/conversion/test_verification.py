@@ -23,18 +23,14 @@ def native(tmp_path_factory):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_right_conversions_pass(dtype, native, tmp_path, capsys):
-    conversion.convert(
-        native, tmp_path / "out", to="hf", source_format="native", dtype=dtype, verify=True
-    )
-    conversion.convert(
-        tmp_path / "out", tmp_path / "back", to="native", source_format="hf", verify=True
-    )
+    conversion.convert(native, tmp_path / "out", to="hf", dtype=dtype, verify=True)
+    conversion.convert(tmp_path / "out", tmp_path / "back", to="native", verify=True)
     assert capsys.readouterr().out.count("verify: the logits differ by at most") == 2
     assert {path.name for path in tmp_path.iterdir()} == {"out", "back"}
 
 
 def test_finds_a_difference(native, tmp_path):
-    conversion.convert(native, tmp_path / "hf", to="hf", source_format="native")
+    conversion.convert(native, tmp_path / "hf", to="hf")
     path = tmp_path / "hf" / "model.safetensors"
     tensors = safetensors.numpy.load_file(path)
     name = "model.layers.0.self_attn.q_proj.weight"
@@ -49,12 +45,12 @@ def test_finds_a_difference(native, tmp_path):
 def test_a_wrong_conversion_leaves_nothing(native, tmp_path, monkeypatch):
     monkeypatch.setattr(verification, "TOLERANCE", -1.0)  # which no conversion meets
     with pytest.raises(InputError, match="--verify: the logits differ by .*nothing was written"):
-        conversion.convert(native, tmp_path / "out", to="hf", source_format="native", verify=True)
+        conversion.convert(native, tmp_path / "out", to="hf", verify=True)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_without_torch(native, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)  # as Python marks what can't be imported
     with pytest.raises(InputError, match=r"--verify: needs torch.*pip install"):
-        conversion.convert(native, tmp_path / "out", to="hf", source_format="native", verify=True)
+        conversion.convert(native, tmp_path / "out", to="hf", verify=True)
     assert list(tmp_path.iterdir()) == []
