@@ -5,7 +5,7 @@ import pathlib
 import shutil
 
 from commit_t5x import disk, ranges, signatures
-from commit_t5x.conversion import formats, plan_table, rules, stream
+from commit_t5x.conversion import formats, plan_table, pytorch_files, rules, stream
 from commit_t5x.conversion.formats import FORMATS, Header, Source
 from commit_t5x.errors import InputError
 from commit_t5x.model import config_files
@@ -78,7 +78,7 @@ def convert(
         given = {"config": config, "tokenizer": tokenizer, "max_length": max_length}
         given |= {"dry_run": dry_run, "verify": verify, "quantized_base": quantized_base}
         given |= {"max_shard_size": max_shard_size != formats.SHARD_SIZE}
-        for name in (name for name, value in given.items() if value):
+        if name := next((name for name, value in given.items() if value), None):
             flag = name.replace("_", "-")
             raise InputError(f"--{flag}: is not for PEFT's adapters; leave it out")
         _convert_adapter(source_format, to, src, dst, str(base) if base else None, overwrite)
@@ -86,9 +86,7 @@ def convert(
     if base is not None:
         raise InputError("--base: is for PEFT's adapters alone; leave it out")
     if verify:
-        from commit_t5x.conversion import verification
-
-        verification.require()
+        pytorch_files.require_torch("--verify")
     source = open_source(source_format, src, config, quantized_base)
     if not dry_run:
         _check_apart(dst, *source.bases)
@@ -109,6 +107,8 @@ def convert(
         with target.write(directory, shapes, header) as put:
             stream.copy(source, transfers, put, dtype)
         if verify:
+            from commit_t5x.conversion import verification  # here: others need none of it
+
             verification.run(source, to, directory, header)
     if source.tokenizer is None:
         print(f"note: {src} has no tokenizer, so {dst} has none; --tokenizer FILE brings one along")

@@ -4,7 +4,8 @@ A format is a module of this package with
 
     RULES: Sequence[Rule]                      pairs its tensors with ours, see rules.Rule
     recognises(path) -> bool                   whether `path` looks like one; reads no weights
-    read(path, config=None) -> Source          opens one; reads no weights either
+    read(path) -> Source                       opens one; reads no weights either; where a
+                                               line of FORMATS says so, read(path, config=None)
     write(dst, shapes, header)                 where it can be written: a context manager that
                                                gives the function `put(name, tensor)`
 
@@ -132,27 +133,25 @@ class Format:
     """A line of the table.
 
     Attributes:
-      module: within this package; imported when the format is used.
       writable: it has `write`.
       half: it can be written as bfloat16 and float16.
       takes_config: its files may lack a configuration, which `--config` then gives.
     """
 
-    module: str
     writable: bool = False
     half: bool = False
     takes_config: bool = False
 
 
-# In the order in which `detect` asks them.
+# By the name of the module, in the order in which `detect` asks them.
 FORMATS: Mapping[str, Format] = types.MappingProxyType(
     {
-        "gguf": Format("gguf"),
-        "meta": Format("meta"),
-        "hf": Format("hf", writable=True, half=True),
-        "native": Format("native", writable=True, takes_config=True),
-        "peft": Format("peft", writable=True),  # an adapter is no network: see there
-        "easylm": Format("easylm", takes_config=True),
+        "gguf": Format(),
+        "meta": Format(),
+        "hf": Format(writable=True, half=True),
+        "native": Format(writable=True, takes_config=True),
+        "peft": Format(writable=True),  # an adapter is no network: see there
+        "easylm": Format(takes_config=True),
     }
 )
 READABLE = tuple(sorted(FORMATS))
@@ -167,7 +166,7 @@ def module(name: str) -> types.ModuleType:
     """
     if name not in FORMATS:
         raise InputError(f"format '{name}': unknown; choose from {', '.join(READABLE)}")
-    return importlib.import_module(f"commit_t5x.conversion.{FORMATS[name].module}")
+    return importlib.import_module(f"commit_t5x.conversion.{name}")
 
 
 def detect(path: pathlib.Path) -> str:

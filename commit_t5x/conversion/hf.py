@@ -61,12 +61,11 @@ def recognises(path: pathlib.Path) -> bool:
     return (path / _CONFIG).is_file()
 
 
-def read(path: pathlib.Path, config: None = None) -> Source:
+def read(path: pathlib.Path) -> Source:
     """Opens a Hugging Face model directory of the LLaMA family.
 
     Args:
       path: of a directory with safetensors, or with PyTorch's .bin files (extra `convert`).
-      config: is always read from config.json.
 
     Raises:
       InputError: a file is missing or unreadable, the configuration can't be expressed, or weights

@@ -56,12 +56,11 @@ def recognises(path: pathlib.Path) -> bool:
     return (path / _PARAMS).is_file() and bool(list(path.glob("consolidated.*.pth")))
 
 
-def read(path: pathlib.Path, config: None = None) -> Source:
+def read(path: pathlib.Path) -> Source:
     """Opens a directory as Meta distributes it.
 
     Args:
-      path: of the directory.
-      config: follows from params.json and the tensors' shapes.
+      path: of the directory; its params.json and the tensors' shapes say the configuration.
 
     Raises:
       InputError: a file or a field is missing or broken, or torch isn't installed.

@@ -47,7 +47,7 @@ def recognises(path: pathlib.Path) -> bool:
     return (path / _CONFIG).is_file()
 
 
-def read(path: pathlib.Path, config: None = None) -> None:
+def read(path: pathlib.Path) -> None:
     """Raises InputError: an adapter is no network."""
     raise InputError(
         f"{path}: a PEFT adapter; import it over its base first: "

@@ -17,11 +17,6 @@ TOLERANCE = 1e-3  # absolute, in fp32
 _LENGTHS = (1, 16, 64, 64)
 
 
-def require() -> None:
-    """Raises InputError where torch isn't installed, before any work is done."""
-    pytorch_files.require_torch("--verify")
-
-
 def run(source: Source, target_format: str, written: pathlib.Path, header: Header) -> None:
     """Compares, and prints the largest difference.
 
