@@ -7,7 +7,7 @@ import numpy as np
 _RESAMPLES = 10_000
 
 
-def interval(samples: Sequence, seed: int = 0, resamples: int = _RESAMPLES) -> tuple[float, float]:
+def interval(samples: Sequence) -> tuple[float, float]:
     """Returns the bounds of the 95 % percentile bootstrap interval of the mean.
 
     Args:
@@ -17,13 +17,12 @@ def interval(samples: Sequence, seed: int = 0, resamples: int = _RESAMPLES) -> t
       >>> interval([0.0, 100.0] * 50)
       (40.0, 60.0)
     """
-    [drawn] = means(samples, seed=seed, resamples=resamples)
-    low, high = np.percentile(drawn, (2.5, 97.5))
+    low, high = np.percentile(means(samples), (2.5, 97.5))
     return float(low), float(high)
 
 
-def means(*runs: Sequence, seed: int = 0, resamples: int = _RESAMPLES) -> np.ndarray:
-    """Returns the means of resamples, float64 [runs, resamples].
+def means(*runs: Sequence) -> np.ndarray:
+    """Returns the means of resamples, float64 [runs, resamples]; the same at each call.
 
     Each takes as many questions as there are, the same ones of every run, and of each run as many
     seeds as it has.
@@ -33,9 +32,9 @@ def means(*runs: Sequence, seed: int = 0, resamples: int = _RESAMPLES) -> np.nda
     """
     # scipy.stats.bootstrap gives the same, but importing it takes longer than all of `report`.
     values = [np.atleast_2d(np.asarray(run, np.float64)) for run in runs]
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     found = []
-    for _ in range(resamples // 100):  # a hundred at a time: the draws of all would take gigabytes
+    for _ in range(_RESAMPLES // 100):  # a hundred at a time: the draws of all would take gigabytes
         size = values[0].shape[1]
         questions = random.integers(0, size, (100, 1, size))
         # With a single seed nothing is drawn.

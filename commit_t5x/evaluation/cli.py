@@ -104,19 +104,4 @@ def main(args: argparse.Namespace) -> None:
 
     if args.model == "commit_t5x":
         host_memory.keep_freed()
-    harness.run(
-        tasks=args.tasks,
-        model=args.model,
-        model_args=args.model_args,
-        data_dir=args.data_dir,
-        labels=args.labels,
-        include_path=args.include_path,
-        num_fewshot=args.num_fewshot,
-        limit=args.limit,
-        batch_size=args.batch_size,
-        device=args.device,
-        gen_kwargs=args.gen_kwargs,
-        log_samples=args.log_samples,
-        output_path=args.output_path,
-        seed=args.seed,
-    )
+    harness.run(**vars(args))
