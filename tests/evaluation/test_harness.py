@@ -1,7 +1,5 @@
-import argparse
 import importlib.util
 import json
-import logging
 import math
 import shutil
 import subprocess
@@ -12,8 +10,8 @@ import pytest
 import tokenizers
 from lm_eval.api import instance, model, registry
 
-from commit_t5x import errors
-from commit_t5x.evaluation import cli, harness, lm_eval_model
+from commit_t5x import cli, errors
+from commit_t5x.evaluation import harness, lm_eval_model
 
 
 @registry.register_model("scripted")
@@ -122,6 +120,7 @@ def test_bits_per_byte_of_a_text(tmp_path, tiny_model):
     (tmp_path / "hi.txt").write_text("\n\n".join(texts), encoding="utf-8")
     model = {"model_args": f"pretrained={tiny_model.native}"}
     results = harness.run(tasks=["ogx_text_hi"], data_dir=str(tmp_path), **model)
+    assert results["config"]["model_num_parameters"] == tiny_model.config.num_parameters
     lm = lm_eval_model.CommitLM(str(tiny_model.native))
     requests = [instance.Instance("loglikelihood_rolling", {}, (text,), 0) for text in texts]
     nats, size = sum(lm.loglikelihood_rolling(requests)), sum(len(t.encode()) for t in texts)
@@ -154,9 +153,6 @@ def test_limit_and_model_args_as_text(data_dir):
     assert results["sample_scores"]["ogx_xquad_enhi"]["exact_match"] == [100.0, 0.0]
     assert results["config"]["model_args"] == "shout=True"
     assert results["config"]["limit"] == 2
-
-
-def test_limit_of_one_question(data_dir):
     assert run(data_dir, limit=1)["n-samples"]["ogx_xquad_enhi"]["effective"] == 1
 
 
@@ -192,20 +188,6 @@ def test_few_shots_and_generation_options_reach_the_model(data_dir, monkeypatch)
     assert seen[:3] == seen[3:]  # the choice of examples is seeded
 
 
-def test_native_checkpoint_and_export_score_alike(tiny_model):
-    options = {
-        "tasks": ["ogx_xquad_hi"],
-        "data_dir": "samples",
-        "limit": 3,
-        "batch_size": 4,
-        "gen_kwargs": {"max_gen_toks": 24},
-    }
-    native = harness.run(model_args=f"pretrained={tiny_model.native}", **options)
-    exported = harness.run(model_args={"pretrained": str(tiny_model.exported)}, **options)
-    assert native["results"] == exported["results"]
-    assert native["config"]["model_num_parameters"] == tiny_model.config.num_parameters
-
-
 @pytest.mark.parametrize(
     "options, message",
     [
@@ -219,6 +201,10 @@ def test_native_checkpoint_and_export_score_alike(tiny_model):
         (
             {"model": "commit_t5x", "model_args": "pretrained=absent"},
             "absent: no such file or directory; name a checkpoint",
+        ),
+        (
+            {"model": "hf", "model_args": {"pretrained": "/none"}},
+            "model hf .*/none: .*mend --model_args",
         ),
         ({"tasks": ["ogx_text_el"]}, "el.txt: no such file; put the official el.txt there"),
         ({"tasks": ["ogx_xquad_el"]}, "xquad.el.json: no such file; put the official"),
@@ -260,12 +246,6 @@ def test_hf_model_in_a_process_of_its_own(tiny_model, data_dir):
     assert "|ogx_xquad_enhi|" in result.stdout
 
 
-def test_missing_export_for_hf(data_dir, tmp_path):
-    with pytest.raises(errors.InputError, match="model hf .*/none: .*mend --model_args") as error:
-        run(data_dir, model="hf", model_args={"pretrained": str(tmp_path / "none")})
-    assert "\n" not in str(error.value)
-
-
 def test_torch_is_asked_for_where_it_is_missing(data_dir, monkeypatch):
     def fail(name):
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
@@ -275,22 +255,13 @@ def test_torch_is_asked_for_where_it_is_missing(data_dir, monkeypatch):
         run(data_dir, model="hf")
 
 
-def test_command_line(data_dir, tmp_path, capsys, monkeypatch):
-    # As `commit-t5x` does for every command.
-    monkeypatch.setattr(logging.getLogger("lm_eval"), "level", logging.ERROR)
-    parser = argparse.ArgumentParser()
-    cli.add_arguments(parser)
-    arguments = ["--model", "scripted", "--model_args", "shout=False", "--tasks", "ogx_xquad_enhi"]
-    arguments += ["--data-dir", data_dir, "--limit", "2", "--output_path", str(tmp_path / "r.json")]
-    cli.main(parser.parse_args(arguments))
+def test_command_line(data_dir, tmp_path, capsys):
+    arguments = ["lm-eval", "--model", "scripted", "--model_args", "shout=False"]
+    arguments += ["--tasks", "ogx_xquad_enhi", "--data-dir", data_dir, "--limit", "2"]
+    arguments += ["--output_path", str(tmp_path / "r.json")]
+    assert cli.main(arguments) == 0
     output = capsys.readouterr()
     assert output.out.endswith(f"Wrote {tmp_path / 'r.json'}\n")
     assert output.err == ""
     results = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
     assert results["n-samples"]["ogx_xquad_enhi"]["effective"] == 2
-
-
-def test_help_shows_an_example():
-    parser = argparse.ArgumentParser(prog="commit-t5x lm-eval")
-    cli.add_arguments(parser)
-    assert "commit-t5x lm-eval --model_args pretrained=out" in parser.format_help()

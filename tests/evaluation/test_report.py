@@ -77,14 +77,3 @@ def test_compares_two_runs(runs, capsys):
 def test_png_needs_a_folder(runs):
     with pytest.raises(errors.InputError, match="format png: needs a place for it; add --output"):
         command(runs, "--format", "png")
-
-
-def test_no_results(tmp_path):
-    with pytest.raises(errors.InputError, match="no result files; make one with"):
-        command(tmp_path)
-
-
-def test_help_shows_an_example():
-    parser = argparse.ArgumentParser(prog="commit-t5x report")
-    report.add_arguments(parser)
-    assert "commit-t5x report runs/alpaca runs/commit" in parser.format_help()

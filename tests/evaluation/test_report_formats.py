@@ -94,9 +94,7 @@ UNLIKE = Report(
     frozenset([COLUMN]),
     {
         ("a|b", "t"): {**FULL, "questions": "20"},
-        ("x_{\n}", "t"): FULL,
-        ("~^\\", "t"): FULL,
-        ("c", "t"): FULL,
+        **{(run, "t"): FULL for run in ("x_{\n}", "~^\\", "c")},
     },
 )
 NOTE = "questions 20 instead of 1190"
@@ -127,21 +125,12 @@ def test_what_cannot_be_compared_is_marked_and_names_are_escaped():
     assert report_formats.to_png(UNLIKE).startswith(b"\x89PNG")
 
 
-def test_a_single_run_and_a_tie_have_no_best():
-    column = ("t", "f1")
-    score = Score(3.0, None, None, 4)
-    single = Report(["a"], [column], {("a", *column): score}, frozenset([column]))
-    assert "**" not in report_formats.to_markdown(single)
-    scores = {("a", *column): score, ("b", *column): score}
-    assert "**" not in report_formats.to_markdown(
-        Report(["a", "b"], [column], scores, frozenset([column]))
-    )
-
-
-def test_a_metric_where_lower_is_better_has_no_bold():
-    column = ("t", "word_perplexity")
-    scores = {
-        ("a", *column): Score(30.0, None, None, 4),
-        ("b", *column): Score(20.0, None, None, 4),
-    }
-    assert "**" not in report_formats.to_markdown(Report(["a", "b"], [column], scores))
+@pytest.mark.parametrize(
+    "values, higher",
+    [({"a": 3.0}, True), ({"a": 3.0, "b": 3.0}, True), ({"a": 30.0, "b": 20.0}, False)],
+    ids=["a single run", "a tie", "lower is better"],
+)
+def test_where_none_is_the_best(values, higher):
+    scores = {(run, *COLUMN): Score(value, None, None, 4) for run, value in values.items()}
+    report = Report([*values], [COLUMN], scores, frozenset([COLUMN] if higher else []))
+    assert "**" not in report_formats.to_markdown(report)

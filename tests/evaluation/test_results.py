@@ -161,16 +161,14 @@ def test_a_measure_that_a_seed_lacks_is_left_out(tmp_path):
 
 
 def test_a_score_lies_in_its_interval(tmp_path):
-    content = {"results": {"t": {"f1,none": 200 / 3}}, "sample_scores": {"t": {"f1": [66.6667]}}}
-    (tmp_path / "results.json").write_text(json.dumps(content))
+    save(tmp_path / "results.json", {"t": {"f1": 200 / 3}}, sample_scores={"t": {"f1": [66.6667]}})
     [score] = results.load([tmp_path]).scores.values()
     assert score.low <= score.value <= score.high
 
 
 def test_of_several_filters_the_first_counts(tmp_path):
-    values = {"f1,strict": 10.0, "f1,loose": 90.0}
-    content = {"results": {"t": values}, "sample_scores": {"t": {"f1": [0.0, 20.0]}}}
-    (tmp_path / "results.json").write_text(json.dumps(content))
+    values = {"t": {"f1,strict": 10.0, "f1,loose": 90.0}}
+    save(tmp_path / "results.json", {}, results=values, sample_scores={"t": {"f1": [0.0, 20.0]}})
     [score] = results.load([tmp_path]).scores.values()
     assert score.value == 10.0
 
