@@ -6,12 +6,10 @@ import sentencepiece
 
 
 def train_model(path, **options):
-    """Trains a SentencePiece model of a few pieces."""
+    """Trains a SentencePiece model, by default of a few pieces."""
     model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(["tea water", "water tea"]),
-        model_writer=model,
-        **{"vocab_size": 24, "hard_vocab_limit": False, "minloglevel": 2, **options},
-    )
+    few = {"sentence_iterator": iter(["tea water", "water tea"]), "vocab_size": 24}
+    defaults = {**few, "hard_vocab_limit": False, "minloglevel": 2}
+    sentencepiece.SentencePieceTrainer.train(model_writer=model, **{**defaults, **options})
     path.write_bytes(model.getvalue())
     return path

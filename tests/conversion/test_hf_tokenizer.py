@@ -5,6 +5,7 @@ import byte_level
 import pytest
 import sentencepiece
 import transformers
+from sentencepiece_models import train_model
 from tokenizer_texts import TEXTS, random_texts, sample_texts
 
 from commit_t5x import resources
@@ -14,29 +15,18 @@ from commit_t5x.vocabularies import configured
 from commit_t5x.vocabularies.tokenizer import Tokenizer
 
 
-@pytest.fixture(scope="module")
-def train(tmp_path_factory):
-    """Returns a function that trains a small SentencePiece model, LLaMA's way by default."""
-
-    def train(**options):
-        folder = tmp_path_factory.mktemp("tokenizer")
-        defaults = dict(
-            model_type="bpe",
-            vocab_size=700,
-            byte_fallback=True,
-            normalization_rule_name="identity",
-            remove_extra_whitespaces=False,
-            allow_whitespace_only_pieces=True,
-            minloglevel=2,
-        )
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=sample_texts(),
-            model_prefix=str(folder / "model"),
-            **{**defaults, **options},
-        )
-        return folder / "model.model"
-
-    return train
+def train(folder: pathlib.Path, **options) -> pathlib.Path:
+    """Trains a small SentencePiece model, LLaMA's way by default."""
+    defaults = dict(
+        sentence_iterator=sample_texts(),
+        model_type="bpe",
+        vocab_size=700,
+        byte_fallback=True,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        allow_whitespace_only_pieces=True,
+    )
+    return train_model(folder / "trained.model", **{**defaults, **options})
 
 
 def write(path: pathlib.Path, folder: pathlib.Path) -> Tokenizer:
@@ -71,15 +61,15 @@ def test_sample_tokenizer(tmp_path):
     ],
     ids=["llama", "removes spaces", "no prefix", "no bytes"],
 )
-def test_trained_tokenizers(train, tmp_path, options):
-    assert_encodes_alike(train(**options), tmp_path)
+def test_trained_tokenizers(tmp_path, options):
+    assert_encodes_alike(train(tmp_path, **options), tmp_path)
 
 
-def test_pieces_of_one_score_are_joined_from_the_left(train, tmp_path):
+def test_pieces_of_one_score_are_joined_from_the_left(tmp_path):
     # As in LLaMA's model, where all runs of spaces score the same.
     from sentencepiece import sentencepiece_model_pb2 as model_pb2
 
-    proto = model_pb2.ModelProto.FromString(train().read_bytes())
+    proto = model_pb2.ModelProto.FromString(train(tmp_path).read_bytes())
     spaces = [piece for piece in proto.pieces if set(piece.piece) == {"▁"}]
     for length in range(2, 17):
         if length not in {len(piece.piece) for piece in spaces}:
@@ -137,6 +127,6 @@ def test_a_named_pad_token_is_reported(tmp_path):
     ],
     ids=["nfkc", "symbols", "unigram", "no bos"],
 )
-def test_refuses_what_it_cannot_express(train, tmp_path, options, message):
+def test_refuses_what_it_cannot_express(tmp_path, options, message):
     with pytest.raises(InputError, match=message):
-        write(train(**options), tmp_path)
+        write(train(tmp_path, **options), tmp_path)
