@@ -59,15 +59,14 @@ def write(path: pathlib.Path, model, kind=Kind.F32, tokenizer=None, architecture
     """
     writer = gguf.GGUFWriter(path, architecture)
     config = model.config
-    heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
     fields = {
         "vocab_size": config.vocab_size,
         "block_count": config.num_hidden_layers,
         "context_length": config.max_position_embeddings,
         "embedding_length": config.hidden_size,
         "feed_forward_length": config.intermediate_size,
-        "attention.head_count": heads,
-        "attention.head_count_kv": kv_heads,
+        "attention.head_count": config.num_attention_heads,
+        "attention.head_count_kv": config.num_key_value_heads,
         "attention.layer_norm_rms_epsilon": config.rms_norm_eps,
         "rope.freq_base": float(config.rope_parameters["rope_theta"]),
         "rope.dimension_count": config.head_dim,
@@ -80,17 +79,9 @@ def write(path: pathlib.Path, model, kind=Kind.F32, tokenizer=None, architecture
     if tokenizer is not None:
         tokenizer(writer)
     rng = np.random.default_rng(0)
-    for name, tensor in model.state_dict().items():
-        array = tensor.numpy()
-        if "rotary" in name or (name == "lm_head.weight" and config.tie_word_embeddings):
-            continue
-        if "q_proj" in name:
-            array = _neighbours(array, heads)
-        elif "k_proj" in name:
-            array = _neighbours(array, kv_heads)
-        for theirs, ours in _NAMES.items():
-            name = name.replace(theirs, ours)
-        _add(writer, name, array, kind if array.ndim == 2 else Kind.F32, rng)
+    for name, array in weights(model, _NAMES):
+        if name != "output.weight" or not config.tie_word_embeddings:
+            _add(writer, name, array, kind if array.ndim == 2 else Kind.F32, rng)
     rope_type = config.rope_parameters["rope_type"]
     if rope_type == "llama3":
         writer.add_tensor("rope_freqs.weight", llama3_factors(config))
@@ -99,6 +90,19 @@ def write(path: pathlib.Path, model, kind=Kind.F32, tokenizer=None, architecture
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def weights(model, names):
+    """Yields a model's weights, parts of their names replaced, with rotary pairs as neighbours."""
+    heads = {"q_proj": model.config.num_attention_heads, "k_proj": model.config.num_key_value_heads}
+    for name, tensor in model.state_dict().items():
+        array = tensor.numpy()
+        for projection, count in heads.items():
+            if projection in name:
+                array = _neighbours(array, count)
+        for theirs, ours in names.items():
+            name = name.replace(theirs, ours)
+        yield name, array
 
 
 def llama3_factors(config):

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_llama import CONFIG, weights
 
-from commit_t5x import conversion, disk, resources
-from commit_t5x.conversion import formats, hf, hf_tokenizer, rules, stream
+from commit_t5x import conversion, resources
+from commit_t5x.conversion import formats, hf, hf_tokenizer
 from commit_t5x.engine import checkpoints
 from commit_t5x.errors import InputError
 from commit_t5x.model import llama
@@ -132,18 +132,16 @@ def test_dry_run_prints_the_plan_and_writes_nothing(native, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("target", ["hf", "native"])
-def test_interrupted_conversion_leaves_the_old(target, native, tmp_path):
+def test_interrupted_conversion_leaves_the_old(target, native, tmp_path, monkeypatch):
     """The source ends in the midst, after the first tensors are written."""
-    directory, _, config = native
-    source = "hf" if target == "native" else "native"
-    src = directory
-    if source == "hf":
+    src, _, _ = native
+    if target == "native":
         src = tmp_path / "hf"
-        conversion.convert(directory, src, to="hf")
+        conversion.convert(native[0], src, to="hf")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old").write_text("old")
     before = sorted(tmp_path.iterdir())
-    opened = conversion.open_source(source, src)
+    opened = conversion.open_source(formats.detect(src), src)
     last = list(opened.shapes)[-1]
 
     def get(name):
@@ -151,14 +149,10 @@ def test_interrupted_conversion_leaves_the_old(target, native, tmp_path):
             raise ConnectionError
         return opened.get(name)
 
-    module = formats.module(target)
     broken = dataclasses.replace(opened, get=get)
+    monkeypatch.setattr(conversion, "open_source", lambda *_: broken)
     with pytest.raises(ConnectionError):
-        with disk.finished(tmp_path / "out") as written:
-            written.mkdir()
-            shapes = rules.shapes(module.RULES, config)
-            with module.write(written, shapes, formats.Header(config)) as put:
-                stream.copy(broken, stream.plan(broken, module.RULES), put, "float32")
+        conversion.convert(src, tmp_path / "out", to=target, overwrite=True)
     assert sorted(tmp_path.iterdir()) == before
     assert (tmp_path / "out" / "old").read_text() == "old"
 

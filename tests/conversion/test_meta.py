@@ -1,11 +1,11 @@
 import json
 import pathlib
 
+import gguf_files
 import jax
 import numpy as np
 import pytest
 import torch
-import transformers
 from small_llama import apply, logits_of, random_tokens
 
 from commit_t5x import conversion, resources
@@ -31,9 +31,9 @@ COLUMNS = ("wq", "wk", "wv", "w1", "w3", "output")
 ROWS = ("wo", "w2")
 
 
-def reference(**changes):
+def reference():
     """A model of transformers' with random weights."""
-    config = transformers.LlamaConfig(
+    model = gguf_files.make(
         vocab_size=VOCAB,
         hidden_size=DIM,
         intermediate_size=MLP_DIM,
@@ -42,49 +42,31 @@ def reference(**changes):
         num_key_value_heads=KV_HEADS,
         rms_norm_eps=1e-5,
         rope_theta=500000.0,
-        **changes,
     )
-    torch.manual_seed(0)
-    model = transformers.LlamaForCausalLM(config).eval()
     for parameter in model.parameters():
         parameter.data = torch.randn_like(parameter) * 0.2
     return model
 
 
-def neighbours(weight, heads):
-    """Rotary pairs as Meta keeps them: rows 2i and 2i + 1 of a head, not i and i + half."""
-    half = weight.shape[0] // heads // 2
-    return weight.view(heads, 2, half, DIM).transpose(1, 2).reshape(-1, DIM)
+NAMES = {
+    "model.embed_tokens.": "tok_embeddings.",
+    "model.norm.": "norm.",
+    "lm_head.": "output.",
+    "model.layers.": "layers.",
+    "self_attn.q_proj": "attention.wq",
+    "self_attn.k_proj": "attention.wk",
+    "self_attn.v_proj": "attention.wv",
+    "self_attn.o_proj": "attention.wo",
+    "mlp.gate_proj": "feed_forward.w1",
+    "mlp.down_proj": "feed_forward.w2",
+    "mlp.up_proj": "feed_forward.w3",
+    "input_layernorm": "attention_norm",
+    "post_attention_layernorm": "ffn_norm",
+}
 
 
 def in_metas_names(model):
-    state = model.state_dict()
-    names = {
-        "model.embed_tokens.weight": "tok_embeddings.weight",
-        "model.norm.weight": "norm.weight",
-        "lm_head.weight": "output.weight",
-    }
-    parts = {
-        "self_attn.q_proj": "attention.wq",
-        "self_attn.k_proj": "attention.wk",
-        "self_attn.v_proj": "attention.wv",
-        "self_attn.o_proj": "attention.wo",
-        "mlp.gate_proj": "feed_forward.w1",
-        "mlp.down_proj": "feed_forward.w2",
-        "mlp.up_proj": "feed_forward.w3",
-        "input_layernorm": "attention_norm",
-        "post_attention_layernorm": "ffn_norm",
-    }
-    for layer in range(LAYERS):
-        for theirs, ours in parts.items():
-            names[f"model.layers.{layer}.{theirs}.weight"] = f"layers.{layer}.{ours}.weight"
-    tensors = {ours: state[theirs].clone() for theirs, ours in names.items()}
-    for name, tensor in tensors.items():
-        if ".wq." in name:
-            tensors[name] = neighbours(tensor, HEADS)
-        if ".wk." in name:
-            tensors[name] = neighbours(tensor, KV_HEADS)
-    return tensors
+    return {name: torch.tensor(array) for name, array in gguf_files.weights(model, NAMES)}
 
 
 def save(directory, tensors, ranks=1, embedding_axis=1, dtype=torch.float32, **params):
