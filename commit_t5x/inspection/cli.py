@@ -26,9 +26,10 @@ what a run would train on:
 def main(argv: Sequence[str]) -> None:
     """Runs the command with its arguments; raises InputError on bad input."""
     args = _parse(argv)
-    for flag, mark in (("html", "<!doctype html>"), ("json", '"epoch"')):
-        if (name := getattr(args, flag)) is not None:
-            disk.check_own(f"--{flag}", pathlib.Path(name).expanduser(), mark)
+    html, report = (name and pathlib.Path(name).expanduser() for name in (args.html, args.json))
+    for flag, path, mark in (("--html", html, "<!doctype html>"), ("--json", report, '"epoch"')):
+        if path:
+            disk.check_own(flag, path, mark)
     with quiet.native_stderr_closed():  # TensorFlow greets
         import rich.console  # here, like the others: they take seconds to load
 
@@ -44,10 +45,11 @@ def main(argv: Sequence[str]) -> None:
         )
     note = runs.note(args.task, args.gin_file, args.gin_bindings)
     # Files first: who reads the terminal form may go away in mid-text.
-    if args.html:
-        _write(args.html, view.page(inspection, note))
-    if args.json:
-        _write(args.json, json.dumps(inspection.to_json(), ensure_ascii=False, indent=2) + "\n")
+    if html:
+        disk.write(html, view.page(inspection, note))
+    if report:
+        text = json.dumps(inspection.to_json(), ensure_ascii=False, indent=2)
+        disk.write(report, f"{text}\n")
     view.show(inspection, note, args.width)
     for name in filter(None, (args.html, args.json)):
         print(f"Wrote {name}")
@@ -80,9 +82,3 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         epilog=_EXAMPLE,
         parents=[parser],
     )
-
-
-def _write(name: str, text: str) -> None:
-    path = pathlib.Path(name).expanduser()
-    with disk.writing(path, "choose another"):
-        disk.write(path, text)

@@ -52,7 +52,10 @@ BASE = "--gin.INITIAL_CHECKPOINT_PATH='base'"
         (["--language=hi", "--tasks=ogx_quad_hi"], "--tasks: 'ogx_quad_hi' is unknown"),
         (["--language=hi", "--tasks=ogx_xquad_*hi"], "--tasks: .*hi stands for ogx_.*; name each"),
         (["--language=hi", "--rows=comit"], "--rows: no row 'comit'; did you mean commit"),
-        (["--language=hi", "--gin_file=models/debug.gin", BASE], "in the checkpoint and"),
+        (
+            ["--language=hi", "--gin_file=models/debug.gin", BASE],
+            "in the checkpoint and .*network",
+        ),
         (
             ["--language=hi", "--model_args=pretrained=out"],
             "--model_args: pretrained is each row's",
@@ -118,8 +121,10 @@ def test_dry_run_for_t5x(table, capsys):
     cli.main(table("--language=hi", "--rows=commit", "--engine=t5x", "--dry_run"))
     train, score, _ = [shlex.split(line) for line in capsys.readouterr().out.splitlines()]
     assert train[:3] == ["python", "-m", "t5x.train"]
+    paths = train[3].removeprefix("--gin_search_paths=").split(",")
+    assert [path.rpartition("/")[2] for path in paths] == ["t5x", "gin"]
     assert f"--gin.MODEL_DIR='{pathlib.Path('out').absolute()}/models/commit/seed_42'" in train
-    assert score[1] == "lm-eval"
+    assert score[:2] == ["commit-t5x", "lm-eval"]
 
 
 def test_what_a_dry_run_prints_may_be_for_other_devices(table, capsys):

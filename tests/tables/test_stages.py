@@ -44,15 +44,6 @@ def test_commands_are_those_of_the_other_commands(table, settings):
     assert train.process()[1:4] == ["-m", "commit_t5x.cli", "train"]
 
 
-def test_t5x_trains_by_its_own_command(table, settings):
-    settings = dataclasses.replace(settings, engine="t5x")
-    train, score = stages.build(table, ["commit"], [0], settings)
-    assert train.command[:3] == ["python", "-m", "t5x.train"]
-    paths = train.command[3].removeprefix("--gin_search_paths=").split(",")
-    assert [path.rpartition("/")[2] for path in paths] == ["t5x", "gin"]
-    assert score.command[:2] == ["commit-t5x", "lm-eval"]
-
-
 def test_exports_come_on_request(table, settings):
     settings = dataclasses.replace(settings, export=True)
     found = stages.build(table, ["base", "commit"], [0], settings)
