@@ -20,19 +20,19 @@ import numpy as np
 
 from commit_t5x import quiet
 
-_TEXTS = {"en": "xquad.en.json", "hi": "xquad.hi.json"}
 _TOLERANCE = 1e-3
 
 
 def sample_texts() -> dict[str, str]:
     """Returns a text of several hundred words in each of two languages."""
     from commit_t5x import resources
+    from commit_t5x.data import sources
 
     texts = {}
-    for language, name in _TEXTS.items():
-        content = json.loads(resources.path("samples").joinpath(name).read_text(encoding="utf-8"))
-        paragraphs = [p for article in content["data"] for p in article["paragraphs"]]
-        texts[language] = "\n\n".join(paragraph["context"] for paragraph in paragraphs)
+    for language in ("en", "hi"):
+        examples = sources.squad_examples(resources.path("samples") / f"xquad.{language}.json")
+        # Each once, though many questions share one.
+        texts[language] = "\n\n".join(dict.fromkeys(example["context"] for example in examples))
     return texts
 
 

@@ -21,6 +21,7 @@ questions that begin with the question word and keep the order of a statement.
 """
 
 import argparse
+import itertools
 import json
 import pathlib
 import random
@@ -163,7 +164,7 @@ class World:
 def questions(world: World, count: int) -> Iterator[tuple[Document, Fact]]:
     """Yields documents of the test, and the fact of each that is asked for."""
     rng = world.stream("xquad questions")
-    for document in _some(world, "xquad", count):
+    for document in itertools.islice(world.documents("xquad"), count):
         yield document, rng.choice(document.facts)
 
 
@@ -195,7 +196,7 @@ def instructions(world: World, count: int, notes: float = 0.0) -> Iterator[dict[
     than the same word has in the text that it is copied from.
     """
     rng, styles = world.stream("alpaca instructions"), world.stream("alpaca notes")
-    for document in _some(world, "alpaca", count):
+    for document in itertools.islice(world.documents("alpaca"), count):
         style = note_form if styles.random() < notes else str
         text, fact = style(world.text(document, "en")), rng.choice(document.facts)
         question = style(world.question(document, fact, "en"))
@@ -240,7 +241,7 @@ def pretraining(world: World, count: int, templated: float = 0.0) -> Iterator[di
     """
     rng, styles = world.stream("pretraining forms"), world.stream("pretraining templates")
     prompts = templates.get_prompts("en")
-    for document in _some(world, "pretraining", count):
+    for document in itertools.islice(world.documents("pretraining"), count):
         language = LANGUAGE if rng.random() < 0.15 else "en"
         text, answers = world.text(document, language), []
         if language == LANGUAGE:
@@ -272,7 +273,7 @@ def pretraining(world: World, count: int, templated: float = 0.0) -> Iterator[di
 def wikipedia(world: World, count: int) -> Iterator[str]:
     """Yields documents of the target language; most repeat some of what they say."""
     rng = world.stream("wikipedia forms")
-    for document in _some(world, "wikipedia", count):
+    for document in itertools.islice(world.documents("wikipedia"), count):
         text = world.text(document, LANGUAGE)
         yield f"{text} {_again(rng, world, document)}" if rng.random() < 0.8 else text
 
@@ -280,12 +281,6 @@ def wikipedia(world: World, count: int) -> Iterator[str]:
 def _again(rng: random.Random, world: World, document: Document) -> str:
     numbers = rng.sample(range(len(document.facts)), rng.randint(1, 3))
     return " ".join(world.sentence(document, n, LANGUAGE) for n in numbers)
-
-
-def _some(world: World, purpose: str, count: int) -> Iterator[Document]:
-    yield from (
-        document for _, document in zip(range(count), world.documents(purpose), strict=False)
-    )
 
 
 def write(
