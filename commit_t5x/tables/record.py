@@ -112,7 +112,7 @@ class Record:
           InputError: from others: a base in its place, or a model that was trained anew.
         """
         for stage in stages:
-            if not stage.begun():
+            if not (stage.done() or stage.steps_done()):
                 self._starts.pop(stage.name, None)
                 continue
             found = stage.started_from()

@@ -7,7 +7,6 @@ import pathlib
 import signal
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import rich.console
 import rich.progress
@@ -97,10 +96,10 @@ def run(
                 for work in concurrent.futures.wait(running, return_when="FIRST_COMPLETED").done:
                     stage = running.pop(work)
                     with disk.writing(logs, "mend it and run the same command again"):
-                        outcome = work.result()
-                    if outcome.failure is None:
-                        record.add(stage, outcome.seconds, outcome.steps)
-                    end(stage, outcome.failure)
+                        failure, seconds, steps = work.result()
+                    if failure is None:
+                        record.add(stage, seconds, steps)
+                    end(stage, failure)
         finally:
             started.stop()
     return failed
@@ -116,15 +115,13 @@ def _longest_first(stages: Sequence[Stage]) -> list[Stage]:
     return sorted(stages, key=lambda stage: -length[stage.name])
 
 
-class _Outcome(NamedTuple):
-    failure: str | None
-    seconds: float
-    steps: int
+_Outcome = tuple[str | None, float, int]
 
 
 def _run_one(
     stage: Stage, logs: pathlib.Path, show: Callable[[str], None], runner: Runner
 ) -> _Outcome:
+    """Returns why a stage failed or None, its seconds, and its steps."""
     logs.mkdir(parents=True, exist_ok=True)
     started, first, said = time.monotonic(), stage.steps_done(), []
     log = logs / f"{stage.name}.log"
@@ -140,11 +137,8 @@ def _run_one(
         file.write(f"$ {shell(stage.command)}\n")
         status = runner(stage.process(), take)
     failure = _failure(stage, status, said)
-    return _Outcome(
-        failure and f"{failure} ({log})",
-        time.monotonic() - started,
-        stage.steps - first if stage.steps else 0,
-    )
+    seconds, steps = time.monotonic() - started, stage.steps - first if stage.steps else 0
+    return failure and f"{failure} ({log})", seconds, steps
 
 
 def _failure(stage: Stage, status: int, said: Sequence[str]) -> str | None:

@@ -60,10 +60,6 @@ class Stage:
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
-    def begun(self) -> bool:
-        """Returns whether it is done, or a training goes on."""
-        return self.done() or self.steps_done() > 0
-
     @property
     def made(self) -> pathlib.Path:
         """What to remove where it shall be made anew: of a training, all of its checkpoints."""
