@@ -30,10 +30,10 @@ _CUTS = {
         pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
     ],
 }
-_CUTS |= {"llama3": _CUTS["llama-bpe"], "llama-v3": _CUTS["llama-bpe"]}
 # LLaMA 3 takes a word that is a token as that token, whatever the merges make of it, and puts BOS
 # first.
 _LLAMA3 = ("llama-bpe", "llama3", "llama-v3")
+_CUTS |= dict.fromkeys(_LLAMA3, _CUTS["llama-bpe"])
 
 
 def read(path: pathlib.Path, metadata: Mapping[str, Any], max_length: int) -> Tokenizer | None:
@@ -132,7 +132,7 @@ def _byte_level(fields: Mapping[str, Any]) -> tokenizers.Tokenizer:
         tokenizer.add_tokens(
             [tokenizers.AddedToken(t, special=is_special, normalized=False) for t in added]
         )
-    if _adds_bos(fields):
+    if fields.get("add_bos_token", cut in _LLAMA3):
         bos = tokens[fields["bos_token_id"]]
         tokenizer.post_processor = processors.TemplateProcessing(
             single=f"{bos} $A",
@@ -140,10 +140,6 @@ def _byte_level(fields: Mapping[str, Any]) -> tokenizers.Tokenizer:
             special_tokens=[(bos, fields["bos_token_id"])],
         )
     return tokenizer
-
-
-def _adds_bos(fields: Mapping[str, Any]) -> bool:
-    return fields.get("add_bos_token", fields.get("pre") in _LLAMA3)
 
 
 def _config(fields: Mapping[str, Any], template: str | None, max_length: int) -> dict[str, Any]:

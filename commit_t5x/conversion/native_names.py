@@ -38,12 +38,16 @@ RULES: tuple[Rule, ...] = tuple(
 )
 
 
+def _index(leaf: Any, index: int | None) -> np.ndarray:
+    return np.asarray(leaf if index is None else leaf[index])
+
+
 def source(
     name: str,
     leaves: Mapping[str, Any],
     config: LlamaConfig,
     find_tokenizer: Callable[[], Tokenizer | None] = lambda: None,
-    read: Callable[[Any, int | None], np.ndarray] | None = None,
+    read: Callable[[Any, int | None], np.ndarray] = _index,
 ) -> Source:
     """Returns a source of leaves by path, of a scanned or an unrolled network.
 
@@ -59,7 +63,6 @@ def source(
             places |= {f"layers_{i}/{inner}": (leaf, i) for i in range(leaf.shape[0])}
         else:
             places[path] = (leaf, None)
-    read = read or _index
     return Source(
         name=name,
         config=config,
@@ -91,7 +94,3 @@ def load(opened: Source) -> dict[str, Any]:
         place = leaves[entry.path] if entry.index is None else leaves[entry.path][entry.index]
         place[...] = arrays.converted(tensor, "float32", entry.foreign)
     return rules.unflatten(leaves)
-
-
-def _index(leaf: Any, index: int | None) -> np.ndarray:
-    return np.asarray(leaf if index is None else leaf[index])
