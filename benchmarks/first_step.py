@@ -45,6 +45,8 @@ def time_calls(home: Any, name: str, part: str) -> None:
 
 def stage_by_stage(partitioned: Any, *args: Any) -> Any:
     """Runs a PartitionedFunction as its own `__call__` does, but waits for each stage."""
+    import jax  # here: its import is a part that is measured
+
     name = partitioned._function.__name__.strip("_")
     begin = now()
     traced = partitioned.trace(*args)
@@ -53,17 +55,11 @@ def stage_by_stage(partitioned: Any, *args: Any) -> Any:
     compiled = traced.lower().compile()
     add(f"{name}: compile", begin)
     begin = now()
-    result = _finished(compiled(*args))
+    result = jax.block_until_ready(compiled(*args))
     add(f"{name}: run", begin)
     if name == "train_step":
         raise SystemExit
     return result
-
-
-def _finished(result: Any) -> Any:
-    import jax  # here: its import is a part that is measured
-
-    return jax.block_until_ready(result)
 
 
 def main() -> None:

@@ -23,50 +23,47 @@ from commit_t5x.vocabularies import configured
 TOKENIZER = resources.path("samples") / "tokenizer.model"
 
 
+NETWORK = dataclasses.replace(CONFIG, vocab_size=3000, num_layers=1)
+
+
 @pytest.fixture(scope="module")
 def native(tmp_path_factory):
-    """A model directory with weights and a tokenizer, and the weights."""
-    tokenizer = configured.load(TOKENIZER)
-    config = dataclasses.replace(CONFIG, vocab_size=tokenizer.vocab_size, num_layers=1)
-    params = weights(config)
+    """A model directory with weights and a tokenizer."""
     directory = tmp_path_factory.mktemp("native") / "model"
-    checkpoints.save_params(directory, params, config, tokenizer)
-    return directory, params, config
+    checkpoints.save_params(directory, weights(NETWORK), NETWORK, configured.load(TOKENIZER))
+    return directory
 
 
 @pytest.mark.parametrize("name", ["a b", "a#b%20c", "[x]", "it's", 'a"b:c&d'])
 def test_native_to_hf_and_back(native, tmp_path, name):
-    directory, params, config = native
     folder = tmp_path / name
-    conversion.convert(directory, folder / "hf", to="hf", source_format="native")
+    conversion.convert(native, folder / "hf", to="hf", source_format="native")
     assert (folder / "hf" / "tokenizer.json").is_file()
     conversion.convert(folder / "hf", folder / "back", to="native", source_format="hf")
     back, back_config, tokenizer = checkpoints.restore_params(folder / "back")
-    assert back_config == config
+    assert back_config == NETWORK
     assert tokenizer.path.read_bytes() == TOKENIZER.read_bytes()
-    jax.tree.map(np.testing.assert_array_equal, back, params)
+    jax.tree.map(np.testing.assert_array_equal, back, weights(NETWORK))
 
 
 def test_options_reach_the_export(native, tmp_path):
-    directory, _, config = native
     options = {"dtype": "bfloat16", "max_shard_size": "100KB"}
-    conversion.convert(directory, tmp_path / "hf", to="hf", **options)
+    conversion.convert(native, tmp_path / "hf", to="hf", **options)
     assert len(list((tmp_path / "hf").glob("model-*.safetensors"))) > 1
     stored = hf.import_hf(tmp_path / "hf")[0]["token_embedder"]["embedding"]
     assert not np.any(stored.view(np.uint32) & 0xFFFF)  # bfloat16 is the upper half of fp32
-    assert hf.import_hf(tmp_path / "hf")[1] == config
+    assert hf.import_hf(tmp_path / "hf")[1] == NETWORK
 
 
 def test_existing_target_and_missing_source(native, tmp_path):
-    directory, _, _ = native
     (tmp_path / "there").mkdir()
     for source, to in (("native", "hf"), ("hf", "native")):
         with pytest.raises(InputError, match="there: exists already"):
-            conversion.convert(directory, tmp_path / "there", to=to, source_format=source)
+            conversion.convert(native, tmp_path / "there", to=to, source_format=source)
         with pytest.raises(InputError, match="nowhere: no such file or directory"):
             conversion.convert(tmp_path / "nowhere", tmp_path / "new", to=to, source_format=source)
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
-    conversion.convert(directory, tmp_path / "there", to="hf", overwrite=True)
+    conversion.convert(native, tmp_path / "there", to="hf", overwrite=True)
     assert (tmp_path / "there" / "config.json").is_file()
 
 
@@ -88,8 +85,7 @@ def test_options_that_do_not_fit(tmp_path, source, to, options, message):
 
 
 def test_source_format_is_found_out(native, tmp_path):
-    directory, _, _ = native
-    conversion.convert(directory, tmp_path / "hf", to="hf")
+    conversion.convert(native, tmp_path / "hf", to="hf")
     conversion.convert(tmp_path / "hf", tmp_path / "native", to="native")
     conversion.convert(tmp_path / "native" / "checkpoint_0", tmp_path / "again", to="hf")
     first, second = (tmp_path / name / "model.safetensors" for name in ("hf", "again"))
@@ -100,8 +96,7 @@ def test_source_format_is_found_out(native, tmp_path):
 
 
 def test_generation_settings_travel(native, tmp_path):
-    directory, _, _ = native
-    conversion.convert(directory, tmp_path / "a", to="hf")
+    conversion.convert(native, tmp_path / "a", to="hf")
     settings = {"bos_token_id": 1, "eos_token_id": [2, 7], "temperature": 0.6}
     (tmp_path / "a" / "generation_config.json").write_text(json.dumps(settings))
     conversion.convert(tmp_path / "a", tmp_path / "b", to="native")
@@ -111,8 +106,7 @@ def test_generation_settings_travel(native, tmp_path):
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(native, tmp_path, capsys):
-    directory, _, config = native
-    conversion.convert(directory, tmp_path / "out", to="hf", dtype="float16", dry_run=True)
+    conversion.convert(native, tmp_path / "out", to="hf", dtype="float16", dry_run=True)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["from", "to", "shape", "dtype", "change"]
     query = next(line for line in lines if "query" in line)
@@ -123,7 +117,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(native, tmp_path, capsys):
         "float32 -> float16",
         "transposed",
     ]
-    assert f"12 tensors, {config.num_parameters:,} weights" in lines[-1]
+    assert f"12 tensors, {NETWORK.num_parameters:,} weights" in lines[-1]
     assert "tokenizer.model" in lines[-1]
     assert list(tmp_path.iterdir()) == []
 
@@ -131,10 +125,10 @@ def test_dry_run_prints_the_plan_and_writes_nothing(native, tmp_path, capsys):
 @pytest.mark.parametrize("target", ["hf", "native"])
 def test_interrupted_conversion_leaves_the_old(target, native, tmp_path, monkeypatch):
     """The source ends in the midst, after the first tensors are written."""
-    src, _, _ = native
+    src = native
     if target == "native":
         src = tmp_path / "hf"
-        conversion.convert(native[0], src, to="hf")
+        conversion.convert(native, src, to="hf")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old").write_text("old")
     before = sorted(tmp_path.iterdir())
@@ -202,15 +196,14 @@ def test_round_trips_are_exact(config, data, tmp_path_factory):
 
 
 def test_a_tokenizer_that_does_not_fit_or_is_broken(native, tmp_path):
-    directory, _, _ = native
     files = hf_tokenizer.files(configured.load(TOKENIZER), max_length=64)
     larger = tokenizers.Tokenizer.from_str(files["tokenizer.json"].decode())
     larger.add_tokens(["<obs>"])
     larger.save(str(tmp_path / "tokenizer.json"))
     with pytest.raises(InputError, match="has 3,001 tokens, the network 3,000 rows; use the token"):
-        conversion.convert(directory, tmp_path / "x", to="hf", tokenizer=tmp_path)
+        conversion.convert(native, tmp_path / "x", to="hf", tokenizer=tmp_path)
     assert not (tmp_path / "x").exists()
-    broken = shutil.copytree(directory, tmp_path / "broken")
+    broken = shutil.copytree(native, tmp_path / "broken")
     (broken / "added_tokens.json").write_text('{"[PAD]": 3000}')
     with pytest.raises(InputError, match="the files beside it add tokens"):
         conversion.convert(broken, tmp_path / "x", to="hf")
@@ -218,31 +211,28 @@ def test_a_tokenizer_that_does_not_fit_or_is_broken(native, tmp_path):
 
 
 def test_context_length(native, tmp_path):
-    directory, _, config = native
-    conversion.convert(directory, tmp_path / "hf", to="hf", max_length=512)
-    assert hf.read(tmp_path / "hf").config == dataclasses.replace(config, max_length=512)
+    conversion.convert(native, tmp_path / "hf", to="hf", max_length=512)
+    assert hf.read(tmp_path / "hf").config == dataclasses.replace(NETWORK, max_length=512)
 
 
 def test_what_a_trainer_leaves_beside_the_weights(native, tmp_path):
-    directory, params, _ = native
-    conversion.convert(directory, tmp_path / "hf", to="hf")
+    conversion.convert(native, tmp_path / "hf", to="hf")
     path = tmp_path / "hf" / "model.safetensors"
-    weights = safetensors.torch.load_file(path)
     for name in ("training_args.bin", "optimizer.bin", "scheduler.pt", "rng_state.pth"):
         torch.save({"step": 3}, tmp_path / "hf" / name)
-    jax.tree.map(np.testing.assert_array_equal, hf.import_hf(tmp_path / "hf")[0], params)
-    torch.save(weights, path.with_name("pytorch_model.bin"))
+    jax.tree.map(np.testing.assert_array_equal, hf.import_hf(tmp_path / "hf")[0], weights(NETWORK))
+    torch.save(safetensors.torch.load_file(path), path.with_name("pytorch_model.bin"))
     path.unlink()
     conversion.convert(tmp_path / "hf", tmp_path / "back", to="native")
     back = checkpoints.restore_params(tmp_path / "back")[0]
-    jax.tree.map(np.testing.assert_array_equal, back, params)
+    jax.tree.map(np.testing.assert_array_equal, back, weights(NETWORK))
 
 
 @pytest.mark.parametrize(
     "content", [b'{"vocab_size": 10, "n\xe4me": 1}', b"[]", b'{"vocab_size": 10}']
 )
 def test_a_broken_model_config_is_named(native, tmp_path, content):
-    directory = shutil.copytree(native[0], tmp_path / "model")
+    directory = shutil.copytree(native, tmp_path / "model")
     (directory / "model_config.json").write_bytes(content)
     with pytest.raises(InputError, match="model_config.json: ") as caught:
         conversion.convert(directory, tmp_path / "x", to="hf")
@@ -250,7 +240,7 @@ def test_a_broken_model_config_is_named(native, tmp_path, content):
 
 
 def test_no_target_holds_its_source(native, tmp_path):
-    shutil.copytree(native[0], tmp_path / "out")
+    shutil.copytree(native, tmp_path / "out")
     [step] = (tmp_path / "out").glob("checkpoint_*")
     for src in (tmp_path / "out", step):
         with pytest.raises(InputError, match="DST: .*out (is|holds) what is read"):
@@ -258,7 +248,7 @@ def test_no_target_holds_its_source(native, tmp_path):
 
 
 def test_a_missing_tokenizer_is_told(native, tmp_path, capsys):
-    shutil.copytree(native[0], tmp_path / "out")
+    shutil.copytree(native, tmp_path / "out")
     for path in (tmp_path / "out").glob("tokenizer*"):
         path.unlink()
     conversion.convert(tmp_path / "out", tmp_path / "export", to="hf")

@@ -128,10 +128,9 @@ def test_long_texts_are_cut_short(show):
 
 
 def test_the_page_shows_what_the_terminal_shows_and_the_tokens():
-    roles = [(0, "template"), (9, "input")]
     tokens = [(0, 9, False, 0), (9, 14, False, None), (14, 19, True, 0), (19, 98, True, 0)]
     tokens += [(29, 29, True, 0)]
-    example = make("Template tea, <i>\na tag\nwater", tokens, roles=roles)
+    example = make("Template tea, <i>\na tag\nwater", tokens, roles=ROLES)
     page = view.page(inspection(example), "A note <with> a tag.")
     rules = dict(re.findall(r"\.(r\d+) \{(.*?)\}", page))
     styles = {
