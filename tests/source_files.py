@@ -50,6 +50,15 @@ def write(path, content):
     return path
 
 
+def write_squad(path, *questions, context):
+    """Writes a SQuAD v1.1 file of (question, answers) on one context."""
+    rows = [
+        {"id": f"q{number}", "context": context, "question": question, "answers": answers}
+        for number, (question, answers) in enumerate(questions)
+    ]
+    return write(path, squad(*rows))
+
+
 def message_of(examples, *args):
     """Returns the message of the input error that reading raises; it must be one line."""
     with pytest.raises(InputError) as caught:

@@ -9,6 +9,7 @@ import datasets
 import pytest
 import tokenizers
 from lm_eval.api import instance, model, registry
+from source_files import write_squad
 
 from commit_t5x import cli, errors
 from commit_t5x.evaluation import harness, lm_eval_model
@@ -36,7 +37,7 @@ class Scripted(model.LM):
 
 
 @pytest.fixture
-def data_dir(tmp_path, write_squad):
+def data_dir(tmp_path):
     questions = [("red?", ["red"]), ("big red?", ["red"]), ("blue?", ["red", "green"])]
     write_squad(tmp_path / "xquad.hi.json", *questions, context="red or green")
     return str(tmp_path)
@@ -78,7 +79,7 @@ def test_scores_and_table(data_dir, capsys):
     assert output.err == ""  # no progress bar where there is no terminal
 
 
-def test_other_right_answers_are_other_questions(data_dir, tmp_path, write_squad):
+def test_other_right_answers_are_other_questions(data_dir, tmp_path):
     before = run(data_dir)["prompts"]
     assert run(data_dir)["prompts"] == before
     questions = [("red?", ["red"]), ("big red?", ["red"]), ("blue?", ["red"])]
@@ -102,7 +103,7 @@ def test_what_takes_long_tells_how_far_it_is_by_lines(data_dir, capsys, monkeypa
     assert any("| 0/" in line for line in error.splitlines())
 
 
-def test_questions_in_a_language_of_ones_own(tmp_path, write_squad):
+def test_questions_in_a_language_of_ones_own(tmp_path):
     write_squad(tmp_path / "xquad.sw.json", ("nini?", ["mvua"]), context="mvua")
     labels = '[sw]\nbackground = "Usuli:"\nquestion = "Question:"\nanswer = "Jibu:"\n'
     (tmp_path / "labels.toml").write_text(labels, encoding="utf-8")

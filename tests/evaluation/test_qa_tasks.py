@@ -1,6 +1,7 @@
 import datasets
 import pytest
 from lm_eval.tasks import manager
+from source_files import write_squad
 
 from commit_t5x import errors, resources
 from commit_t5x.data import qa_prompts
@@ -40,7 +41,7 @@ def test_all_tasks_are_there():
 
 
 @pytest.mark.parametrize("task", XQUAD)
-def test_xquad_task(task, tmp_path, write_squad):
+def test_xquad_task(task, tmp_path):
     language, labels = XQUAD[task]
     write_squad(tmp_path / f"xquad.{language}.json", ("Q?", ["red", "b"]), context="red b")
     loaded = load(task, tmp_path)
@@ -54,7 +55,7 @@ def test_xquad_task(task, tmp_path, write_squad):
 
 
 @pytest.mark.parametrize("task", MLQA)
-def test_mlqa_task(task, tmp_path, write_squad):
+def test_mlqa_task(task, tmp_path):
     language, labels, split = MLQA[task]
     name = f"{split}-context-{language}-question-{language}.json"
     write_squad(tmp_path / "MLQA_V1" / split / name, ("Q?", ["a।b"]), context="a।b")
@@ -86,7 +87,7 @@ def assert_zero_shot_greedy(task):
     }
 
 
-def test_mlqa_is_scored_in_its_language(tmp_path, write_squad):
+def test_mlqa_is_scored_in_its_language(tmp_path):
     for language, expected in (("de", 100.0), ("es", 0.0)):
         file = tmp_path / f"test-context-{language}-question-{language}.json"
         write_squad(file, ("Q", ["die Stadt"]), context="die Stadt")
@@ -94,7 +95,7 @@ def test_mlqa_is_scored_in_its_language(tmp_path, write_squad):
         assert official(loaded, "Stadt")["exact_match"] == expected
 
 
-def test_data_dir_may_be_a_file_or_the_samples(tmp_path, write_squad):
+def test_data_dir_may_be_a_file_or_the_samples(tmp_path):
     file = write_squad(tmp_path / "mine.json", ("Q", ["a"]), context="a")
     rows = qa_tasks.load_xquad(language="hi", label_language="en", data_dir=str(file))
     assert rows["validation"]["prompt"] == [prompt("xquad", "en", "a", "Q")]
@@ -145,13 +146,13 @@ def test_no_questions(tmp_path):
         qa_tasks.load_xquad(language="hi", label_language="hi", data_dir=str(tmp_path))
 
 
-def test_question_without_answers(tmp_path, write_squad):
+def test_question_without_answers(tmp_path):
     file = write_squad(tmp_path / "xquad.hi.json", ("Q", ["a"]), ("R", []), context="a")
     with pytest.raises(errors.InputError, match="xquad.hi.json: question q1 has no answers"):
         qa_tasks.load_xquad(language="hi", label_language="hi", data_dir=str(file))
 
 
-def test_empty_answers_and_texts(tmp_path, write_squad):
+def test_empty_answers_and_texts(tmp_path):
     file = write_squad(tmp_path / "xquad.hi.json", ("Q", ["a", " "]), context="a")
     with pytest.raises(errors.InputError, match="xquad.hi.json: question q0: an answer is empty"):
         qa_tasks.load_xquad(language="hi", label_language="hi", data_dir=str(file))
