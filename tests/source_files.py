@@ -1,4 +1,4 @@
-"""Examples, files and error messages for the tests of the sources."""
+"""Examples, files and error messages for the tests of what is read."""
 
 import json
 
@@ -59,9 +59,9 @@ def write_squad(path, *questions, context):
     return write(path, squad(*rows))
 
 
-def message_of(examples, *args):
+def message_of(read, *args):
     """Returns the message of the input error that reading raises; it must be one line."""
     with pytest.raises(InputError) as caught:
-        list(examples(*args))
+        list(read(*args))
     assert "\n" not in str(caught.value)
     return str(caught.value)

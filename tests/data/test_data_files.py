@@ -1,5 +1,6 @@
 import fsspec
 import pytest
+from source_files import message_of
 
 from commit_t5x import resources
 from commit_t5x.data import data_files
@@ -79,16 +80,13 @@ def test_other_names_are_for_the_hub_and_tfds(name):
     "location", ["./a", "/a/b", "~/a", "a/", "a/b/c", "a.jsonl", "a.gz", "wiki-*"]
 )
 def test_what_looks_like_a_path_must_exist(location):
-    message = f"{location}: no such file or folder; set MY_PATH to where the data lies"
-    with pytest.raises(InputError) as caught:
-        find(location)
-    assert str(caught.value) == message
+    expected = f"{location}: no such file or folder; set MY_PATH to where the data lies"
+    assert message_of(find, location) == expected
 
 
 def test_a_folder_without_any_file_says_which(folder):
-    with pytest.raises(InputError) as caught:
-        find(folder)
-    assert str(caught.value) == f"{folder}/hi.txt: no such file; put it there or set MY_PATH"
+    expected = f"{folder}/hi.txt: no such file; put it there or set MY_PATH"
+    assert message_of(find, folder) == expected
 
 
 def test_samples():

@@ -5,17 +5,13 @@ import tracemalloc
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from source_files import message_of, write
 
 from commit_t5x.errors import InputError
 from commit_t5x.mixing import dictionary_files
 from commit_t5x.mixing.dictionary_files import Record
 
 PAIRS = [("water", "पानी"), ("tea", "चाय"), ("water", "जल"), ("water", "पानी"), ("I", "मैं")]
-
-
-def write(path, content):
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
 
 
 def lines(separator, end="\n"):
@@ -226,12 +222,8 @@ MALFORMED = [
 )
 def test_errors_name_file_and_line(tmp_path, name, content, where, what):
     path = write(tmp_path / name, content)
-    with pytest.raises(InputError) as caught:
-        dictionary_files.load(path)
-    message = str(caught.value)
-    assert message.startswith(f"{path}{where}: ")
-    assert what in message
-    assert "\n" not in message
+    message = message_of(dictionary_files.load, path)
+    assert message.startswith(f"{path}{where}: ") and what in message
 
 
 def test_missing_file_and_folder(tmp_path):
@@ -336,9 +328,7 @@ def test_a_file_without_pairs_says_why(tmp_path):
 )
 def test_headers_and_weights_are_checked(tmp_path, content, message):
     path = write(tmp_path / "x.tsv", content)
-    with pytest.raises(InputError) as caught:
-        list(dictionary_files.read_records(path))
-    assert str(caught.value).startswith(f"{path}{message}")
+    assert message_of(dictionary_files.read_records, path).startswith(f"{path}{message}")
 
 
 def test_weights_of_words_whose_translations_differ_in_them(tmp_path):

@@ -4,6 +4,7 @@ import byte_level
 import pytest
 import tokenizers
 from sentencepiece_models import train_model
+from source_files import message_of, write
 
 from commit_t5x import resources
 from commit_t5x.conversion import hf_tokenizer
@@ -20,11 +21,9 @@ def test_loading_is_cached_by_path():
 
 @pytest.mark.parametrize("content", [b"", b"not a model", bytes(range(256)), b"\n" * 1000])
 def test_a_file_that_is_no_model(tmp_path, content):
-    path = tmp_path / "tokenizer.model"
-    path.write_bytes(content)
-    with pytest.raises(InputError, match="not a SentencePiece model; set TOKENIZER") as caught:
-        configured.load(path)
-    assert str(caught.value).startswith(f"{path}: ")
+    path = write(tmp_path / "tokenizer.model", content)
+    expected = f"{path}: not a SentencePiece model; set TOKENIZER"
+    assert message_of(configured.load, path).startswith(expected)
 
 
 def test_names_are_those_of_the_ids(tmp_path):
@@ -54,9 +53,8 @@ def test_a_continued_tokenizer_is_another(tmp_path):
 
 def test_a_missing_model(tmp_path):
     for path in (tmp_path / "tokenizer.model", tmp_path):
-        with pytest.raises(InputError, match="no such tokenizer; set TOKENIZER") as caught:
-            configured.load(path)
-        assert str(caught.value).startswith(f"{path}: ")
+        expected = f"{path}: no such tokenizer; set TOKENIZER"
+        assert message_of(configured.load, path).startswith(expected)
 
 
 @pytest.mark.parametrize("missing", ["bos_id", "eos_id"])

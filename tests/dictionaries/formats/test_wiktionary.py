@@ -4,6 +4,7 @@ import gzip
 import json
 
 import pytest
+from source_files import message_of, write
 
 from commit_t5x.dictionaries.formats import wiktionary
 from commit_t5x.dictionaries.formats.jobs import Job
@@ -53,10 +54,8 @@ def test_the_translations_of_each_sense(tmp_path, pack):
     ],
 )
 def test_a_language_that_it_lacks(tmp_path, languages, message):
-    (tmp_path / "x.jsonl").write_bytes(LINES)
-    with pytest.raises(InputError) as caught:
-        list(wiktionary.read(Job(str(tmp_path / "x.jsonl"), *languages)))
-    assert str(caught.value) == f"{tmp_path / 'x.jsonl'}: {message}"
+    path = write(tmp_path / "x.jsonl", LINES)
+    assert message_of(wiktionary.read, Job(str(path), *languages)) == f"{path}: {message}"
 
 
 def test_a_line_cut_off(tmp_path):
