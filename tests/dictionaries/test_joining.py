@@ -80,7 +80,7 @@ def test_turned_round(dicts, folder, files):
         (["merge", "--prefer=all", "a.tsv", "x", "out.tsv"], "x: no such dictionary"),
         (["merge", "--overwrite", "--prefer=all", "b.txt", "a.tsv", "a.tsv"], "OUT: a.tsv is what"),
         (["invert", "a.tsv", "b.txt"], "b.txt: exists already"),
-        (["invert", "a.tsv", "out.json"], "out.json: name it .tsv"),
+        (["romanise", "a.tsv", "out.json"], "out.json: name it .tsv"),
         (["invert", "empty", "out.tsv"], "out.tsv: no word pairs to write"),
     ],
 )

@@ -1,8 +1,6 @@
 """`commit-t5x dicts romanise`."""
 
-import builtins
-
-import pytest
+import sys
 
 from commit_t5x.dictionaries import romanising
 from commit_t5x.mixing import dictionary_files
@@ -30,29 +28,16 @@ def test_translations_in_latin_letters(dicts, folder):
     assert list(dictionary_files.read_records("latin.tsv"))[4].target == "Hora"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["x.tsv", "out.tsv"], "x.tsv: no such dictionary"),
-        (["a.tsv", "out.tsv", "--language", "hi"], "--language hi: expected a code of ISO 639-3"),
-        (["a.tsv", "a.tsv", "--overwrite"], "OUT: a.tsv is what is read"),
-        (["a.tsv", "out.json"], "out.json: name it .tsv"),
-    ],
-)
-def test_refused(dicts, folder, arguments, message):
+# What `merge` and `invert` refuse, test_joining tries.
+def test_a_language_of_another_standard(dicts, folder):
     (folder / "a.tsv").write_text("tea\tचाय\n", encoding="utf-8")
-    code, _, err = dicts("romanise", *arguments)
-    assert code == 2 and err.startswith(message)
+    code, _, err = dicts("romanise", "a.tsv", "out.tsv", "--language", "hi")
+    assert code == 2 and err.startswith("--language hi: expected a code of ISO 639-3")
     assert [path.name for path in folder.iterdir()] == ["a.tsv"]
 
 
 def test_without_the_library(dicts, folder, monkeypatch):
-    def no_uroman(name, *arguments, original=builtins.__import__, **options):
-        if name == "uroman":
-            raise ImportError(name)
-        return original(name, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "__import__", no_uroman)
+    monkeypatch.setitem(sys.modules, "uroman", None)
     romanising._uroman.cache_clear()
     (folder / "a.tsv").write_text("tea\tचाय\n", encoding="utf-8")
     code, _, err = dicts("romanise", "a.tsv", "out.tsv")

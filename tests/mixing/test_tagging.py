@@ -1,5 +1,5 @@
-import builtins
 import re
+import sys
 
 import pytest
 import tensorflow as tf
@@ -137,12 +137,8 @@ def test_what_makes_no_tagger(configured, tagger):
 
 
 def test_a_library_that_is_not_there(monkeypatch):
-    def no_library(name, *arguments, original=builtins.__import__, **options):
-        if name in ("spacy", "stanza"):
-            raise ImportError(name)
-        return original(name, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "__import__", no_library)
+    monkeypatch.setitem(sys.modules, "spacy", None)
+    monkeypatch.setitem(sys.modules, "stanza", None)
     with pytest.raises(InputError, match="POS_TAGGER: spacy_tagger needs spaCy: pip install"):
         tagging.spacy_tagger("en")
     with pytest.raises(InputError, match="POS_TAGGER: stanza_tagger needs Stanza: pip install"):
