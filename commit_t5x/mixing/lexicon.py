@@ -23,7 +23,6 @@ class Lexicon:
 
     Args:
       entries: word -> translations.
-      report: what loading them met.
       weights: word -> weights of its translations, for words whose translations aren't all as
         likely as each other.
       parts_of_speech: word -> those of its translations, "" where unknown, for words of which any
@@ -40,37 +39,33 @@ class Lexicon:
     def __init__(
         self,
         entries: Mapping[str, tuple[str, ...]],
-        report: dictionary_files.LoadReport | None = None,
         weights: Mapping[str, tuple[float, ...]] | None = None,
         parts_of_speech: Mapping[str, tuple[str, ...]] | None = None,
     ):
         self._entries = entries  # not copied: it may hold millions
         self._weights = weights or {}
         self._parts_of_speech = parts_of_speech or {}
-        self.report = report
 
     @classmethod
-    def from_pairs(
-        cls, pairs: Iterable[tuple[str, str]], report: dictionary_files.LoadReport | None = None
-    ) -> "Lexicon":
+    def from_pairs(cls, pairs: Iterable[tuple[str, str]]) -> "Lexicon":
         """Builds a lexicon from (source, target) pairs."""
-        return cls(dictionary_files.group(pairs), report)
+        return cls(dictionary_files.group(pairs))
 
     @classmethod
-    def load(cls, path: str | pathlib.Path, *, skip_malformed: bool = False) -> "Lexicon":
+    def load(cls, path: str | pathlib.Path, *, with_parts_of_speech: bool = False) -> "Lexicon":
         """Reads a dictionary file, of a kind that `dictionary_files.read_records` knows.
 
         Args:
           path: the file.
-          skip_malformed: leave lines that aren't pairs out (`report` lists them) rather than fail.
-
-        Returns:
-          The lexicon; its `report` says what the file holds.
+          with_parts_of_speech: as in `dictionary_files.load`.
 
         Raises:
           InputError: the file is missing, empty, not UTF-8, or holds a line that isn't a pair.
         """
-        return cls(*dictionary_files.load(path, skip_malformed=skip_malformed))
+        entries, _, weights, parts = dictionary_files.load(
+            path, with_parts_of_speech=with_parts_of_speech
+        )
+        return cls(entries, weights, parts)
 
     @classmethod
     def merged(cls, parts: Sequence[tuple["Lexicon", float]]) -> "Lexicon":
@@ -101,7 +96,7 @@ class Lexicon:
                 _join(named, word, len(before), added, len(translations), "")
                 entries[word] = before + translations
                 weights[word] = weights.get(word, ()) + share
-        return cls(entries, None, weights, named)
+        return cls(entries, weights, named)
 
     def shares(self, word: str) -> tuple[int, ...]:
         """Returns where the share of each translation of `word` begins in 0 ... 2^32 - 1."""
@@ -150,7 +145,7 @@ class Lexicon:
             _join(weights, key, len(before), self._weights.get(word), added, 1.0)
             _join(named, key, len(before), self._parts_of_speech.get(word), added, "")
             entries[key] = before + translations
-        return Lexicon(entries, self.report, weights, named)
+        return Lexicon(entries, weights, named)
 
     def without_identity(self) -> "Lexicon":
         """Returns a lexicon without the pairs whose two sides are equal but for case."""
@@ -203,7 +198,7 @@ class Lexicon:
                     weights[new] = tuple(itertools.compress(self._weights[word], which))
                 if word in self._parts_of_speech:
                     named[new] = tuple(itertools.compress(self._parts_of_speech[word], which))
-        return Lexicon(entries, self.report, weights, named)
+        return Lexicon(entries, weights, named)
 
     def with_case_variants(self, source: str = "", target: str = "") -> "Lexicon":
         """Returns a lexicon that also knows each word with its first or all letters in upper case.
@@ -273,7 +268,6 @@ class Lexicon:
                 named[form] = self._parts_of_speech[word]
         return Lexicon(
             {**entries, **self._entries},
-            self.report,
             {**weights, **self._weights},
             {**named, **self._parts_of_speech},
         )
@@ -324,7 +318,7 @@ def load_dictionary(
 @functools.lru_cache(maxsize=8)
 def _load(path: pathlib.Path, changed: int, with_parts_of_speech: bool) -> Lexicon:
     del changed  # a file that has changed is read anew
-    return Lexicon(*dictionary_files.load(path, with_parts_of_speech=with_parts_of_speech))
+    return Lexicon.load(path, with_parts_of_speech=with_parts_of_speech)
 
 
 def _nothing() -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
