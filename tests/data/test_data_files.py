@@ -77,7 +77,8 @@ def test_other_names_are_for_the_hub_and_tfds(name):
 
 
 @pytest.mark.parametrize(
-    "location", ["./a", "/a/b", "~/a", "a/", "a/b/c", "a.jsonl", "a.gz", "wiki-*"]
+    "location",
+    ["./a", "../a", "/a/b", "~/a", "a/", "a/b/c", "a.jsonl", "a/b.txt", "a.gz", "wiki-*"],
 )
 def test_what_looks_like_a_path_must_exist(location):
     expected = f"{location}: no such file or folder; set MY_PATH to where the data lies"
