@@ -72,13 +72,6 @@ def test_a_text_file_holds_documents_between_blank_lines(tmp_path, name):
     assert positions(path) == [f"{path}:{line}" for line in (1, 6, 8)]
 
 
-def test_positions(tmp_path):
-    path = write(tmp_path / "x.jsonl", "\n" + JSONL.replace("\n", "\n\n"))
-    assert positions(path) == [f"{path}:{line}" for line in (2, 4, 6)]
-    path = write(tmp_path / "x.json", json.dumps(RECORDS))
-    assert positions(path) == [f"{path}: record {number}" for number in (1, 2, 3)]
-
-
 @pytest.mark.parametrize("name", ["x.jsonl", "x.txt"])
 def test_an_empty_file_holds_no_records(tmp_path, name):
     assert records(write(tmp_path / name, "")) == records(write(tmp_path / name, "\n \n")) == []

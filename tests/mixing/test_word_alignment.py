@@ -136,48 +136,19 @@ def sentence_pairs(draw):
 
 @given(sentence_pairs(), st.integers(1, 7))
 def test_phrases_are_the_consistent_ones(sentence, max_length):
-    source, target, links = sentence
-    phrases = list(word_alignment.extract_phrases(source, target, links, max_length))
-    assert len(phrases) == len(set(phrases))  # all words differ here
-    assert set(phrases) == set(naive_phrases(source, target, links, max_length))
+    phrases = list(word_alignment.extract_phrases(*sentence, max_length))
+    assert phrases == list(naive_phrases(*sentence, max_length))
 
 
-@given(sentence_pairs(), st.integers(1, 7))
-def test_swapped_links_give_swapped_phrases(sentence, max_length):
-    source, target, links = sentence
-    backwards = [(j, i) for i, j in links]
-    forth = set(word_alignment.extract_phrases(source, target, links, 7))
-    back = set(word_alignment.extract_phrases(target, source, backwards, 7))
-    assert forth == {(s, t) for t, s in back}
-
-
-def test_crossing_links_join_words():
-    source, target, links = SENTENCES[0]
-    phrases = list(word_alignment.extract_phrases(source, target, links, 3))
-    assert phrases == [
-        ("I", "मैं"),
-        ("I drink water", "मैं पानी पीता हूँ"),
-        ("drink", "पीता हूँ"),
-        ("drink water", "पानी पीता हूँ"),
-        ("water", "पानी"),
-    ]
-    assert ("drink water", "पानी पीता हूँ") not in word_alignment.extract_phrases(
-        source, target, links, 1
-    )
-
-
-def word_pairs(*pairs):
-    return [([source], [target], [(0, 0)]) for source, target in pairs]
-
-
-TEA = word_pairs(("tea", "ti"), ("Tea", "cha"), ("tea", "cha"), ("tea", "te"), ("tea", "ti"))
+PAIRS = [("tea", "ti"), ("Tea", "cha"), ("tea", "cha"), ("tea", "TE"), ("tea", "ti")]
+TEA = [([source], [target], [(0, 0)]) for source, target in PAIRS]
 
 
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({}, ["tea ti", "tea ti", "tea cha", "tea te", "Tea cha"]),
-        ({"lower_case": True}, ["tea ti", "tea ti", "tea cha", "tea cha", "tea te"]),
+        ({}, ["tea ti", "tea ti", "tea cha", "tea TE", "Tea cha"]),
+        ({"lower_case": True}, ["tea ti", "tea ti", "tea cha", "tea cha", "tea TE"]),
         ({"min_count": 2}, ["tea ti", "tea ti"]),
         ({"top_k": 1}, ["tea ti", "tea ti", "Tea cha"]),
         ({"top_k": 2}, ["tea ti", "tea ti", "tea cha", "Tea cha"]),
@@ -197,11 +168,6 @@ def test_pairs_are_those_of_all_sentences(sentences, max_length):
         for sentence in sentences
         for phrase in word_alignment.extract_phrases(*sentence, max_length)
     )
-
-
-def test_lower_case_leaves_targets_alone():
-    pairs = word_alignment.alignment_pairs(word_pairs(("US", "ΗΠΑ")), lower_case=True)
-    assert list(pairs) == [("us", "ΗΠΑ")]
 
 
 @pytest.mark.parametrize("option", ["max_length", "min_count", "top_k"])
