@@ -66,23 +66,6 @@ def test_prompts_are_filled_as_in_python():
         assert row["prompt"].encode()[first:last].decode() == example["input"]
 
 
-@pytest.mark.parametrize("blocked", [True, False])
-def test_only_naive_code_mix_touches_the_template(blocked):
-    # A lexicon that knows words of the template and of the examples alike.
-    words = "below is an instruction that describes Write a response it the and big".split()
-    mixer = CodeMixer(Lexicon({word: (f"<{word}>",) for word in words}), ratio=1.0)
-    ds = preprocessors.fill_prompt(dataset(EXAMPLES), mixer=lambda: mixer, template_blocked=blocked)
-    for example, row in zip(EXAMPLES, rows(ds), strict=True):
-        prompts = templates.get_prompts("en")
-        if blocked:
-            mixed = {name: mixer.mix(text, (0, 0)) for name, text in example.items()}
-            assert row["prompt"] == prompts.choose(mixed).render(mixed).text
-        else:
-            whole = prompts.choose(example).render(example).text
-            assert row["prompt"] == mixer.mix(whole, (0, 0)) != whole
-        assert row["response"] == mixer.mix(example["output"], (0, 0))
-
-
 def test_naive_code_mix_cannot_see_the_word_behind_a_header():
     # "Name" is glued to "### Instruction:\n", since pieces end at U+0020 only.
     mixer = CodeMixer(Lexicon({"Name": ("X",)}), ratio=1.0)
@@ -127,20 +110,11 @@ def test_targets_are_the_response_and_eos(features, vocabulary):
         assert row["targets"][-1] == 2
         response = vocabulary.decode(row["targets"].tolist())
         assert response.strip() == example["output"].strip()
-        assert len(row["inputs_cuttable"]) == len(row["inputs"])
 
 
-def test_the_paper_takes_the_first_response_token_for_the_prompts(features, vocabulary):
-    exact = encoded(EXAMPLES, features)
-    paper = encoded(EXAMPLES, features, response_mask="paper")
-    for example, row, right in zip(EXAMPLES, paper, exact, strict=True):
-        prompt = templates.get_prompts("en").choose(example).render(example).text
-        # What the paper's code does: BOS + tokens + EOS, of which the first len(BOS + prompt + EOS)
-        # bear no loss; ours has no BOS.
-        masked = 1 + len(vocabulary.encode(prompt)) + 1
-        whole = [1, *vocabulary.encode(prompt + example["output"]), 2]
-        assert row["inputs"].tolist() == whole[1:masked]
-        assert row["targets"].tolist() == whole[masked:] == right["targets"][1:].tolist()
+@pytest.mark.parametrize("response_mask", ["exact", "paper"])
+def test_every_token_of_the_prompt_can_be_cut_or_not(features, response_mask):
+    for row in encoded(EXAMPLES, features, response_mask=response_mask):
         assert len(row["inputs_cuttable"]) == len(row["inputs"])
 
 

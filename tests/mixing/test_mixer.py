@@ -637,8 +637,3 @@ def test_phrases_of_an_alignment_join_the_dictionary(bind, tmp_path):
 def test_options_that_cannot_be(bind, option, value, message):
     with pytest.raises(InputError, match=message):
         configured(bind, **{option: value})
-
-
-def test_an_unknown_language(bind):
-    with pytest.raises(InputError, match="no dictionary en-xx"):
-        configured(bind, target="xx")

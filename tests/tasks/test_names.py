@@ -22,20 +22,14 @@ def registered():
     return {*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()}
 
 
-def test_naming_a_task_registers_it(language):
-    assert f"alpaca_codemix_{language}" not in registered()
-    name = names.task_name("alpaca_codemix", language)
-    assert name == f"alpaca_codemix_{language}" == seqio.get_mixture_or_task(name).name
+@pytest.mark.parametrize("family", ["alpaca_codemix", "commit_mix"])
+def test_naming_a_task_registers_it(language, family):
+    name = families.name(family, language)
+    assert name not in registered()
+    assert names.task_name(family, language) == name
     task = seqio.get_mixture_or_task(name)
-    assert names.task_name("alpaca_codemix", language) == name
+    assert task.name == name == names.task_name(family, language)
     assert seqio.get_mixture_or_task(name) is task
-
-
-@pytest.mark.parametrize("family", ["wikipedia", "commit_mix"])
-def test_a_name_registers_what_it_needs(language, family):
-    names.register_named(families.name(family, language))
-    names.register_named(families.name(family, language))
-    assert families.name(family, language) in registered()
 
 
 def test_a_registered_language_has_all_its_tasks(language):

@@ -142,16 +142,6 @@ def test_words_are_tokenised_apart_only_where_that_changes_nothing(vocabulary, t
     assert SentencePieceTokenizer(plain).words_are_independent
 
 
-def test_offsets_by_example(vocabulary, reference):
-    text = "पानी ᚠ!"
-    ids, starts = (x.to_list()[0] for x in vocabulary.encode_with_offsets_tf(tf.constant([text])))
-    pieces = [reference.id_to_piece(id_) for id_ in ids]
-    rune = pieces.index("<0xE1>")
-    assert pieces[rune : rune + 4] == ["<0xE1>", "<0x9A>", "<0xA0>", "!"]
-    assert starts[rune : rune + 4] == [13, 13, 13, 16]
-    assert starts[0] == 0
-
-
 def test_copies_and_equality(tmp_path):
     tokenizer = SentencePieceTokenizer(MODEL)
     assert copy.deepcopy(tokenizer) == tokenizer

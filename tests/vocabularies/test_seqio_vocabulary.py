@@ -8,7 +8,6 @@ import tensorflow as tf
 from sentencepiece_models import train_model
 
 from commit_t5x import resources
-from commit_t5x.errors import InputError
 from commit_t5x.vocabularies import configured
 from commit_t5x.vocabularies.seqio_vocabulary import ConfiguredVocabulary, TokenizerVocabulary
 
@@ -78,26 +77,3 @@ def test_vocabularies_of_the_same_tokenizer_are_equal_on_either_side(bind, tmp_p
     assert both_ways(late, TokenizerVocabulary(configured.load(tmp_path / "model")))
     assert not both_ways(late, seqio.SentencePieceVocabulary(str(MODEL)))
     assert copy.deepcopy(late) == late and pickle.loads(pickle.dumps(vocabulary)) == vocabulary
-
-
-def test_a_hugging_face_tokenizer_by_file_or_directory(bind, tmp_path):
-    path = byte_level.llama3(tmp_path / "model")
-    for name in (path, path.parent):
-        assert configured.load(name).path == path
-    late = ConfiguredVocabulary()
-    bind("configured.get_vocabulary.tokenizer", str(path.parent))
-    assert late.unk_id is None
-    assert late.vocab_size == late.eos_id + 1
-    ids = late.encode("tea!")
-    ended = tf.constant([[*ids, late.eos_id, 0, 0]])  # 0 is "!"
-    assert late.decode_tf(ended).numpy().tolist() == [b"tea!"]
-    assert late.decode([*ids, late.eos_id, 0]) == "tea!"
-    tokens, starts = late.encode_with_offsets_tf(tf.constant(["tea!"]))
-    assert (tokens.to_list(), starts[0, -1]) == ([ids], 3)
-
-
-def test_a_configured_vocabulary_reports_a_missing_tokenizer_at_use(bind, tmp_path):
-    late = ConfiguredVocabulary()
-    bind("configured.get_vocabulary.tokenizer", str(tmp_path / "none.model"))
-    with pytest.raises(InputError, match=r"none\.model: no such tokenizer"):
-        late.encode("tea")
