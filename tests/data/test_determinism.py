@@ -49,13 +49,15 @@ def assert_same(batches, others):
 @pytest.mark.parametrize("task", TASKS)
 def test_a_run_can_be_repeated_and_resumed_in_mid_epoch(task, tmp_path):
     iterator = data.TrainIterator(config(task), CONVERTER)
-    take(iterator, 2)
+    begun = take(iterator, 2)
     iterator.save(tmp_path)
     expected = take(iterator, 6)
     again = data.TrainIterator(config(task), CONVERTER)
     assert_same(take(again, 8)[2:], expected)
     again.restore(tmp_path)
     assert_same(take(again, 6), expected)
+    other = next(data.TrainIterator(config(task, seed=8), CONVERTER))
+    assert not np.array_equal(other["decoder_target_tokens"], begun[0]["decoder_target_tokens"])
 
 
 @pytest.mark.slow
