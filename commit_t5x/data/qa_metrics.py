@@ -12,7 +12,6 @@ import collections
 import functools
 import re
 import string
-import sys
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 
@@ -115,7 +114,8 @@ def mlqa_scores(prediction: str, answers: Sequence[str], language: str) -> dict[
 
 def drop_punctuation(text: str) -> str:
     """Drops ASCII's punctuation and symbols, and all of Unicode's punctuation."""
-    return text.translate(_unicode_punctuation())
+    text = text.translate(_ASCII_PUNCTUATION)
+    return "".join(c for c in text if not unicodedata.category(c).startswith("P"))
 
 
 def best_scores(
@@ -137,14 +137,3 @@ def _f1(predicted: Sequence[str], answer: Sequence[str]) -> float:
         return 0.0
     precision, recall = shared / len(predicted), shared / len(answer)
     return 2 * precision * recall / (precision + recall)
-
-
-@functools.cache
-def _unicode_punctuation() -> dict[int, None]:
-    """A translation table that drops ASCII's punctuation and symbols and all of Unicode's P*."""
-    marks = (
-        code
-        for code in range(sys.maxunicode + 1)
-        if unicodedata.category(chr(code)).startswith("P")
-    )
-    return dict.fromkeys(marks) | _ASCII_PUNCTUATION

@@ -36,14 +36,6 @@ def mean(ids: Sequence[int]) -> Source:
     return Source(np.array(ids), np.full(len(ids), 1 / len(ids)))
 
 
-def mixed(first: Source, second: Source, share: float) -> Source:
-    """Returns `share` of the first and the rest of the second."""
-    return Source(
-        np.concatenate([first.ids, second.ids]),
-        np.concatenate([share * first.weights, (1 - share) * second.weights]),
-    )
-
-
 def append(
     table: np.ndarray, old: int, number: int, sources: Sequence[Source] | None, seed: int
 ) -> np.ndarray:

@@ -15,7 +15,6 @@ from commit_t5x.mixing.characters import lookup_key
 from commit_t5x.mixing.lexicon import Lexicon
 from commit_t5x.vocabularies.tokenizer import Tokenizer
 
-_SHARE = 0.5  # of a row that is the translations'; the rest is the pieces'
 _NEAR = 0.8  # difflib's ratio of the letters that two forms of a word share
 _COMMON_START = 2  # letters that they begin with
 # A token that doesn't begin a word may look like a word by chance, a long one hardly.
@@ -117,7 +116,10 @@ def mixed(
     means: Sequence[rows.Source], translated: Sequence[rows.Source | None]
 ) -> list[rows.Source]:
     """Returns half of each mean and half of what is translated; the mean where nothing is."""
-    return [
-        mean if meaning is None else rows.mixed(meaning, mean, _SHARE)
-        for mean, meaning in zip(means, translated, strict=True)
-    ]
+    halves = zip(means, translated, strict=True)
+    return [mean if meaning is None else _mean(meaning, mean) for mean, meaning in halves]
+
+
+def _mean(*sources: rows.Source) -> rows.Source:
+    ids, weights = (np.concatenate(column) for column in zip(*sources, strict=True))
+    return rows.Source(ids, weights / len(sources))
