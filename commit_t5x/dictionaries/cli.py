@@ -90,7 +90,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     imported = add("import", _IMPORT, _IMPORT_EXAMPLE.format(formats=formats))
     imported.add_argument("format", metavar="FORMAT", help="one of those below")
     imported.add_argument("src", metavar="SRC", help="what is read: a file, or as FORMAT says")
-    imported.add_argument("out", metavar="OUT", help="what is written: a .tsv or .tsv.gz file")
     for side in ("source", "target"):
         imported.add_argument(
             f"--{side}-language",
@@ -114,7 +113,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     merge = add("merge", _MERGE, _MERGE_EXAMPLE)
     merge.add_argument("files", nargs="+", metavar="FILE", help="dictionaries")
-    merge.add_argument("out", metavar="OUT", help="what is written: a .tsv or .tsv.gz file")
     merge.add_argument(
         "--prefer",
         required=True,
@@ -124,18 +122,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
     invert = add("invert", _INVERT, _INVERT_EXAMPLE)
-    invert.add_argument("file", metavar="FILE", help="a dictionary")
-    invert.add_argument("out", metavar="OUT", help="what is written: a .tsv or .tsv.gz file")
-
     romanise = add("romanise", _ROMANISE, _ROMANISE_EXAMPLE)
-    romanise.add_argument("file", metavar="FILE", help="a dictionary")
-    romanise.add_argument("out", metavar="OUT", help="what is written: a .tsv or .tsv.gz file")
     romanise.add_argument(
         "--language",
         metavar="CODE",
         help="of the translations, by ISO 639-3, such as hin or ukr: some letters are read by it",
     )
+    for action in (invert, romanise):
+        action.add_argument("file", metavar="FILE", help="a dictionary")
     for action in (imported, merge, invert, romanise):
+        action.add_argument("out", metavar="OUT", help="what is written: a .tsv or .tsv.gz file")
         action.add_argument("--overwrite", action="store_true", help="replace OUT")
 
     check = add("check", _CHECK, _CHECK_EXAMPLE)
