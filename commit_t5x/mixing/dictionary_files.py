@@ -186,13 +186,6 @@ def group(pairs: Iterable[tuple[str, str]]) -> Entries:
     return entries
 
 
-def read_pairs(
-    path: str | pathlib.Path, on_odd_line: Callable[[int, str], None] | None = None
-) -> Iterator[tuple[str, str]]:
-    """Yields the (source, target) pairs of a dictionary; see `read_records`."""
-    return ((values[0], values[1]) for values in _values(path, on_odd_line))
-
-
 def read_records(
     path: str | pathlib.Path, on_odd_line: Callable[[int, str], None] | None = None
 ) -> Iterator[Record]:

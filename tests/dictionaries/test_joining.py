@@ -50,7 +50,7 @@ def files(folder):
 
 
 def pairs(folder, name="out.tsv"):
-    return list(dictionary_files.read_pairs(folder / name))
+    return [record[:2] for record in dictionary_files.read_records(folder / name)]
 
 
 def test_the_first_that_knows_a_word(dicts, folder, files):

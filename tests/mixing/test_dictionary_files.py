@@ -14,6 +14,10 @@ from commit_t5x.mixing.dictionary_files import Record
 PAIRS = [("water", "पानी"), ("tea", "चाय"), ("water", "जल"), ("water", "पानी"), ("I", "मैं")]
 
 
+def read_pairs(path, on_odd_line=None):
+    return (record[:2] for record in dictionary_files.read_records(path, on_odd_line))
+
+
 def lines(separator, end="\n"):
     return "".join(source + separator + target + end for source, target in PAIRS)
 
@@ -44,24 +48,24 @@ FORMATS = {
 @pytest.mark.parametrize("name", FORMATS)
 def test_formats(tmp_path, name):
     path = write(tmp_path / name, FORMATS[name])
-    assert list(dictionary_files.read_pairs(path)) == PAIRS
-    assert list(dictionary_files.read_pairs(str(path))) == PAIRS
+    assert list(read_pairs(path)) == PAIRS
+    assert list(read_pairs(str(path))) == PAIRS
 
 
 def test_a_tab_lets_entries_hold_spaces(tmp_path):
     path = write(tmp_path / "x.txt", " ice cream \t matka kulfi\n")
-    assert list(dictionary_files.read_pairs(path)) == [("ice cream", "matka kulfi")]
+    assert list(read_pairs(path)) == [("ice cream", "matka kulfi")]
 
 
 def test_a_csv_entry_may_hold_spaces_commas_and_quotes(tmp_path):
     path = write(tmp_path / "x.csv", '"a, b","say ""c"""\n')
-    assert list(dictionary_files.read_pairs(path)) == [("a, b", 'say "c"')]
+    assert list(read_pairs(path)) == [("a, b", 'say "c"')]
 
 
 @pytest.mark.parametrize("odd", ["a\u2028b", "a\u0085b", "a\x0bb", "a\x0cb", "a\xa0b", "a\u3000b"])
 def test_only_line_feeds_end_lines_and_only_spaces_and_tabs_end_columns(tmp_path, odd):
     path = write(tmp_path / "x.txt", f"{odd}\tα\nβ {odd}\n")
-    assert list(dictionary_files.read_pairs(path)) == [(odd, "α"), ("β", odd)]
+    assert list(read_pairs(path)) == [(odd, "α"), ("β", odd)]
 
 
 INVISIBLE = ["a\0b", "\u200fאב\u200e", "\u202eabc\u202c", "a\u200db", "é\ufeff"]
@@ -72,17 +76,17 @@ INVISIBLE = ["a\0b", "\u200fאב\u200e", "\u202eabc\u202c", "a\u200db", "é\ufef
 def test_invisible_characters_stay(tmp_path, name, odd):
     separator = "," if name.endswith(".csv") else "\t"
     path = write(tmp_path / name, f"tea{separator}{odd}\n{odd}{separator}tea\n")
-    assert list(dictionary_files.read_pairs(path)) == [("tea", odd), (odd, "tea")]
+    assert list(read_pairs(path)) == [("tea", odd), (odd, "tea")]
 
 
 def test_a_word_may_be_long(tmp_path):
     word = "पानी" * 300_000
     path = write(tmp_path / "x.txt.gz", gzip.compress(f"{word}\t{word}x\ntea\tti\n".encode()))
-    assert list(dictionary_files.read_pairs(path)) == [(word, word + "x"), ("tea", "ti")]
+    assert list(read_pairs(path)) == [(word, word + "x"), ("tea", "ti")]
 
 
 def test_pairs_come_before_the_rest_is_read(tmp_path):
-    pairs = dictionary_files.read_pairs(write(tmp_path / "x.txt", b"tea\tti\n\xff\n"))
+    pairs = read_pairs(write(tmp_path / "x.txt", b"tea\tti\n\xff\n"))
     assert next(pairs) == ("tea", "ti")
     with pytest.raises(InputError):
         next(pairs)
@@ -95,7 +99,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path, name):
     write(tmp_path / name, gzip.compress(content, 1) if name.endswith(".gz") else content)
     tracemalloc.start()
     try:
-        collections.deque(dictionary_files.read_pairs(tmp_path / name), maxlen=0)
+        collections.deque(read_pairs(tmp_path / name), maxlen=0)
         assert tracemalloc.get_traced_memory()[1] < 500_000 < len(content)
     finally:
         tracemalloc.stop()
@@ -114,9 +118,9 @@ def test_any_pairs_come_back(tmp_path_factory, pairs, end, bom):
     quoted = [[f'"{column}"' for column in map(_escape, pair)] for pair in pairs]
     commas = "\ufeff" * bom + "".join(",".join(row) + end for row in quoted)
     for name, content in (("x.txt", tabs), ("x.csv", commas)):
-        assert list(dictionary_files.read_pairs(write(folder / name, content))) == pairs
+        assert list(read_pairs(write(folder / name, content))) == pairs
         packed = write(folder / f"{name}.gz", gzip.compress(content.encode()))
-        assert list(dictionary_files.read_pairs(packed)) == pairs
+        assert list(read_pairs(packed)) == pairs
 
 
 def _escape(column):
@@ -174,12 +178,10 @@ def test_line_by_line_reads_what_the_whole_text_says(tmp_path_factory, data):
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         with pytest.raises(InputError, match=f":{line}: not UTF-8"):
-            list(dictionary_files.read_pairs(path, on_odd_line=lambda *_: None))
+            list(read_pairs(path, on_odd_line=lambda *_: None))
         return
     odd = []
-    pairs = list(
-        dictionary_files.read_pairs(path, on_odd_line=lambda number, reason: odd.append(number))
-    )
+    pairs = list(read_pairs(path, on_odd_line=lambda number, reason: odd.append(number)))
     assert (pairs, odd) == expected
 
 
@@ -305,7 +307,7 @@ def test_a_header_names_more_columns(tmp_path):
 
 def test_a_header_of_two_columns(tmp_path):
     path = write(tmp_path / "x.tsv", "source\ttarget\ntea\tti\n")
-    assert list(dictionary_files.read_pairs(path)) == [("tea", "ti")]
+    assert list(read_pairs(path)) == [("tea", "ti")]
 
 
 def test_a_file_without_pairs_says_why(tmp_path):
