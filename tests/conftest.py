@@ -91,6 +91,14 @@ def locate(bind):
 
 
 @pytest.fixture
+def samples(bind, locate):
+    """Binds the shipped samples; what isn't bound besides is as the paper has it."""
+    locate(alpaca="samples", wikipedia="samples", xquad="samples")
+    bind("load_dictionary.directory", "samples")
+    bind("get_vocabulary.tokenizer", "samples")
+
+
+@pytest.fixture
 def full_disk():
     """`with full_disk(size):` lets no file grow beyond `size` bytes, where writing fails."""
 

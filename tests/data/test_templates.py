@@ -1,6 +1,7 @@
 import re
 import unicodedata
 
+import naive_original
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
@@ -105,37 +106,11 @@ def last_span_in_bytes(rendered, field):
     return span
 
 
-def test_alpacas_prompts_to_the_letter():
-    prompts = get_prompts()
-    example = {"instruction": "Translate.", "input": "tea", "output": "चाय"}
-    assert prompts.choose(example).render(example).text == (
-        "Below is an instruction that describes a task, paired with an input that provides further "
-        "context. Write a response that appropriately completes the request.\n"
-        "\n"
-        "### Instruction:\n"
-        "Translate.\n"
-        "\n"
-        "### Input:\n"
-        "tea\n"
-        "\n"
-        "### Response:"
-    )
-    example["input"] = ""
-    assert prompts.choose(example).render(example).text == (
-        "Below is an instruction that describes a task. Write a response that appropriately "
-        "completes the request.\n"
-        "\n"
-        "### Instruction:\n"
-        "Translate.\n"
-        "\n"
-        "### Response:"
-    )
-
-
-def test_only_an_empty_input_chooses_the_shorter_prompt():
-    prompts = get_prompts()
-    assert prompts.choose({"input": ""}) is prompts.without_input
-    assert prompts.choose({"input": " "}) is prompts.with_input
+@pytest.mark.parametrize("input_", ["tea", " ", ""])
+def test_alpacas_prompts_to_the_letter(input_):
+    example = {"instruction": "Translate.", "input": input_, "output": "चाय"}
+    rendered = get_prompts().choose(example).render(example)
+    assert rendered.text == naive_original.prompt("Translate.", input_)
 
 
 def test_the_papers_twelve_languages_are_shipped():

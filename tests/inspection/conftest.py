@@ -9,14 +9,6 @@ from commit_t5x.mixing.segmenters import WhitespaceSegmenter
 
 
 @pytest.fixture
-def samples(bind, locate):
-    """Binds the shipped samples; what isn't bound besides is as the paper has it."""
-    locate(alpaca="samples", wikipedia="samples", xquad="samples")
-    bind("load_dictionary.directory", "samples")
-    bind("get_vocabulary.tokenizer", "samples")
-
-
-@pytest.fixture
 def mixer():
     """Knows five words, one as a phrase too, and one that it replaces by itself."""
     lexicon = Lexicon.from_pairs(

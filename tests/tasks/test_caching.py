@@ -65,12 +65,10 @@ def cached(tmp_path_factory):
 
 
 @pytest.fixture
-def task(cached, locate, bind, monkeypatch):
+def task(cached, locate, samples, monkeypatch):
     """Returns a function from a name to a task that finds the cache."""
     location, cache = cached
     locate(wikipedia=location)
-    bind("load_dictionary.directory", "samples")
-    bind("get_vocabulary.tokenizer", "samples")
     folders = seqio.get_global_cache_dirs()
     seqio.set_global_cache_dirs([cache])
 

@@ -10,13 +10,6 @@ from commit_t5x.tasks import mixtures, names
 RATES = {"alpaca_en": 1, "alpaca_codemix_hi": 2, "wikipedia_hi": 0.5}
 
 
-@pytest.fixture
-def samples(locate, bind):
-    locate(alpaca="samples", wikipedia="samples")
-    bind("load_dictionary.directory", "samples")
-    bind("get_vocabulary.tokenizer", "samples")
-
-
 def test_the_name_says_what_is_in_it():
     name = mixtures.mixture(RATES)
     assert name == "mix_alpaca_codemix_hi_2_alpaca_en_1_wikipedia_hi_0.5"

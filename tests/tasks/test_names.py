@@ -51,22 +51,18 @@ def test_other_names_register_nothing():
     assert registered() == before
 
 
-def test_a_language_without_dictionary_is_named_when_the_task_is_built(language, locate, bind):
-    locate(alpaca="samples")
-    bind("load_dictionary.directory", "samples")
-    bind("get_vocabulary.tokenizer", "samples")
+def test_a_language_without_dictionary_is_named_when_the_task_is_built(language, samples):
     task = seqio.get_mixture_or_task(names.task_name("alpaca_codemix", language))
     with pytest.raises(InputError, match=f"en-{language}"):
         task.get_dataset(None, split="train")
 
 
-def test_a_dictionary_of_ones_own_is_enough(language, locate, bind, tmp_path):
+def test_a_dictionary_of_ones_own_is_enough(language, samples, locate, bind, tmp_path):
     (tmp_path / f"{language}-en.txt").write_text("ilya all\nelen star\n")
     (tmp_path / f"wikipedia.{language}.txt").write_text("ilya elen\n\nelen")
     locate(wikipedia=tmp_path)
     bind("load_dictionary.directory", str(tmp_path))
     bind("make_mixer.ratio", 1.0)
-    bind("get_vocabulary.tokenizer", "samples")
     texts = {}
     for family in ("wikipedia", "wikipedia_codemix"):
         task = seqio.get_mixture_or_task(names.task_name(family, language))
@@ -76,14 +72,13 @@ def test_a_dictionary_of_ones_own_is_enough(language, locate, bind, tmp_path):
     assert texts == {"wikipedia": ["ilya elen", "elen"], "wikipedia_codemix": ["all star", "star"]}
 
 
-def test_questions_and_labels_of_ones_own_are_enough(language, locate, bind, tmp_path):
+def test_questions_and_labels_of_ones_own_are_enough(language, samples, locate, bind, tmp_path):
     question = {**ANSWERED, "question": "man?"}
     write(tmp_path / f"xquad.{language}.json", squad(question))
     labels = 'background = "Nóla:"\nquestion = "Maquet:"\nanswer = "Danquet:"\n'
     write(tmp_path / "labels.toml", f"[{language}]\n{labels}")
     locate(xquad=tmp_path)
     bind("get_labels.path", str(tmp_path / "labels.toml"))
-    bind("get_vocabulary.tokenizer", "samples")
     prompts = []
     for family in ("xquad", "xquad_en"):
         task = seqio.get_mixture_or_task(names.task_name(family, language))
@@ -94,9 +89,8 @@ def test_questions_and_labels_of_ones_own_are_enough(language, locate, bind, tmp
     assert english.endswith("Question:man?\n\nAnswer:")
 
 
-def test_a_language_without_labels_is_named_when_the_task_is_built(language, locate, bind):
+def test_a_language_without_labels_is_named_when_the_task_is_built(language, samples, locate):
     locate(xquad=resources.path("samples") / "xquad.hi.json")
-    bind("get_vocabulary.tokenizer", "samples")
     task = seqio.get_mixture_or_task(names.task_name("xquad", language))
     with pytest.raises(InputError, match=f"labels: none for language '{language}', but for ar, "):
         task.get_dataset(None, split="validation")
