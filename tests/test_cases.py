@@ -104,14 +104,10 @@ def inputs(tiny_model, tmp_path_factory):
         (folder / f"wikipedia.{language}.txt").write_text(text, encoding="utf-8")
     (folder / "prompt.txt").write_text(chat_model.PROMPT)
     (folder / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    (folder / "tokenizer.model").write_text('{"model": {}}')
     (folder / "prompts.jsonl").write_text('{"prompt": "tea"}\n')
     (folder / "folder.json").mkdir()
     (folder / "nothing.txt").write_text("")
-    (folder / "misspelt.gin").write_text("TRIAN_STEPS = 3\n")
     (folder / "latin1.gin").write_bytes("# é\nTRAIN_STEPS = 3\n".encode("latin-1"))
-    (folder / "scope.gin").write_text("nobody/train.train.total_steps = 3\n")
-    (folder / "itself.gin").write_text("include 'itself.gin'\n")
     for name, content in BROKEN_CONFIGS.items():
         shutil.copytree(tiny_model.exported, folder / name)
         config = json.loads((folder / name / "config.json").read_text())
@@ -170,27 +166,6 @@ RUNS = {
     "a|b": {},
 }
 
-WRONG_VALUES = {
-    "SHUFFLE": "'False'",
-    "PACK": "'false'",
-    "make_mixer.protected": "'url'",
-    "CODEMIX_RATIO": "'0.9'",
-    "TRAIN_STEPS": "12.5",
-    "BATCH_SIZE": "2.0",
-    "SEQUENCE_LENGTH": "'96'",
-    "LEARNING_RATE": "-1",
-    "MODEL_DIR": "None",
-    "LANGUAGE": "5",
-    "TOKENIZER": "['a']",
-    "RANDOM_SEED": "None",
-    "STATS_PERIOD": "0",
-    "DTYPE": "'float33'",
-    "CODEMIX_SCHEDULE": "(0, 0.5)",
-    "CODEMIX_LANGUAGES": "['hi']",
-    "DROPOUT_RATE": "1.5",
-    "NUM_MICROBATCHES": "0",
-}
-
 CASES = {
     "stems that are other words": (
         inspect(ALPACA_PATH="'inflected.jsonl'", DICT_DIR="'words'"),
@@ -209,11 +184,9 @@ CASES = {
     "null is an absent input": (
         inspect(ALPACA_PATH="'null'"), 0, "water → |!### Input|mix report on 9 examples"
     ),
-    **{
-        f"{name}={value}": (train(**{name: value}), 2, f"{name}: |doesn't fit; it takes |--gin.")
-        for name, value in WRONG_VALUES.items()
-    },
-    "a unit of false": (train(SHUFFLE="false"), 2, "write --gin.SHUFFLE=False"),
+    "a value that doesn't fit": (
+        train(BATCH_SIZE="2.0"), 2, "BATCH_SIZE: |doesn't fit; it takes |--gin."
+    ),
     "no dictionary": (train(DICT_DIR="None"), 2, "DICT_DIR: not set|'samples'"),
     "a row below the template": (
         train(SEQUENCE_LENGTH="16"), 2, "each of the first |was dropped|raise SEQUENCE_LENGTH"
@@ -225,15 +198,8 @@ CASES = {
         train(TOKENIZER="'symbols.model'"), 2, "symbols.model: |user-defined"
     ),
     "a normaliser that no export has": (train(TOKENIZER="'nfkc.model'"), 2, "nfkc.model: |nfkc"),
-    "a misspelt macro in a file": (
-        train("--gin_file=misspelt.gin"), 2, "misspelt.gin:1: TRIAN_STEPS|did you mean TRAIN_STEPS"
-    ),
-    "a scope that nothing calls": (
-        train("--gin_file=scope.gin"), 2, "nobody/train|nothing calls|bind "
-    ),
     "a gin file in Latin-1": (train("--gin_file=latin1.gin"), 2, "latin1.gin: not UTF-8"),
     "a run in the cloud": (train(MODEL_DIR="'gs://bucket/out'"), 2, "gs://bucket/out: not a local"),
-    "a file that includes itself": (train("--gin_file=itself.gin"), 2, "itself.gin|includes"),
     "infer over its prompts": (
         infer(INPUT_PATH="'prompts.jsonl'", INFER_OUTPUT_DIR="'.'"),
         *(2, "INFER_OUTPUT_DIR: prompts.jsonl is what is read; choose another place"),
@@ -252,7 +218,6 @@ CASES = {
     "a misspelt option": (
         lm_eval("--gen_kwargs=max_gen_tok=4"), 2, "max_gen_tok: |did you mean max_gen_toks"
     ),
-    "an option that isn't a number": (lm_eval("--gen_kwargs=max_gen_toks=many"), 2, "=many: "),
     "a path with a comma": (
         lm_eval("--model_args=pretrained=a,b"), 2, "--model_args: 'b' is no KEY=VALUE|comma"
     ),
@@ -285,7 +250,6 @@ CASES = {
     ),
     "JSON for a dictionary": (("dicts", "check", "prompts.jsonl"), 2, "prompts.jsonl: .jsonl has"),
     "no question": (lm_eval("--limit=0"), 2, "--limit: '0' doesn't fit; it takes"),
-    "fewer than none": (lm_eval("--limit=-3"), 2, "--limit: '-3' doesn't fit; it takes"),
     "no task": (lm_eval("--tasks="), 2, "--tasks: names no task; give one"),
     "an argument of the model that isn't a number": (
         lm_eval("--model_args=pretrained=native,max_length=x"), 2, "max_length: 'x' doesn't fit"
@@ -304,13 +268,6 @@ CASES = {
         ("convert", "--to=native", "--dry-run", "of_a_trainer", "dst"), 0, "embed"
     ),
     "convert latin1": (("convert", "--to=hf", "latin1", "dst"), 2, "model_config.json: |again"),
-    "a picture for a tokenizer": (
-        ("convert", "--to=hf", "--tokenizer=picture.png", "native", "dst"), 2, "picture.png: "
-    ),
-    "JSON named .model": (
-        ("convert", "--to=hf", "--tokenizer=tokenizer.model", "native", "dst"),
-        *(2, "tokenizer.model: not a SentencePiece model"),
-    ),
     "convert over its source": (
         ("convert", "--to=hf", "--overwrite", "native/checkpoint_0", "native"),
         *(2, "DST: native holds what is read; choose another place"),
