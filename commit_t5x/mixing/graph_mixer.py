@@ -145,7 +145,8 @@ class GraphMixer:
         hit_rows = tf.gather(rows, starts)
         thresholds = tf.cast(tf.round(ratios * ALWAYS), tf.int64)
         if self._calibrated:
-            words, hits = _count_words(pieces), _sum_rows((ends - starts + 1) // 2, hit_rows, texts)
+            words = ragged_rows.sums(pieces.with_flat_values(tf.cast(_are_words(pieces), tf.int64)))
+            hits = tf.math.unsorted_segment_sum((ends - starts + 1) // 2, hit_rows, tf.size(texts))
             thresholds = tf.minimum(thresholds * words // tf.maximum(hits, 1), ALWAYS)
         streams = tf.gather(graph_random.key(seeds), hit_rows)
         counters = 2 * _rank_in_row(hit_rows)
@@ -312,17 +313,6 @@ def _token_bytes(pieces: tf.RaggedTensor) -> tf.Tensor:
     spaces = tf.where(are_gaps, spaces, 0)  # none is a text's last piece
     moved = tf.concat([[0], spaces], axis=0)[:-1] - spaces
     return tf.cast(tf.strings.length(flat) + moved, tf.int64)
-
-
-def _count_words(pieces: tf.RaggedTensor) -> tf.Tensor:
-    """Returns the number of words in each text: int64 [n]."""
-    words = tf.cast(_are_words(pieces), tf.int64)
-    return _sum_rows(words, ragged_rows.ids(pieces), pieces.row_starts())
-
-
-def _sum_rows(values: tf.Tensor, rows: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
-    """Sums values, int64 [k], by the row, int64 [k], that each belongs to: int64 [n]."""
-    return tf.math.unsorted_segment_sum(values, rows, tf.size(like))
 
 
 def _rank_in_row(rows: tf.Tensor) -> tf.Tensor:

@@ -239,20 +239,16 @@ def get_segmenter(
     """
     if name == "language":
         name = "longest_match" if language in UNSPACED else "whitespace"
-    match name:
-        case "space":
-            segmenter = SpaceSegmenter()
-        case "whitespace":
-            segmenter = WhitespaceSegmenter()
-        case "longest_match":
-            segmenter = LongestMatchSegmenter(words())
-        case "pythainlp":
-            segmenter = PyThaiNLPSegmenter()
-        case _:
-            raise InputError(
-                f"segmenter {name!r}: unknown; use 'space', 'whitespace', 'longest_match', "
-                "'pythainlp' or 'language'"
-            )
+    kinds: dict[str, Callable[[], Segmenter]] = {
+        "space": SpaceSegmenter,
+        "whitespace": WhitespaceSegmenter,
+        "longest_match": lambda: LongestMatchSegmenter(words()),
+        "pythainlp": PyThaiNLPSegmenter,
+    }
+    if name not in kinds:
+        known = ", ".join(map(repr, kinds))
+        raise InputError(f"segmenter {name!r}: unknown; use {known} or 'language'")
+    segmenter = kinds[name]()
     if protected:
         segmenter = ProtectingSegmenter(segmenter, _protected_pattern(protected))
     return segmenter
