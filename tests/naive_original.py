@@ -1,9 +1,9 @@
 """What the paper's code computes, told again as plainly as can be, with nothing of this project.
 
-tests/data/test_paper_fidelity.py and tests/mixing/test_mixer.py hold the project against it. It is
-written from the facts alone: loops and lists, one text at a time, no care for speed. Where the
-paper's code draws at random, this one takes the one case in which nothing is random: every word has
-a single translation, and every word that is found is replaced.
+Tests of the data path, tests/data/test_paper_fidelity.py before all, hold the project against it.
+It is written from the facts alone: loops and lists, one text at a time, no care for speed. Where
+the paper's code draws at random, this one takes the one case in which nothing is random: every word
+has a single translation, and every word that is found is replaced.
 """
 
 import unicodedata

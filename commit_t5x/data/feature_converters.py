@@ -218,7 +218,9 @@ def _filler(length: int, token: int = 0) -> tf.data.Dataset:
     return tf.data.Dataset.from_tensors((row, row))
 
 
-def _scan(ds: tf.data.Dataset, start: tuple[tf.Tensor, ...], pack: Callable) -> tf.data.Dataset:
+def _scan(ds: tf.data.Dataset, pack: Callable, *dtypes: tf.DType) -> tf.data.Dataset:
+    """Returns the rows that `pack` makes of what is left over, nothing at first, and each group."""
+    start = tuple(tf.zeros([0], dtype) for dtype in dtypes)
     return ds.scan(start, tf.autograph.experimental.do_not_convert(pack)).unbatch()
 
 
@@ -251,9 +253,8 @@ def _pack_segments(ds: tf.data.Dataset, length: int, bos_id: int) -> tf.data.Dat
             for name, values in rows.items()
         }
 
-    nothing = tf.zeros([0], tf.int32)
-    start = (nothing, nothing, tf.zeros([0], tf.int64))
-    return _scan(_short_groups(ds).concatenate(_filler(length)), start, pack)
+    groups = _short_groups(ds).concatenate(_filler(length))
+    return _scan(groups, pack, tf.int32, tf.int32, tf.int64)
 
 
 def _pack_filled(ds: tf.data.Dataset, length: int, bos_id: int) -> tf.data.Dataset:
@@ -276,9 +277,8 @@ def _pack_filled(ds: tf.data.Dataset, length: int, bos_id: int) -> tf.data.Datas
         left = tf.clip_by_value(begins + lengths - used, 0, lengths)
         return (targets[used:], weights[used:], left[left > 0]), rows
 
-    nothing = tf.zeros([0], tf.int32)
-    start = (nothing, nothing, tf.zeros([0], tf.int64))
-    return _scan(_groups(ds).concatenate(_filler(length - 1, _FILLER)), start, pack)
+    groups = _groups(ds).concatenate(_filler(length - 1, _FILLER))
+    return _scan(groups, pack, tf.int32, tf.int32, tf.int64)
 
 
 def _with_segments(targets, weights, segments, positions, bos_id) -> Features:
@@ -317,9 +317,8 @@ def _pack_stream(ds: tf.data.Dataset, length: int, bos_id: int) -> tf.data.Datas
         rest = (tokens[used:], weights[used:])
         return rest, {name: tf.reshape(row, [-1, length]) for name, row in rows.items()}
 
-    nothing = tf.zeros([0], tf.int32)
     groups = _groups(ds).map(with_bos).concatenate(_filler(length - 1))
-    return _scan(groups, (nothing, nothing), pack)
+    return _scan(groups, pack, tf.int32, tf.int32)
 
 
 _PACKINGS = {"segments": _pack_segments, "filled": _pack_filled, "stream": _pack_stream}

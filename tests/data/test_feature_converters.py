@@ -1,6 +1,7 @@
 import functools
 import types
 
+import naive_original
 import numpy as np
 import pytest
 import seqio
@@ -68,25 +69,13 @@ def test_unpacked_rows_hold_one_example(packing):
     }
 
 
-def naive_stream(examples, length):
-    """The paper's packing, restated: one list of tokens and one of weights, cut into rows."""
-    tokens, weights = [], []
-    for inputs, targets in examples:
-        tokens += [1, *inputs, *targets]
-        weights += [0] * (1 + len(inputs)) + [1] * len(targets)
-    rows = []
-    start = 0
-    while start + 1 < len(tokens):
-        pad = [0] * (start + length + 1 - len(tokens))
-        rows.append(
-            {
-                "target_tokens": (tokens[start + 1 : start + length + 1] + pad)[:length],
-                "input_tokens": (tokens[start : start + length] + pad)[:length],
-                "loss_weights": (weights[start + 1 : start + length + 1] + pad)[:length],
-            }
-        )
-        start += length
-    return rows
+def papers_stream(examples, length):
+    """Yields the rows of the paper's packing; what is left at the end is padded."""
+    sequences = [([1, *i, *t], [0] * (1 + len(i)) + [1] * len(t)) for i, t in examples]
+    filler = ([0] * (length - 1),) * 2
+    names = ("input_tokens", "target_tokens", "loss_weights")
+    for arrays in naive_original.batches([*sequences, filler], 1, length):
+        yield dict(zip(names, (array[0].tolist() for array in arrays), strict=True))
 
 
 tokens = st.integers(3, 99)
@@ -99,9 +88,9 @@ sequences = st.lists(
 
 @settings(max_examples=4, phases=[Phase.generate])
 @given(sequences, st.integers(2, 17))
-def test_stream_is_the_naive_one(examples, length):
+def test_stream_is_the_papers(examples, length):
     got = convert(examples, length, packing="stream")
-    assert got == naive_stream(examples, length)
+    assert got == list(papers_stream(examples, length))
 
 
 def test_segments_hold_each_example_once_and_whole():
