@@ -224,34 +224,21 @@ def prepare_tfds(monkeypatch, tmp_path):
     def prepare(name, configuration, records):
         folder = tmp_path.joinpath("tfds", *filter(None, (name, configuration, "1.0.0")))
         folder.mkdir(parents=True)
+        features = tfds.features.FeaturesDict(
+            {k: tf.string if isinstance(v, str) else tf.int64 for k, v in records[0].items()}
+        )
         with tf.io.TFRecordWriter(str(folder / f"{name}-train.tfrecord-00000-of-00001")) as file:
             for record in records:
-                file.write(_tf_example(record))
+                file.write(features.serialize_example(record))
         template = tfds.core.ShardedFileTemplate(
             data_dir=folder, dataset_name=name, split="train", filetype_suffix="tfrecord"
         )
         split = tfds.core.SplitInfo(
             name="train", shard_lengths=[len(records)], num_bytes=0, filename_template=template
         )
-        tfds.folder_dataset.write_metadata(
-            data_dir=folder,
-            features=tfds.features.FeaturesDict(
-                {k: tf.string if isinstance(v, str) else tf.int64 for k, v in records[0].items()}
-            ),
-            split_infos=[split],
-        )
+        tfds.folder_dataset.write_metadata(data_dir=folder, features=features, split_infos=[split])
 
     return prepare
-
-
-def _tf_example(record):
-    features = {
-        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()]))
-        if isinstance(value, str)
-        else tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-        for name, value in record.items()
-    }
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
 
 
 def test_tfds(prepare_tfds, locate):
