@@ -6,12 +6,10 @@ from commit_t5x.data import qa_metrics, sources
 from commit_t5x.tasks import families, question_answering
 
 for _language in families.MLQA_LANGUAGES:
-    for _english_labels in (False, True) if _language != "en" else (False,):
-        question_answering.register(
-            "mlqa",
-            _language,
-            english_labels=_english_labels,
-            examples=sources.mlqa_examples,
-            splits=("test", "validation"),
-            scores=functools.partial(qa_metrics.mlqa_scores, language=_language),
-        )
+    question_answering.register(
+        "mlqa",
+        _language,
+        examples=sources.mlqa_examples,
+        splits=("test", "validation"),
+        scores=functools.partial(qa_metrics.mlqa_scores, language=_language),
+    )

@@ -18,43 +18,40 @@ def register(
     family: str,
     language: str,
     *,
-    english_labels: bool,
     examples: Callable[[str, str], sources.Examples],
     splits: Sequence[str],
     scores: Scores,
 ) -> None:
-    """Registers one task.
+    """Registers a language's tasks: one with its own labels, one with English labels.
 
     Args:
       family: "xquad" or "mlqa"; with English labels the task belongs to the family `{family}_en`.
       language: the language of the contexts, questions and answers.
-      english_labels: prompt with English labels rather than with the language's own.
       examples: (language, split) -> `id`, `context`, `question`, `answers`.
       splits: the splits there are.
       scores: (prediction, answers) -> `exact_match` and `f1`, 0 to 100.
     """
-    seqio.TaskRegistry.add(
-        families.name(f"{family}_en" if english_labels else family, language),
-        source=seqio_source.ExampleSource(
-            functools.partial(examples, language),
-            {"id": (), "context": (), "question": (), "answers": (None,)},
-            splits=lambda: splits,
-        ),
-        preprocessors=[
-            functools.partial(
-                preprocessors.encode_question,
-                family=family,
-                label_language="en" if english_labels else language,
+    for labels in dict.fromkeys((language, "en")):
+        seqio.TaskRegistry.add(
+            families.name(family if labels == language else f"{family}_en", language),
+            source=seqio_source.ExampleSource(
+                functools.partial(examples, language),
+                {"id": (), "context": (), "question": (), "answers": (None,)},
+                splits=lambda: splits,
             ),
-        ],
-        output_features=features.FEATURES,
-        postprocess_fn=_first_line_or_target,
-        metric_fns=[
-            functools.partial(_mean_scores, scores=scores),
-            functools.partial(_mean_diagnostics, language=language),
-        ],
-        task_cls=seqio_source.Task,
-    )
+            preprocessors=[
+                functools.partial(
+                    preprocessors.encode_question, family=family, label_language=labels
+                ),
+            ],
+            output_features=features.FEATURES,
+            postprocess_fn=_first_line_or_target,
+            metric_fns=[
+                functools.partial(_mean_scores, scores=scores),
+                functools.partial(_mean_diagnostics, language=language),
+            ],
+            task_cls=seqio_source.Task,
+        )
 
 
 def _first_line_or_target(output: str, example: Mapping[str, Any], is_target: bool) -> Any:

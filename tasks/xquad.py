@@ -10,15 +10,13 @@ from commit_t5x.tasks import question_answering
 
 def register(language: str) -> None:
     """Registers a language's tasks."""
-    for english_labels in (False, True) if language != "en" else (False,):
-        question_answering.register(
-            "xquad",
-            language,
-            english_labels=english_labels,
-            examples=sources.xquad_examples,
-            splits=("validation",),
-            scores=qa_metrics.squad_scores,
-        )
+    question_answering.register(
+        "xquad",
+        language,
+        examples=sources.xquad_examples,
+        splits=("validation",),
+        scores=qa_metrics.squad_scores,
+    )
 
 
 register("en")

@@ -129,7 +129,8 @@ class CodeMixer:
         source_language: str | None = None,
         tagger: tagging.Tagger | None = None,
     ):
-        check_ratio("code-mixing ratio", ratio)
+        if not 0 <= ratio <= 1:
+            raise InputError(f"code-mixing ratio {ratio}: must lie between 0 and 1")
         self.lexicon = lexicon.canonical() if canonical_equivalence else lexicon
         self.tagger = tagger
         if tagger:
@@ -312,12 +313,6 @@ def _from_alignment(
 
 
 _REPLACEMENTS = {"dictionary": load_dictionary, "alignment": _from_alignment}
-
-
-def check_ratio(name: str, ratio: float) -> None:
-    """Raises InputError if a ratio isn't between 0 and 1."""
-    if not 0 <= ratio <= 1:
-        raise InputError(f"{name} {ratio}: must lie between 0 and 1")
 
 
 def _aligned(
