@@ -127,7 +127,7 @@ def write_examples(path, source):
 @pytest.fixture(scope="module", params=["samples", "real_data"])
 def corpus(request, tmp_path_factory):
     if request.param == "real_data" and not (REAL_DATA and REAL_TOKENIZER):
-        pytest.skip("COMMIT_REAL_DATA and COMMIT_REAL_TOKENIZER name no real data")
+        pytest.skip(NO_REAL_DATA)
     folder = tmp_path_factory.mktemp("corpus")
     fields = sample_data(folder) if request.param == "samples" else real_data(folder)
     for pair in PAIRS:

@@ -79,14 +79,11 @@ def test_wikipedia_layouts(locate, tmp_path, file, location):
 
 def test_wikipedia_from_records(locate, tmp_path):
     articles = [{"title": "t", "text": "पहला"}, {"title": "u", "text": "दूसरा"}]
-    path = write(tmp_path / "hi.jsonl", jsonl(articles))
+    write(tmp_path / "hi.jsonl", jsonl(articles))
     locate(wikipedia=tmp_path / "{lang}.jsonl")
     assert list(sources.wikipedia_examples("hi", "train")) == [
         *({"text": "पहला"}, {"text": "दूसरा"}),
     ]
-    write(path, jsonl([{"title": "t"}]))
-    message = message_of(sources.wikipedia_examples, "hi", "train")
-    assert message.startswith(f"{path}:1: expected text in 'text', no such field")
 
 
 # Many files.
@@ -307,12 +304,10 @@ def test_squad_files_without_a_key(tmp_path, key):
     ("content", "message"),
     [
         ('{\n"data": [}', ":2: not JSON"),
-        ("", ":1: not JSON"),
         ("[]", ": not in SQuAD v1.1's JSON format"),
         ("3", ": not in SQuAD v1.1's JSON format"),
         ('{"data": 3}', ": not in SQuAD v1.1's JSON format"),
         ('{"data": ["text"]}', ": not in SQuAD v1.1's JSON format"),
-        (b'{"data": "\xff"}', ": not UTF-8"),
         (json.dumps(squad({**ANSWERED, "context": 3})), ": question 7: expected text in 'context'"),
         (json.dumps(squad({**ANSWERED, "answers": [3]})), ": question 7: expected text in 'answ"),
     ],

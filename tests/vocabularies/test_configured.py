@@ -64,14 +64,6 @@ def test_a_model_without_bos_or_eos(tmp_path, missing):
         configured.load(path)
 
 
-def test_gin_names_the_tokenizer(bind, tmp_path):
-    bind("configured.get_vocabulary.tokenizer", "samples")
-    assert configured.get_vocabulary().path == MODEL
-    path = train_model(tmp_path / "tokenizer.model")
-    bind("configured.get_vocabulary.tokenizer", str(path))
-    assert configured.get_vocabulary().path == path
-
-
 def test_files_directories_and_checkpoints(tmp_path):
     path = byte_level.smollm(tmp_path / "model")
     (tmp_path / "model" / "checkpoint_3").mkdir()

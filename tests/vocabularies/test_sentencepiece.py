@@ -1,4 +1,3 @@
-import copy
 import pathlib
 
 import pytest
@@ -140,15 +139,6 @@ def test_words_are_tokenised_apart_only_where_that_changes_nothing(vocabulary, t
         assert starts.to_list() == theirs[1].to_list()
     plain = train_model(tmp_path / "plain.model", **bpe, remove_extra_whitespaces=False)
     assert SentencePieceTokenizer(plain).words_are_independent
-
-
-def test_copies_and_equality(tmp_path):
-    tokenizer = SentencePieceTokenizer(MODEL)
-    assert copy.deepcopy(tokenizer) == tokenizer
-    other = tmp_path / "elsewhere.model"
-    other.write_bytes(MODEL.read_bytes())
-    assert SentencePieceTokenizer(other) == tokenizer
-    assert SentencePieceTokenizer(train_model(tmp_path / "small.model")) != tokenizer
 
 
 def test_decoding_ends_at_eos_and_knows_rows_without_a_piece(reference):
