@@ -11,17 +11,19 @@ import commit_t5x
 CODE = """
 import json, sys
 import commit_t5x
-free = sorted({"jax", "tensorflow", "numpy", "gin"} & set(sys.modules))
+heavy = {"jax", "tensorflow", "keras", "torch", "sklearn", "pandas", "matplotlib"}
+first = sorted((heavy | {"numpy", "gin"}) & set(sys.modules))
 from commit_t5x import CodeMixer, Lexicon, LlamaConfig, Template
-assert CodeMixer(Lexicon.from_pairs([("tea", "chai")]), ratio=1.0).mix("tea", (0, 0)) == "chai"
-print(json.dumps([free, "tensorflow" in sys.modules]))
+mixer = CodeMixer(Lexicon.from_pairs([("tea", "chai")]), ratio=1.0)
+assert mixer.mix("hot tea", (0, 0)) == "hot chai"
+print(json.dumps([first, sorted(heavy & set(sys.modules))]))
 """
 
 
-def test_importing_costs_nothing_and_mixing_no_tensorflow():
+def test_importing_costs_nothing_and_mixing_little():
     run = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    assert json.loads(run.stdout) == [[], False]
+    assert json.loads(run.stdout) == [[], []]
 
 
 @pytest.mark.parametrize("name", commit_t5x.__all__)

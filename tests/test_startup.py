@@ -130,16 +130,3 @@ def test_lm_eval_through_transformers(tmp_path, checkpoint):
         allowed={"jax", *FORBIDDEN} - {"tensorflow", "keras"},
     )
     assert "ogx_xquad_hi" in printed
-
-
-def test_mixing_in_plain_python():
-    code = f"""
-import sys
-from commit_t5x.data import templates
-from commit_t5x.mixing import lexicon, mixer
-mix = mixer.CodeMixer(lexicon.Lexicon.from_pairs([("tea", "chai")]), ratio=1.0)
-assert mix.mix("hot tea", (0, 0)) == "hot chai"
-sys.exit(" ".join({FORBIDDEN | {"jax"}} & set(sys.modules)) or 0)
-"""
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr

@@ -6,6 +6,7 @@ import pytest
 
 from commit_t5x.errors import InputError
 from commit_t5x.model.llama_config import LlamaConfig, RopeScaling
+from commit_t5x.model.llama_presets import PRESETS
 
 CONFIG = LlamaConfig(
     vocab_size=97, emb_dim=48, mlp_dim=80, num_layers=3, num_heads=4, num_kv_heads=2, head_dim=10
@@ -17,6 +18,7 @@ VARIANTS = {
     "biased": dataclasses.replace(CONFIG, attention_bias=True, mlp_bias=True),
     "llama3": dataclasses.replace(CONFIG, rope_theta=500000.0, rope_scaling=LLAMA3),
     "linear": dataclasses.replace(CONFIG, rope_scaling=RopeScaling("linear", 4.0)),
+    **PRESETS,
 }
 
 
