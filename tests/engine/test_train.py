@@ -2,7 +2,6 @@ import functools
 import json
 import os
 import pathlib
-import re
 import shutil
 import signal
 import subprocess
@@ -13,9 +12,7 @@ import jax
 import numpy as np
 import pytest
 import tiny
-from sentencepiece_models import train_model
 
-from commit_t5x import cli
 from commit_t5x.engine import checkpoints, lock, metrics, train, train_state, trainer, utils
 from commit_t5x.errors import InputError
 
@@ -361,18 +358,3 @@ def test_other_network_is_an_error(tmp_path, reference):
             checkpoint_cfg=utils.CheckpointConfig(restore=restore),
             model_dir=str(tmp_path),
         )
-
-
-def test_vocabulary_that_the_network_lacks_is_an_error():
-    with pytest.raises(InputError, match="the tokenizer has 31 tokens, the network 20 rows; use"):
-        tiny.model(tiny.TinyNetwork(tiny.TinyConfig(vocab_size=20)))
-
-
-def test_a_tokenizer_that_no_export_can_hold_is_refused_before_training(tmp_path, capsys, bind):
-    path = train_model(tmp_path / "nfkc.model", model_type="bpe", byte_fallback=False)
-    macros = {"MODEL_DIR": str(tmp_path / "out"), "TOKENIZER": str(path)}
-    flags = [f"--gin.{name}={value!r}" for name, value in macros.items()]
-    assert cli.main(["train", "--gin_file=quickstart.gin", *flags]) == 2
-    error = capsys.readouterr().err
-    assert re.search(r"nfkc.model: its normalisation \(nmt_nfkc\) .*=identity", error)
-    assert not (tmp_path / "out").exists()
