@@ -15,6 +15,7 @@ import unicodedata
 
 import chat_model
 import gin
+import macros
 import pyarrow.parquet
 import pytest
 import sentencepiece_models
@@ -23,13 +24,7 @@ from commit_t5x import cli, resources
 from commit_t5x.conversion import stream
 from commit_t5x.vocabularies import configured
 
-REQUIRED = {
-    "MODEL_DIR": "'out'",
-    "LANGUAGE": "'hi'",
-    "DICT_DIR": "'samples'",
-    "TOKENIZER": "'samples'",
-    "ALPACA_PATH": "'samples'",
-    "INITIAL_CHECKPOINT_PATH": "None",
+REQUIRED = macros.REQUIRED | {
     "SEQUENCE_LENGTH": "96",
     "BATCH_SIZE": "2",
     "TRAIN_STEPS": "1",
@@ -44,17 +39,16 @@ REQUIRED = {
 }
 
 
-def train(*files, **macros):
+def train(*files, **others):
     return (
         *("train", "--gin_file=recipes/commit.gin", "--gin_file=models/debug.gin", *files),
-        *(f"--gin.{name}={value}" for name, value in {**REQUIRED, **macros}.items()),
+        *macros.flags(**{**REQUIRED, **others}),
     )
 
 
-def inspect(task="alpaca_codemix_hi", **macros):
-    given = {"DICT_DIR": "'samples'", "TOKENIZER": "'samples'", "CODEMIX_RATIO": "1.0", **macros}
-    flags = [f"--gin.{name}={value}" for name, value in given.items()]
-    return "inspect", task, "--num_examples=1", "--report_examples=9", *flags
+def inspect(task="alpaca_codemix_hi", **others):
+    given = {"DICT_DIR": "'samples'", "TOKENIZER": "'samples'", "CODEMIX_RATIO": "1.0", **others}
+    return "inspect", task, "--num_examples=1", "--report_examples=9", *macros.flags(**given)
 
 
 def inspect_text(language):
@@ -69,10 +63,9 @@ def lm_eval(*flags, model="native"):
     return "lm-eval", *given, *fixed, *flags
 
 
-def infer(**macros):
-    given = {"CHECKPOINT_PATH": "'native'", "MAX_NEW_TOKENS": "8", "BATCH_SIZE": "1", **macros}
-    flags = [f"--gin.{name}={value}" for name, value in given.items()]
-    return "infer", "--gin_file=evaluation/infer.gin", *flags
+def infer(**others):
+    given = {"CHECKPOINT_PATH": "'native'", "MAX_NEW_TOKENS": "8", "BATCH_SIZE": "1", **others}
+    return "infer", "--gin_file=evaluation/infer.gin", *macros.flags(**given)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import re
 import shutil
 
 import gin
+import macros
 import pytest
 
 from commit_t5x import cli
@@ -21,20 +22,16 @@ VALUES = [
     *("'x'", "'a b'", "['x']", "()", "((0, 0.5),)", "{}", "{'x': 1}", "@optim.adamw", "%NOTHING"),
 ]
 FILES = ["recipes/commit.gin", "models/debug.gin"]
-REQUIRED = {
+REQUIRED = macros.REQUIRED | {
     "MODEL_DIR": "'finished'",
-    "LANGUAGE": "'hi'",
-    "DICT_DIR": "'samples'",
-    "TOKENIZER": "'samples'",
-    "ALPACA_PATH": "'samples'",
     "INITIAL_CHECKPOINT_PATH": "'nowhere'",
     "BATCH_SIZE": "2",
     "SEQUENCE_LENGTH": "64",
 }
 
 
-def macros():
-    gin_utils.load(FILES, [f"{name} = {value}" for name, value in REQUIRED.items()])
+def macros_of_a_run():
+    gin_utils.load(FILES, macros.bindings(**REQUIRED))
     names = sorted(gin_check.defined(gin.config._CONFIG))
     gin.clear_config()
     return names
@@ -71,14 +68,13 @@ def run(tmp_path, monkeypatch, capfd):
 
 def train(run, **changes):
     files = [f"--gin_file={file}" for file in FILES]
-    flags = [f"--gin.{name}={value}" for name, value in {**REQUIRED, **changes}.items()]
-    return run("train", *files, *flags)
+    return run("train", *files, *macros.flags(**{**REQUIRED, **changes}))
 
 
 @pytest.mark.parametrize("value", VALUES)
 def test_every_macro(run, tmp_path, tiny_model, value):
     shutil.copytree(tiny_model.native / "checkpoint_0", tmp_path / "finished/checkpoint_999999999")
-    endings = {name: train(run, **{name: value}) for name in macros()}
+    endings = {name: train(run, **{name: value}) for name in macros_of_a_run()}
     assert not {name: ending for name, ending in endings.items() if ending}
 
 

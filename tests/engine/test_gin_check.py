@@ -2,30 +2,17 @@
 
 import re
 
-import gin
+import macros
 import pytest
 
 from commit_t5x.engine import gin_utils
 from commit_t5x.errors import InputError
 
 FILES = ["recipes/commit.gin", "models/debug.gin"]
-REQUIRED = [
-    "MODEL_DIR = 'out'",
-    "LANGUAGE = 'hi'",
-    "DICT_DIR = 'samples'",
-    "TOKENIZER = 'samples'",
-    "ALPACA_PATH = 'samples'",
-]
-
-
-@pytest.fixture(autouse=True)
-def clean_gin():
-    yield
-    gin.clear_config()
 
 
 def load(*bindings, files=FILES):
-    gin_utils.load(files, [*REQUIRED, *bindings])
+    gin_utils.load(files, [*macros.bindings(**macros.REQUIRED), *bindings])
 
 
 def error(*bindings, files=FILES):
@@ -94,18 +81,14 @@ WRONG = {
 
 
 @pytest.mark.parametrize("binding", WRONG)
-def test_wrong_values_name_what_is_taken(binding):
+def test_wrong_values_name_what_is_taken_and_what_is_suggested_passes(binding):
     taken, suggested = WRONG[binding]
     message = error(binding)
     name, _, value = binding.partition("=")
     assert message.startswith(f"{name.replace('utils.', '')}: ")
     assert f"it takes {taken}" in message or taken in message.partition("it takes")[2]
     assert suggested in message
-
-
-@pytest.mark.parametrize("binding", WRONG)
-def test_what_is_suggested_passes(binding):
-    example = re.search(r'e\.g\. --gin\.([\w/.]+)=(?:"(.+)"|(\S+))$', error(binding))
+    example = re.search(r'e\.g\. --gin\.([\w/.]+)=(?:"(.+)"|(\S+))$', message)
     if example:
         load(f"{example[1]} = {example[2] or example[3]}")
 

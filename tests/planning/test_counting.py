@@ -1,5 +1,6 @@
 import jax
 import pytest
+from macros import bindings
 
 from commit_t5x.planning import counting, recipe
 
@@ -7,8 +8,7 @@ FILES = ("main_results/commit.gin", "models/debug.gin")
 
 
 def step(*files, **macros):
-    bindings = [f"{name} = {value}" for name, value in macros.items()]
-    return recipe.Step(recipe.load((*FILES, *files), bindings), jax.devices()[:1])
+    return recipe.Step(recipe.load((*FILES, *files), bindings(**macros)), jax.devices()[:1])
 
 
 def test_work_is_that_of_learning_and_of_what_is_computed_anew():

@@ -5,6 +5,7 @@ import functools
 
 import jax
 import pytest
+from macros import bindings
 
 from commit_t5x.errors import InputError
 from commit_t5x.planning import changes, fit, plan, recipe, targets
@@ -15,8 +16,7 @@ LITTLE = targets.parse("gpu:1GiB")
 
 
 def loader(*files, **macros):
-    bindings = [f"{name} = {value}" for name, value in macros.items()]
-    return functools.partial(recipe.load, (*FILES, *files), bindings)
+    return functools.partial(recipe.load, (*FILES, *files), bindings(**macros))
 
 
 @pytest.mark.parametrize(

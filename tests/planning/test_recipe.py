@@ -1,6 +1,7 @@
 import gin
 import jax
 import pytest
+from macros import bindings
 
 from commit_t5x.data import row_features
 from commit_t5x.data.feature_converters import DecoderFeatureConverter
@@ -11,9 +12,8 @@ DEBUG = ("main_results/commit.gin", "models/debug.gin")
 
 
 def step(*files, devices=8, **macros):
-    bindings = [f"{name} = {value}" for name, value in macros.items()]
     # Eight times the same device: good enough to ask for shardings.
-    return recipe.Step(recipe.load(files, bindings), jax.devices()[:1] * devices)
+    return recipe.Step(recipe.load(files, bindings(**macros)), jax.devices()[:1] * devices)
 
 
 def test_only_what_the_step_depends_on_is_asked_for():

@@ -5,6 +5,7 @@ import sys
 
 import gin
 import pytest
+from macros import REQUIRED, bindings
 
 from commit_t5x import resources
 from commit_t5x.errors import InputError
@@ -19,10 +20,7 @@ from t5x import eval, infer, train  # noqa: E402
 ROOT = resources.path("gin")
 QUESTIONS = ["CHECKPOINT_PATH='out'", "TOKENIZER='samples'"]
 RUNS = {
-    "train": (
-        "recipes/commit.gin",
-        ["MODEL_DIR='out'", "LANGUAGE='hi'", "DICT_DIR='samples'", "TOKENIZER='samples'"],
-    ),
+    "train": ("recipes/commit.gin", bindings(**REQUIRED)),
     "evaluate": (
         "evaluation/xquad.gin",
         [*QUESTIONS, "EVAL_OUTPUT_DIR='out'", "LANGUAGE='hi'"],

@@ -5,6 +5,7 @@ import sys
 
 import gin
 import pytest
+from macros import REQUIRED, bindings
 
 from commit_t5x import resources
 
@@ -43,19 +44,11 @@ def built(monkeypatch):
     monkeypatch.setattr(sys.modules["__main__"], "train", t5x_train.train, raising=False)
 
     def build(parameter, **changes):
-        settings = {
-            "MODEL_DIR": "'out'",
-            "LANGUAGE": "'hi'",
-            "DICT_DIR": "'samples'",
-            "TOKENIZER": "'samples'",
-            "ALPACA_PATH": "'samples'",
-            **changes,
-        }
         gin.clear_config()
         gin.config._LOCATION_PREFIXES[:] = ["", str(ENGINES / "t5x"), str(ENGINES.parent)]
         gin.parse_config_files_and_bindings(
             ["main_results/commit.gin", "models/debug.gin"],
-            [f"{name} = {value}" for name, value in settings.items()],
+            bindings(**{**REQUIRED, **changes}),
         )
         return gin.get_bindings("train", resolve_references=True)[parameter]
 
