@@ -4,19 +4,15 @@ import os
 import sys
 
 import gin
+import needs_t5x  # noqa: F401
 import pytest
 from macros import REQUIRED, bindings
+from t5x import eval, infer, train
 
 from commit_t5x import resources
 from commit_t5x.errors import InputError
 
 pytestmark = pytest.mark.t5x
-pytest.importorskip(
-    "t5x.train", reason="T5X isn't installed; docs/t5x.md tells how", exc_type=ImportError
-)
-
-from t5x import eval, infer, train  # noqa: E402
-
 ROOT = resources.path("gin")
 QUESTIONS = ["CHECKPOINT_PATH='out'", "TOKENIZER='samples'"]
 RUNS = {

@@ -1,22 +1,14 @@
 """T5X's binaries by the project's gin files, each in a process of its own."""
 
 import json
-import pathlib
-import runpy
-import types
 
 import pages
 import pytest
+from needs_t5x import parity
 
 from commit_t5x import conversion
 
 pytestmark = [pytest.mark.t5x, pytest.mark.slow]
-pytest.importorskip(
-    "t5x.train", reason="T5X isn't installed; docs/t5x.md tells how", exc_type=ImportError
-)
-
-_PARITY = pathlib.Path(__file__).parents[2] / "benchmarks" / "t5x_parity.py"
-parity = types.SimpleNamespace(**runpy.run_path(str(_PARITY)))
 QUESTIONS = [
     "--gin.LANGUAGE='hi'",
     "--gin.XQUAD_PATH='samples'",

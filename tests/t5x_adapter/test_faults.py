@@ -4,18 +4,14 @@ import subprocess
 import sys
 
 import gin
+import needs_t5x  # noqa: F401
 import pytest
 
 from commit_t5x import resources
 from commit_t5x.errors import InputError
+from commit_t5x.t5x_adapter import faults
 
 pytestmark = pytest.mark.t5x
-pytest.importorskip(
-    "t5x.train", reason="T5X isn't installed; docs/t5x.md tells how", exc_type=ImportError
-)
-
-from commit_t5x.t5x_adapter import faults  # noqa: E402
-
 GIN = resources.path("gin")
 
 

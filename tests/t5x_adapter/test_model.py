@@ -5,11 +5,14 @@ import typing
 
 import jax
 import jax.numpy as jnp
+import needs_t5x  # noqa: F401
 import numpy as np
 import pytest
 import tiny
 from jax.sharding import PartitionSpec
 from small_llama import CONFIG, init, random_tokens
+from t5x import decoding, optimizers, trainer
+from t5x import models as t5x_models
 
 from commit_t5x.data import pair_features
 from commit_t5x.engine import decoding as engine_decoding
@@ -17,15 +20,9 @@ from commit_t5x.engine import losses, models
 from commit_t5x.errors import InputError
 from commit_t5x.model import llama, new_rows, optim
 from commit_t5x.model.hidden_state_distance import HiddenStateDistance
+from commit_t5x.t5x_adapter import adapter
 
 pytestmark = pytest.mark.t5x
-_REASON = "T5X isn't installed; docs/t5x.md tells how"
-t5x_models = pytest.importorskip("t5x.models", reason=_REASON, exc_type=ImportError)
-
-from t5x import decoding, optimizers, trainer  # noqa: E402
-
-from commit_t5x.t5x_adapter import adapter  # noqa: E402
-
 MODULE = llama.Llama(CONFIG)
 LENGTH = 24
 

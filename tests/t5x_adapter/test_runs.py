@@ -3,11 +3,8 @@
 import dataclasses
 import functools
 import json
-import pathlib
-import runpy
 import shutil
 import sys
-import types
 
 import byte_level
 import jax
@@ -18,24 +15,21 @@ import seqio
 import tiny
 from flax import traverse_util
 from jax.sharding import AbstractMesh, PartitionSpec
+from needs_t5x import parity
 from small_llama import CONFIG, init
+from t5x import train as t5x_train
+from t5x import utils as t5x_utils
 
 from commit_t5x import resources
 from commit_t5x.engine import adapters, checkpoints, train, train_state, trainer, utils
 from commit_t5x.errors import InputError
 from commit_t5x.model import llama, optim
 from commit_t5x.model.lora import Lora
+from commit_t5x.t5x_adapter import adapter, data, mesh, states
 from commit_t5x.vocabularies import configured
 from commit_t5x.vocabularies.seqio_vocabulary import TokenizerVocabulary
 
 pytestmark = pytest.mark.t5x
-_REASON = "T5X isn't installed; docs/t5x.md tells how"
-t5x_train = pytest.importorskip("t5x.train", reason=_REASON, exc_type=ImportError)
-
-import t5x.utils  # noqa: E402
-
-from commit_t5x.t5x_adapter import adapter, data, mesh, states  # noqa: E402
-
 STEPS = 20
 NETWORK = tiny.TinyNetwork()
 SCHEDULE = optim.warmup_cosine(peak=1e-2, end=1e-4, warmup_steps=4, total_steps=STEPS)
@@ -68,7 +62,7 @@ def native_run(
 
 def t5x_config(**options):
     native = tiny.dataset_config(**options)
-    return t5x.utils.DatasetConfig(**{
+    return t5x_utils.DatasetConfig(**{
         name: getattr(native, name)
         for name in (
             "mixture_or_task_name", "task_feature_lengths", "split", "batch_size", "shuffle",
@@ -94,8 +88,8 @@ def t5x_run(
         infer_eval_dataset_cfg=data.questions(t5x_config(task=None)),
         get_dataset_fn=functools.partial(data.train_batches, model_dir=str(model_dir)),
         train_eval_get_dataset_fn=data.eval_batches,
-        checkpoint_cfg=t5x.utils.CheckpointConfig(
-            save=t5x.utils.SaveCheckpointConfig(period=4),
+        checkpoint_cfg=t5x_utils.CheckpointConfig(
+            save=t5x_utils.SaveCheckpointConfig(period=4),
             restore=adapter.initial_weights(weights, network),
         ),
         partitioner=mesh.PjitPartitioner(num_partitions=1),
@@ -114,10 +108,6 @@ def t5x_run(
         ),
     )
     return jax.device_get(state.state_dict())
-
-
-_PARITY = pathlib.Path(__file__).parents[2] / "benchmarks" / "t5x_parity.py"
-parity = types.SimpleNamespace(**runpy.run_path(str(_PARITY)))
 
 
 def abstract_params(network=NETWORK):
@@ -360,10 +350,10 @@ def test_factors_answer_over_their_base(factors, network):
     folder, _, _ = factors
     model, partitioner = adapter.DecoderOnlyModel(network, tiny.VOCABULARY), mesh.PjitPartitioner(1)
     cfg = adapter.checkpoint(str(folder / "t5x"), network)
-    initializer = t5x.utils.TrainStateInitializer(
+    initializer = t5x_utils.TrainStateInitializer(
         None, model.get_initial_variables, {}, partitioner
     )
-    state, _ = t5x.utils.create_checkpoint_manager_and_restore(
+    state, _ = t5x_utils.create_checkpoint_manager_and_restore(
         initializer, partitioner, cfg, cfg.path, None, use_orbax=True
     )
     assert state.step == 8
@@ -377,7 +367,7 @@ def test_axes_that_devices_cannot_share_stay_whole(devices, axis):
     partitioner = mesh.PjitPartitioner(num_partitions=1)
     partitioner.__dict__["mesh"] = AbstractMesh((1, devices), ("data", "model"))  # cached
     model = adapter.DecoderOnlyModel(NETWORK, tiny.VOCABULARY, adamw())
-    state = t5x.utils.TrainStateInitializer(
+    state = t5x_utils.TrainStateInitializer(
         model.optimizer_def, model.get_initial_variables, {}, partitioner
     ).train_state_axes.state_dict()
     assert weights_of(state)["wi"] == PartitionSpec(None, axis)  # [8, 16]

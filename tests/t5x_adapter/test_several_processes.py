@@ -1,25 +1,18 @@
 """Two processes, as two hosts would, train the run that one process trains."""
 
 import pathlib
-import runpy
 import socket
 import subprocess
 import sys
-import types
 
 import numpy as np
 import pytest
+from needs_t5x import parity
 
 from commit_t5x import resources
 
 pytestmark = [pytest.mark.t5x, pytest.mark.slow]
-pytest.importorskip(
-    "t5x.train", reason="T5X isn't installed; docs/t5x.md tells how", exc_type=ImportError
-)
-
 _HERE = pathlib.Path(__file__).parent
-_PARITY = _HERE.parents[1] / "benchmarks" / "t5x_parity.py"
-parity = types.SimpleNamespace(**runpy.run_path(str(_PARITY)))
 STEPS = 4
 # Each process packs and shuffles the examples that it reads; one a row in the file's order, a batch
 # holds the same rows however many read it.
