@@ -55,20 +55,6 @@ def test_ragged_prompts_decode_as_by_full_passes():
 FIRST, SECOND = [1, *range(2, 30)], [1, *range(30, 10, -1)]
 
 
-@pytest.fixture
-def passes(monkeypatch):
-    """The sizes of passes over more than one token, [rows, tokens], as they come."""
-    sizes, hidden = [], layerwise.hidden
-
-    def spy(module, params, cache, tokens, *args, **options):
-        if tokens.shape[1] > 1:
-            sizes.append(tokens.shape)
-        return hidden(module, params, cache, tokens, *args, **options)
-
-    monkeypatch.setattr(layerwise, "hidden", spy)
-    return sizes
-
-
 def test_what_prompts_share_is_computed_once(passes):
     prompts = [[*FIRST, 7], [*SECOND, 8, 9], [*FIRST, 9, 4, 3], [*SECOND, 2]]
     prompts += [[*FIRST, 11, 4], FIRST, [*SECOND, 5, 5], [*FIRST, 3]]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny
 
-from commit_t5x.engine import checkpoints, eval, generation, infer, train, train_state, utils
+from commit_t5x.engine import checkpoints, eval, infer, train, train_state, utils
 from commit_t5x.errors import InputError
 from commit_t5x.model import llama
 
@@ -33,11 +33,6 @@ def checkpoint(tmp_path_factory):
     return model_dir
 
 
-@pytest.fixture(scope="module")
-def params(checkpoint):
-    return checkpoints.restore_params(checkpoint)[0]
-
-
 def _common(checkpoint, **options):
     return {
         "model": _model(),
@@ -46,58 +41,6 @@ def _common(checkpoint, **options):
         "summarize_config_fn": lambda model_dir, writer, step: None,
         **options,
     }
-
-
-@jax.jit
-def _next_token(params, tokens, length):
-    logits = _model().module.apply({"params": params}, tokens, tokens, enable_dropout=False)
-    return jax.numpy.argmax(logits[0, length - 1])
-
-
-def _naive_greedy(params, prompt, max_new_tokens):
-    tokens = list(prompt)
-    for _ in range(max_new_tokens):
-        padded = np.zeros((1, CONFIG.max_length), np.int32)
-        padded[0, : len(tokens)] = tokens
-        tokens.append(int(_next_token(params, padded, len(tokens))))
-        if tokens[-1] == 2:
-            break
-    return tokens[len(prompt) :]
-
-
-def _generate(params, prompts, **options):
-    model = _model()
-    return generation.generate(
-        model.module, model.vocabulary, tiny.partitioner(), params, prompts, **options
-    )
-
-
-def test_answers_are_those_of_full_passes(params):
-    prompts = [tiny.VOCABULARY.encode(text) for text in ("red", "blue green", "pink")]
-    answers = _generate(params, prompts, batch_size=2, max_new_tokens=4)
-    expected = [_naive_greedy(params, [1, *prompt], 4) for prompt in prompts]
-    assert answers == [
-        tiny.VOCABULARY.decode([token for token in tokens if token != 2]) for tokens in expected
-    ]
-    assert len(set(answers)) > 1
-
-
-def test_long_prompts_are_cut_from_the_left(params):
-    long = tiny.VOCABULARY.encode("green white " * 5)
-    answer, cut = _generate(params, [long, long[-27:]], batch_size=2, max_new_tokens=4)
-    assert answer == cut
-    with pytest.raises(InputError, match="max_new_tokens: 32 leaves no room"):
-        _generate(params, [long], batch_size=1, max_new_tokens=32)
-
-
-def test_stop_strings_end_an_answer(params):
-    prompts = [tiny.VOCABULARY.encode(text) for text in ("red", "blue green")]
-    whole = functools.partial(_generate, params, prompts, batch_size=2, max_new_tokens=6)
-    answers = whole()
-    stop = answers[0][2:4]  # two letters, hence no single token
-    expected = [answer.partition(stop)[0] for answer in answers]
-    assert whole(stop=[stop]) == expected
-    assert whole(stop=[answers[1][1]])[1] == answers[1].partition(answers[1][1])[0]
 
 
 def test_evaluate_writes_loss_and_scores(tmp_path, checkpoint):

@@ -46,6 +46,8 @@ def test_prompts_that_are_cut_are_counted(caplog):
     generator().answers([*PROMPTS[1:], 99 * PROMPTS[0]], 4)
     [record] = caplog.records
     assert record.getMessage().startswith("1 of 4 prompts are cut from the left, to their last 39 ")
+    answer, cut = generator().answers([99 * PROMPTS[1], (99 * PROMPTS[1])[-39:]], 2)
+    assert answer == cut
 
 
 def test_a_stop_string_of_several_tokens_ends_decoding_early(monkeypatch):
@@ -64,6 +66,9 @@ def test_a_stop_string_of_several_tokens_ends_decoding_early(monkeypatch):
     assert answer == longest.partition(stop)[0]
     assert len(longest) == 24
     assert steps[0] < 16
+    for end in (stop, longest[1]):
+        expected = [whole.partition(end)[0] for whole in ANSWERS]
+        assert generator(stop=[end]).answers(PROMPTS, 4) == expected
 
 
 @pytest.mark.parametrize("stop", [(), ("a",), ("qz",)])

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from commit_t5x.engine import layerwise, scoring
+from commit_t5x.engine import scoring
 from commit_t5x.errors import InputError
 from commit_t5x.model import llama
 
@@ -35,18 +35,21 @@ def expected_score(log_softmax, context, targets):
     return total, greedy
 
 
-def check_scores(tiny_model, log_softmax, rows, batch_size):
-    scores = scoring.score_targets(
+def score(tiny_model, rows, batch_size, max_length=256, **options):
+    return scoring.score_targets(
         llama.Llama(tiny_model.config),
-        tiny_model.params,
-        rows,
+        **{"params": tiny_model.params, "rows": rows, **options},
         batch_size=batch_size,
-        max_length=256,
+        max_length=max_length,
     )
-    for (context, targets), score in zip(rows, scores, strict=True):
+
+
+def check_scores(tiny_model, log_softmax, rows, batch_size, **options):
+    scores = score(tiny_model, rows, batch_size, **options)
+    for (context, targets), found in zip(rows, scores, strict=True):
         logprob, is_greedy = expected_score(log_softmax, context, targets)
-        assert score.logprob == pytest.approx(logprob, abs=1e-3)
-        assert score.is_greedy == is_greedy
+        assert found.logprob == pytest.approx(logprob, abs=1e-3)
+        assert found.is_greedy == is_greedy
 
 
 @pytest.mark.parametrize("batch_size", [1, 7])
@@ -64,39 +67,24 @@ def test_scores_do_not_depend_on_batch_or_padding(tiny_model, log_softmax, batch
     ],
 )
 def test_answers_to_choose_from_share_their_question(
-    tiny_model, log_softmax, batch_size, expected, monkeypatch
+    tiny_model, log_softmax, batch_size, expected, passes
 ):
     question = list(range(20, 60))
     rows = [(question, [answer]) for answer in (5, 6, 7, 8)]
     rows += [(question, [5, 9]), (question, [5, 11, 3]), (question, [6, 7]), (question, [9] * 6)]
-    sizes, hidden = [], layerwise.hidden
-
-    def spy(module, params, cache, tokens, *args, **options):
-        sizes.append(tokens.shape)
-        return hidden(module, params, cache, tokens, *args, **options)
-
-    monkeypatch.setattr(layerwise, "hidden", spy)
     check_scores(tiny_model, log_softmax, rows, batch_size)
-    assert sizes == expected
+    assert passes == expected
 
 
-def test_long_rows_go_in_parts_on_a_cpu(tiny_model, log_softmax, monkeypatch):
+@pytest.mark.parametrize("tokens, expected", [(160, [(3, 48)] * 2), (16, [(1, 48)] * 6)])
+def test_long_rows_go_in_parts_on_a_cpu(
+    tiny_model, log_softmax, monkeypatch, passes, tokens, expected
+):
     # All parts are of one size, so that one program serves.
-    monkeypatch.setattr(scoring, "_TOKENS_IN_CACHE", 160)
+    monkeypatch.setattr(scoring, "_TOKENS_IN_CACHE", tokens)
     rows = [([1, 40 + start], list(range(start, start + 40))) for start in range(0, 60, 10)]
-    sizes, hidden = [], layerwise.hidden
-
-    def spy(module, params, cache, tokens, *args, **options):
-        sizes.append(tokens.shape)
-        return hidden(module, params, cache, tokens, *args, **options)
-
-    monkeypatch.setattr(layerwise, "hidden", spy)
     check_scores(tiny_model, log_softmax, rows, 6)
-    assert sizes == [(3, 48), (3, 48)]
-    sizes.clear()
-    monkeypatch.setattr(scoring, "_TOKENS_IN_CACHE", 16)
-    check_scores(tiny_model, log_softmax, rows, 6)
-    assert sizes == [(1, 48)] * 6
+    assert passes == expected
 
 
 def test_greedy_continuation_is_recognised(tiny_model, log_softmax):
@@ -104,53 +92,35 @@ def test_greedy_continuation_is_recognised(tiny_model, log_softmax):
     for _ in range(3):
         tokens.append(int(log_softmax(tokens)[-1].argmax()))
     rows = [(tokens[:3], tokens[3:]), (tokens[:3], [*tokens[3:-1], tokens[-1] + 1])]
-    module = llama.Llama(tiny_model.config)
-    scores = scoring.score_targets(module, tiny_model.params, rows, batch_size=7, max_length=256)
-    assert [score.is_greedy for score in scores] == [True, False]
+    scores = score(tiny_model, rows, 7)
+    assert [found.is_greedy for found in scores] == [True, False]
     assert scores[0].logprob > scores[1].logprob
 
 
 def test_a_context_that_is_too_long_loses_its_start(tiny_model, log_softmax):
     context, targets = list(range(100, 150)), [7, 8]
-    module = llama.Llama(tiny_model.config)
-    [score] = scoring.score_targets(
-        module, tiny_model.params, [(context, targets)], batch_size=1, max_length=16
-    )
+    [found] = score(tiny_model, [(context, targets)], 1, max_length=16)
     # 17 tokens are one more than the model reads: the last is predicted only.
-    assert score.logprob == pytest.approx(
-        expected_score(log_softmax, context[-15:], targets)[0], abs=1e-3
-    )
+    expected, _ = expected_score(log_softmax, context[-15:], targets)
+    assert found.logprob == pytest.approx(expected, abs=1e-3)
 
 
 def test_targets_fill_the_network_and_no_more(tiny_model, log_softmax):
     targets = list(range(20, 34))
-    module = llama.Llama(tiny_model.config)
-
-    def score(max_length):
-        rows = [([1], targets), ([1], targets[:1])]
-        options = {"batch_size": 1, "max_length": max_length}
-        return scoring.score_targets(module, tiny_model.params, rows, **options)[0]
-
-    assert score(14).logprob == pytest.approx(
-        expected_score(log_softmax, [1], targets)[0], abs=1e-3
-    )
+    rows = [([1], targets), ([1], targets[:1])]
+    check_scores(tiny_model, log_softmax, rows, 1, max_length=14)
     # In 16 slots there would be room for it, behind padding.
     with pytest.raises(InputError, match="14 tokens: longer than the model's 13"):
-        score(13)
+        score(tiny_model, rows, 1, max_length=13)
 
 
 def test_batches_are_reported(tiny_model):
     done = []
-    rows = [([1], [2])] * 5
-    module = llama.Llama(tiny_model.config)
-    scoring.score_targets(
-        module, tiny_model.params, rows, batch_size=2, max_length=256, on_batch=done.append
-    )
+    score(tiny_model, [([1], [2])] * 5, 2, on_batch=done.append)
     assert done == [2, 2, 1]
 
 
 def test_weights_that_are_not_finite(tiny_model):
     params = jax.tree.map(lambda leaf: np.full_like(leaf, np.inf), tiny_model.params)
-    module = llama.Llama(tiny_model.config)
     with pytest.raises(InputError, match="logits are not finite"):
-        scoring.score_targets(module, params, [([1], [300])], batch_size=1, max_length=256)
+        score(tiny_model, [([1], [300])], 1, params=params)
