@@ -13,6 +13,13 @@ CONFIG = LlamaConfig(
 )
 
 
+_RNG = np.random.default_rng(0)
+
+
+def normal(*shape):
+    return _RNG.normal(size=shape).astype(np.float32)
+
+
 def random_tokens(seed, batch=2, length=12, vocab_size=CONFIG.vocab_size):
     return jax.random.randint(jax.random.key(seed), (batch, length), 1, vocab_size)
 

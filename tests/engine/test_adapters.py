@@ -77,6 +77,12 @@ def run(base, tmp_path_factory):
     return folder, jax.device_get(fit(folder, base))
 
 
+def rewrite(model_dir, **fields):
+    """Changes fields of the record beside a run's checkpoints."""
+    record = model_dir / "adapter.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | fields))
+
+
 def leaves(tree):
     return traverse_util.flatten_dict(tree, sep="/")
 
@@ -209,9 +215,7 @@ def moved(run, base, tmp_path):
     copies = tmp_path / "run", tmp_path / "base"
     for source, copy in zip((run[0], base), copies, strict=True):
         shutil.copytree(source, copy)
-    record = json.loads((copies[0] / "adapter.json").read_text())
-    record["base"] = str(copies[1] / "checkpoint_0")
-    (copies[0] / "adapter.json").write_text(json.dumps(record))
+    rewrite(copies[0], base=str(copies[1] / "checkpoint_0"))
     return copies
 
 
@@ -234,7 +238,6 @@ def test_base_that_is_gone_or_another_one(moved, base):
 
 def test_base_is_read_again_only_where_its_files_changed(moved, monkeypatch):
     folder, own = moved
-    record = folder / "adapter.json"
     adapters.write(folder, adapters.describe(OPTIONS, str(own)))
     adapter = adapters.read(folder)
     with monkeypatch.context() as patch:
@@ -245,28 +248,24 @@ def test_base_is_read_again_only_where_its_files_changed(moved, monkeypatch):
     os.utime(file, (0, 0))
     assert adapters.describe(OPTIONS, str(own), folder).files != adapter.files
     native.read(folder)
-    record.write_text(json.dumps(json.loads(record.read_text()) | {"fingerprint": "0"}))
+    rewrite(folder, fingerprint="0")
     with pytest.raises(InputError, match="where other weights are now"):
         native.read(folder)
 
 
 def test_base_is_found_by_a_place_relative_to_its_record(moved, monkeypatch, tmp_path):
     folder, own = moved
-    fields = json.loads((folder / "adapter.json").read_text())
-    place = os.path.relpath(own / "checkpoint_0", folder)
-    (folder / "adapter.json").write_text(json.dumps(fields | {"base": place}))
+    rewrite(folder, base=os.path.relpath(own / "checkpoint_0", folder))
     monkeypatch.chdir(tmp_path)
     native.read(folder)
 
 
 def test_record_that_is_gone_or_of_other_factors(moved):
     folder, _ = moved
-    record = folder / "adapter.json"
-    fields = json.loads(record.read_text())
-    record.write_text(json.dumps(fields | {"lora": fields["lora"] | {"rank": 5}}))
+    rewrite(folder, lora=dataclasses.asdict(dataclasses.replace(OPTIONS, rank=5)))
     with pytest.raises(InputError, match="adapter.json: has a rank of 5, and the factors one of 4"):
         native.read(folder)
-    record.unlink()
+    (folder / "adapter.json").unlink()
     with pytest.raises(InputError, match="holds low-rank factors, and .*adapter.json, which says"):
         native.read(folder)
     with pytest.raises(InputError, match="holds low-rank factors, and .*adapter.json, which says"):
@@ -305,15 +304,6 @@ def test_order_of_targets_means_nothing(run, base):
     adapters.check(run[0], adapters.describe(options, str(base)))
 
 
-@pytest.mark.parametrize(
-    "field, value",
-    [("alpha", 5), ("dropout", 0.1), ("targets", ("q",)), ("base_dtype", "int8")],
-)
-def test_options_without_a_rank(field, value):
-    with pytest.raises(InputError, match=f"^{lora.MACROS[field]}: .* is for low-rank factors"):
-        Lora(**{field: value})
-
-
 def test_factors_need_a_base(base, tmp_path):
     with pytest.raises(InputError, match="INITIAL_CHECKPOINT_PATH: low-rank factors need weights"):
         adapters.describe(OPTIONS, None)
@@ -345,7 +335,6 @@ def test_a_base_that_leads_back(moved, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(folder, other)
     for model_dir, base in ((folder, other), (other, folder)):
-        fields = json.loads((model_dir / "adapter.json").read_text())
-        (model_dir / "adapter.json").write_text(json.dumps(fields | {"base": str(base)}))
+        rewrite(model_dir, base=str(base))
     with pytest.raises(InputError, match=f"{folder}/adapter.json: its base leads back to itself"):
         native.read(folder)

@@ -8,14 +8,11 @@ import numpy as np
 import optax
 import pytest
 import tiny
+from small_llama import CONFIG
 
 from commit_t5x.engine import checkpoint_manager, checkpoints, data, train_state, utils
 from commit_t5x.errors import InputError
-from commit_t5x.model import llama, optim
-
-CONFIG = llama.LlamaConfig(
-    vocab_size=8, emb_dim=4, mlp_dim=6, num_layers=2, num_heads=2, num_kv_heads=1, head_dim=2
-)
+from commit_t5x.model import optim
 
 
 class _Run:

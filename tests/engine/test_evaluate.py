@@ -1,19 +1,20 @@
+import dataclasses
 import functools
 import json
 
 import jax
 import numpy as np
 import pytest
+import small_llama
 import tiny
 
 from commit_t5x.engine import checkpoints, eval, infer, train, train_state, utils
 from commit_t5x.errors import InputError
 from commit_t5x.model import llama
 
-CONFIG = llama.LlamaConfig(
-    vocab_size=tiny.VOCAB_SIZE, emb_dim=16, mlp_dim=24, num_layers=1, num_heads=2, num_kv_heads=1,
-    head_dim=8, max_length=32,
-)  # fmt: skip
+CONFIG = dataclasses.replace(
+    small_llama.CONFIG, vocab_size=tiny.VOCAB_SIZE, num_layers=1, max_length=64
+)
 
 
 @functools.cache

@@ -192,13 +192,6 @@ def test_speed_is_that_of_the_devices_and_not_of_writing(tmp_path, files):
     assert first > 2 / 0.2 > last
 
 
-def test_packing_efficiency_is_the_share_of_positions_that_are_tokens(tmp_path, files):
-    collected = _metrics(files, 1, period=1)
-    collected.add(1, _sums(1.0))
-    collected.finish()
-    assert _lines(tmp_path)[0]["packing_efficiency"] == 8 / 16
-
-
 def test_mix_rate_is_of_what_was_read_since_it_was_written(tmp_path, files):
     iterator = _iterator()
     collected = _metrics(files, 4, period=1, iterator=iterator)

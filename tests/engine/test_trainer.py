@@ -107,3 +107,9 @@ def test_eval_step_sums_to_the_loss_over_all_rows():
     expected, metrics = jax.jit(model.loss_fn)(params, batch)
     np.testing.assert_allclose(sums["loss"] / sums["denominator"], expected, rtol=1e-6)
     assert sums["loss_tokens"] == metrics["loss_tokens"]
+
+
+def test_key_is_one_of_the_configured_generator():
+    with jax.default_prng_impl("rbg"):
+        state = train_state.TrainStateInitializer(tiny.model(), tiny.partitioner()).train_state
+        assert state.rng.shape == jax.random.PRNGKey(0).shape == (4,)

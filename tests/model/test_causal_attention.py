@@ -47,22 +47,6 @@ def test_blocks_of_any_length(length, heads, kv_heads):
     np.testing.assert_allclose(actual, plain(*arrays, mask), rtol=1e-3, atol=1e-5)
 
 
-def test_a_mask_that_is_not_causal_is_kept():
-    arrays = inputs(150, 4, 2)
-    prefix = (jnp.arange(150) < 100).astype(jnp.int32)[None]
-    mask = attention.decoder_mask(150, None, prefix)
-    actual = attend(*arrays, mask, is_causal=False)
-    np.testing.assert_allclose(actual, plain(*arrays, mask), rtol=1e-3, atol=1e-5)
-
-
-def test_hidden_keys_for_all_queries():
-    arrays = inputs(130, 2, 2)
-    forgetful = attention.forgetful_mask(jax.random.key(0), 2, 130, 0.5)
-    mask = attention.decoder_mask(130) & forgetful
-    actual = attend(*arrays, mask, is_causal=True)
-    np.testing.assert_allclose(actual, plain(*arrays, mask), rtol=1e-3, atol=1e-5)
-
-
 def test_softmax_is_in_fp32_whatever_the_operands_are():
     # Scores of 600 to 610: bf16 tells apart steps of 4 there, fp32 steps far below 1.
     query = jnp.full((1, 1, 1, DIM), np.sqrt(DIM), jnp.bfloat16)
@@ -117,12 +101,14 @@ def masks(length):
     yield attention.decoder_mask(length, None, prefix), False
 
 
-def test_what_the_fused_kernel_is_asked_for():
+def test_masks_in_blocks_and_what_the_fused_kernel_is_asked_for():
     arrays = inputs(130, 4, 2)
     for mask, is_causal in masks(130):
+        blocks = attend(*arrays, mask, is_causal=is_causal)
         # The same call as for cuDNN's, by JAX's own operations.
-        actual = causal_attention.fused(*arrays, mask, is_causal=is_causal, implementation="xla")
-        np.testing.assert_allclose(actual, plain(*arrays, mask), rtol=1e-3, atol=1e-5)
+        fused = causal_attention.fused(*arrays, mask, is_causal=is_causal, implementation="xla")
+        for actual in (blocks, fused):
+            np.testing.assert_allclose(actual, plain(*arrays, mask), rtol=1e-3, atol=1e-5)
 
 
 def refusal(arrays, dropout=None):

@@ -4,14 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from small_llama import normal
 
 from commit_t5x.model import layers
 
 RNG = np.random.default_rng(0)
-
-
-def normal(*shape):
-    return RNG.normal(size=shape).astype(np.float32)
 
 
 def test_rms_norm_computes_in_fp32_whatever_its_dtype():

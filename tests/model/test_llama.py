@@ -157,13 +157,6 @@ def test_packed_segments_do_not_leak():
     np.testing.assert_allclose(packed[:, 5:10], alone, rtol=1e-4, atol=1e-4)
 
 
-def test_without_segments_a_row_is_one_context():
-    tokens = random_tokens(4)
-    before = apply(MODULE, PARAMS, tokens)
-    after = apply(MODULE, PARAMS, tokens.at[:, 2].add(1))
-    assert np.abs(before - after)[:, 5:].max() > 1e-3
-
-
 def test_prefix_is_bidirectional():
     tokens = random_tokens(5)
     prefix = jnp.array([[1] * 4 + [0] * 8] * 2)

@@ -118,6 +118,9 @@ def test_factors_that_do_not_fit_the_network(config, options, message):
 @pytest.mark.parametrize(
     "options, message",
     [
+        (dict(alpha=5), "LORA_ALPHA: 5 is for low-rank factors"),
+        (dict(dropout=0.1), "LORA_DROPOUT: 0.1 is for low-rank factors"),
+        (dict(targets=("q",)), r"LORA_TARGETS: \('q',\) is for low-rank factors"),
         (dict(base_dtype="int8"), "BASE_DTYPE: 'int8' is for low-rank factors.*set LORA_RANK"),
         (dict(trained_parts=["scale"]), r"TRAINED_PARTS: \('scale',\) is for low-rank factors"),
     ],

@@ -2,15 +2,10 @@
 
 import numpy as np
 import pytest
+from small_llama import normal
 
 from commit_t5x.model import rotary
 from commit_t5x.model.llama_config import RopeScaling
-
-RNG = np.random.default_rng(0)
-
-
-def normal(*shape):
-    return RNG.normal(size=shape).astype(np.float32)
 
 
 def test_rotary_turns_half_split_pairs():
