@@ -1,17 +1,14 @@
 """The `commit-t5x` command: finds the subcommand, and gives bad input one line and exit code 2."""
 
 import argparse
-import contextlib
 import gc
 import importlib
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 
-from commit_t5x import __version__, compilation_cache, errors, out_of_memory, quiet
+from commit_t5x import __version__, compilation_cache, errors, out_of_memory, quiet, sigterm
 
 # Subcommand -> (module or module:function, what it does). A module has `main(argv)`, or
 # `add_arguments(parser)` and `main(args)`; a function is given the arguments.
@@ -83,7 +80,7 @@ def run(home: str, argv: Sequence[str], *, command: str = "", traceback: bool = 
     quiet.silence_libraries()
     compilation_cache.enable()
     try:
-        with _clearing_on_sigterm():
+        with sigterm.calls(_stop):
             return _run(home, argv, command)
     except KeyboardInterrupt:
         print("commit-t5x: interrupted", file=sys.stderr)
@@ -118,20 +115,8 @@ def _run(home: str, argv: Sequence[str], command: str) -> int:
     return 0
 
 
-@contextlib.contextmanager
-def _clearing_on_sigterm() -> Iterator[None]:
-    """Lets SIGTERM end what runs inside by way of its clean-up; training saves before."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may handle signals
-        return
-    before = signal.signal(signal.SIGTERM, _stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def _stop(number: int, frame: object) -> NoReturn:
+    """Ends what runs by way of its clean-up; training saves before."""
     del frame
     raise SystemExit(128 + number)
 

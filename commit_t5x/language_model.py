@@ -98,19 +98,18 @@ class LanguageModel:
         """
         signatures.check(LanguageModel.generate, locals())
         self.unroll()
-        return generation.generate(
+        generator = generation.Generator(
             self.module,
             self.tokenizer,
             partitioning.PjitPartitioner(),
             self.params,
-            [self.tokenizer.encode(prompt) for prompt in prompts],
-            batch_size=batch_size,
             max_new_tokens=max_new_tokens,
             add_bos=add_bos,
             stop=stop,
             sampling=Sampling(temperature, top_k, top_p),
             seed=seed,
         )
+        return generator.answers([self.tokenizer.encode(prompt) for prompt in prompts], batch_size)
 
     def loglikelihood(
         self,

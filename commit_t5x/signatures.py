@@ -194,10 +194,8 @@ def _near(value: Any) -> Iterator[Any]:
     elif isinstance(value, float):
         if math.isfinite(value):
             yield int(value)
-    elif isinstance(value, list | tuple) and len(value) == 1:
-        yield value[0]
-    elif isinstance(value, tuple | list):
-        yield (value,)
+    elif isinstance(value, list | tuple):
+        yield value[0] if len(value) == 1 else (value,)
 
 
 def _samples(annotation: Any) -> Iterator[Any]:
@@ -207,7 +205,8 @@ def _samples(annotation: Any) -> Iterator[Any]:
         base, *metadata = arguments
         yield from (item.value for item in metadata if isinstance(item, Example))
         low, above = _bound(tuple(metadata), "ge"), _bound(tuple(metadata), "gt")
-        yield from (base(bound) for bound in (low,) if bound is not None)
+        if low is not None:
+            yield base(low)
         if above is not None:
             yield above + 1
         if length := _bound(tuple(metadata), "max_length"):

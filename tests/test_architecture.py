@@ -15,7 +15,8 @@ TASKS = resources.path("tasks")
 
 # From the ground up. A package imports from itself and from floors below its own.
 FLOORS = [
-    {"collector", "compilation_cache", "errors", "out_of_memory", "quiet", "ranges", "resources"},
+    {"collector", "compilation_cache", "errors", "out_of_memory", "quiet", "ranges", "resources"}
+    | {"sigterm"},
     {"bar_plot", "disk", "fingerprints", "signatures"},
     {"arguments"},
     {"mixing", "vocabularies"},

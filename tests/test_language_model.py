@@ -109,6 +109,8 @@ def test_an_answer_ends_at_every_eos_of_a_chat_model(tmp_path):
         ({"stop": "\n\n"}, "stop: "),
         ({"batch_size": 0}, "batch_size: 0 "),
         ({"max_new_tokens": 2.5}, "max_new_tokens: 2.5 "),
+        ({"max_new_tokens": 0}, "max_new_tokens: 0 "),
+        ({"seed": -1}, "seed: -1 "),
         ({"add_bos": "no"}, "add_bos: 'no' "),
     ],
 )

@@ -79,9 +79,9 @@ class Reader:
         try:
             return store.read().result()
         except ValueError as error:
-            problem = str(error).partition("\n")[0]
             raise InputError(
-                f"{self._name}: damaged ({problem}); copy it again, or use the one before"
+                f"{self._name}: damaged ({_first_line(error)}); copy it again, or use the one "
+                "before"
             ) from error
 
 

@@ -15,6 +15,7 @@ import seqio
 import tensorflow as tf
 from absl import logging
 
+from commit_t5x import errors
 from commit_t5x.engine import providers, utils
 from commit_t5x.errors import InputError
 from commit_t5x.mixing import counts
@@ -94,16 +95,14 @@ def _plain_errors(cfg: utils.DatasetConfig) -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
-        message = re.search(r"InputError: (.*)", error.message)
-        if message:
-            raise InputError(message[1]) from error
+        if message := errors.message(error):
+            raise InputError(message) from error
+        name = providers.get_mixture_or_task(cfg).name
         failed = re.search(r"assertion failed: \[(.*)\]$", error.message, re.MULTILINE)
         if failed:  # [what must hold: of what numbers:] [98] [64]
-            name = providers.get_mixture_or_task(cfg).name
             raise InputError(f"{name}: {failed[1].replace('] [', ' ')}") from error
         if not isinstance(error, _UNREADABLE):
             raise
-        name = providers.get_mixture_or_task(cfg).name
         reason = re.sub(r"{{.*?}} | \[Op:.*", "", error.message.partition("\n")[0])
         raise InputError(
             f"{name}: a file of the split '{cfg.split}' can't be read "

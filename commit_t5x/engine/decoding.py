@@ -42,11 +42,11 @@ def decode(
       module: the network; its dropout is off. On CPUs see `unrolled`.
       params: its weights.
       prompts: token ids, BOS included where the model is to see one.
-      max_new_tokens: of each continuation.
+      max_new_tokens: of each continuation, at least one.
       eos_id: ends a continuation.
       stop_ids: further tokens that end one, e.g. those with a newline in them.
       sampling: how tokens are chosen; the likeliest by default.
-      seed: of the random choices.
+      seed: of the random choices, of 32 bits.
       streams: a number for each prompt, by default its place in `prompts`. What is drawn for a
         prompt follows from seed and number, not from the prompts beside it.
       check: called every `check_period` steps with the tokens so far; says which rows are done.
@@ -58,17 +58,12 @@ def decode(
       The new tokens of each prompt, with the one that ended it, if any.
 
     Raises:
-      InputError: a prompt has no token, max_new_tokens is not positive, the seed out of range, or
-        the logits are not finite.
+      InputError: a prompt has no token, or the logits are not finite.
 
     Example:
       >>> decode(module, params, [[1, 5, 6], [1, 7]], max_new_tokens=3, eos_id=2)
       [[9, 9, 2], [11, 4, 30]]
     """
-    if max_new_tokens < 1:
-        raise InputError(f"max_new_tokens: {max_new_tokens} is not a positive number")
-    if not 0 <= seed < 2**32:
-        raise InputError(f"SEED: {seed} is not a number of 32 bits; use one from 0 on")
     if not all(len(prompt) for prompt in prompts):
         raise InputError("prompts: one is empty; begin it with BOS")
     if not prompts:

@@ -118,18 +118,13 @@ class InferenceEvaluator:
 
     def _evaluate_task(self, task: seqio.Task, params: Any, on_batch: Callable[[int], None]):
         examples = list(itertools.islice(data.get_examples(self._cfg, task), self._num_examples))
-        answers = generation.generate(
-            self._model.module,
-            self._model.vocabulary,
-            self._partitioner,
-            params,
-            [example["inputs"] for example in examples],
-            batch_size=self._cfg.batch_size,
-            on_batch=on_batch,
-            **self._options,
+        model, prompts = self._model, [example["inputs"] for example in examples]
+        generator = generation.Generator(
+            *(model.module, model.vocabulary, self._partitioner, params), **self._options
         )
-        decode = self._model.vocabulary.decode
-        prompts = [decode(example["inputs"].tolist()) for example in examples]
+        answers = generator.answers(prompts, self._cfg.batch_size, on_batch)
+        decode = model.vocabulary.decode
+        texts = [decode(prompt.tolist()) for prompt in prompts]
         truths = [decode(example["targets"].tolist()) for example in examples]
         targets = [
             task.postprocess_fn(truth, example=example, is_target=True)
@@ -146,7 +141,7 @@ class InferenceEvaluator:
                 scores[name] = float(getattr(value, "value", value))
         records = [
             {"prompt": prompt, "prediction": prediction, "target": target}
-            for prompt, prediction, target in zip(prompts, predictions, targets, strict=True)
+            for prompt, prediction, target in zip(texts, predictions, targets, strict=True)
         ]
         return scores, records
 

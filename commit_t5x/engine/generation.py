@@ -196,19 +196,3 @@ class Generator:
 
     def _ended(self, rows: Sequence[Sequence[int]]) -> list[bool]:
         return [self._stop.found(self._stop.text(tokens)) for tokens in rows]
-
-
-def generate(
-    module: llama.Llama,
-    vocabulary: Tokenizer,
-    partitioner: partitioning.PjitPartitioner,
-    params: Any,
-    prompts: Sequence[Sequence[int]],
-    *,
-    batch_size: int,
-    on_batch: Callable[[int], None] = lambda done: None,
-    **options: Any,
-) -> list[str]:
-    """Answers prompts once: `Generator(module, ..., **options).answers(prompts, ...)`."""
-    generator = Generator(module, vocabulary, partitioner, params, **options)
-    return generator.answers(prompts, batch_size, on_batch)

@@ -11,7 +11,6 @@ from commit_t5x.model.llama_config import LlamaConfig
 from commit_t5x.vocabularies import configured
 from commit_t5x.vocabularies.tokenizer import Tokenizer
 
-CONFIG_FILE = config_files.NATIVE
 _REMEDY = "copy it from the run that wrote the weights"
 # A network may be run on longer or shorter rows than its weights were made for.
 _MAY_DIFFER = ("max_length",)
@@ -26,7 +25,7 @@ def write(model_dir: pathlib.Path, config: Any, vocabulary: Any) -> None:
       vocabulary: a tokenizer, or any other vocabulary, None included, which has no files.
     """
     if config is not None:
-        disk.write(model_dir / CONFIG_FILE, json.dumps(config.to_json(), indent=2) + "\n")
+        disk.write(model_dir / config_files.NATIVE, json.dumps(config.to_json(), indent=2) + "\n")
     for name, content in getattr(vocabulary, "files", {}).items():
         disk.write(model_dir / name, content)
 
@@ -37,7 +36,7 @@ def read_config(model_dir: pathlib.Path) -> LlamaConfig:
     Raises:
       InputError: the file is missing or broken.
     """
-    path = model_dir / CONFIG_FILE
+    path = model_dir / config_files.NATIVE
     if not path.is_file():
         raise InputError(f"{path}: no such file; {_REMEDY}")
     return config_files.load(path)
@@ -49,7 +48,7 @@ def check_config(model_dir: pathlib.Path, config: Any) -> None:
     Equal shapes aren't enough: with another rope_theta or norm_eps the same weights compute
     something else.
     """
-    path = model_dir / CONFIG_FILE
+    path = model_dir / config_files.NATIVE
     if config is None or not path.is_file():
         return
     saved = disk.read_json(path, _REMEDY)

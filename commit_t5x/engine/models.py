@@ -86,20 +86,6 @@ class DecoderOnlyModel:
         tokens = jnp.ones((1, 1), jnp.int32)  # no shape of a parameter depends on the batch's
         return self.module.init(rng, tokens, tokens, enable_dropout=False)
 
-    def compute_logits(
-        self, params: Any, batch: Batch, dropout_rng: jax.Array | None = None
-    ) -> jax.Array:
-        """Returns logits [batch, length, vocab]; without `dropout_rng` nothing is dropped."""
-        return self.module.apply(
-            {"params": params},
-            batch["decoder_input_tokens"],
-            batch["decoder_target_tokens"],
-            decoder_segment_ids=batch.get("decoder_segment_ids"),
-            decoder_positions=batch.get("decoder_positions"),
-            enable_dropout=dropout_rng is not None,
-            rngs=None if dropout_rng is None else {"dropout": dropout_rng},
-        )
-
     def check_features(self, names: Collection[str]) -> None:
         """Raises InputError if a batch has no pairs to compare, or has some that nothing would."""
         kind = self.hidden_state_distance.kind

@@ -28,7 +28,9 @@ class Profile:
 
     def __init__(self, model_dir: pathlib.Path, steps: Steps | None, total_steps: int):
         self._folder = model_dir / FOLDER
-        self._steps = check(steps)
+        self._steps = steps
+        if steps is not None and steps[0] > steps[1]:
+            raise InputError(f"PROFILE_STEPS: {steps!r} ends before it begins; turn the two round")
         if steps is not None and steps[0] > total_steps:
             raise InputError(f"PROFILE_STEPS: {steps!r} begins after TRAIN_STEPS, {total_steps}")
         self._running = False
@@ -50,10 +52,3 @@ class Profile:
         if self._running:
             jax.profiler.stop_trace()
             self._running = False
-
-
-def check(steps: Steps | None) -> Steps | None:
-    """Returns `steps`; raises InputError if they are out of order."""
-    if steps is not None and steps[0] > steps[1]:
-        raise InputError(f"PROFILE_STEPS: {steps!r} ends before it begins; turn the two round")
-    return steps

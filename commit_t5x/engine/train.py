@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from commit_t5x import disk, ranges
+from commit_t5x import disk, ranges, sigterm
 from commit_t5x.engine import (
     adapters,
     checkpoint_manager,
@@ -272,7 +272,8 @@ class _Loop:
     def run(
         self, state: train_state.TrainState, first_step: int, total_steps: int
     ) -> train_state.TrainState:
-        with _sigterm() as terminated:
+        terminated = threading.Event()
+        with sigterm.calls(lambda *_: terminated.set()):
             for step in range(first_step + 1, total_steps + 1):
                 # Nothing here waits for the step before: its devices work while they get this
                 # step's batch.
@@ -334,17 +335,3 @@ class _Loop:
                 f"{self.manager.model_dir}: {error}; {left}. Lower the learning rate, or look at "
                 "the data of that step, and run again"
             ) from error
-
-
-@contextlib.contextmanager
-def _sigterm() -> Iterator[threading.Event]:
-    """Yields an event that SIGTERM sets instead of ending the process."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event  # only the main thread may handle signals
-        return
-    previous = signal.signal(signal.SIGTERM, lambda *_: event.set())
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGTERM, previous)

@@ -24,6 +24,7 @@ class Trainer:
         the memory for activations and leaves loss and gradients as they are. None or 1: whole.
 
     Attributes:
+      num_microbatches: parts of a batch.
       train_step: (state, batch) -> (state, metrics). The state's buffers are reused: the old state
         is gone. The metrics are scalars on the devices: the sums of `DecoderOnlyModel.loss_fn`,
         "grad_norm", "param_norm" (of the new parameters, those that are trained) and
@@ -39,7 +40,7 @@ class Trainer:
     ):
         self._model = model
         self._partitioner = partitioner
-        self._num_microbatches = num_microbatches or 1
+        self.num_microbatches = num_microbatches or 1
         model.hidden_state_distance.check_microbatches(num_microbatches)
         self._shardings = jax.tree.map(lambda leaf: leaf.sharding, state_shapes)
         self.train_step = partitioner.partition(
@@ -49,20 +50,15 @@ class Trainer:
             donate_argnums=(0,),
         )
 
-    @property
-    def num_microbatches(self) -> int:
-        """Parts of a batch, processed one after the other."""
-        return self._num_microbatches
-
     def check_batch_size(self, batch_size: int) -> None:
         """Raises InputError if `batch_size` rows don't split into microbatches and devices."""
-        if batch_size % self._num_microbatches:
+        if batch_size % self.num_microbatches:
             raise InputError(
                 f"BATCH_SIZE: {batch_size} is not a multiple of NUM_MICROBATCHES, "
-                f"{self._num_microbatches}; change one of them"
+                f"{self.num_microbatches}; change one of them"
             )
         self._partitioner.check_batch_size(
-            batch_size // self._num_microbatches, "BATCH_SIZE / NUM_MICROBATCHES"
+            batch_size // self.num_microbatches, "BATCH_SIZE / NUM_MICROBATCHES"
         )
 
     def _train_step(self, state: train_state.TrainState, batch: models.Batch):
@@ -88,7 +84,7 @@ class Trainer:
         loss_fn = functools.partial(self._model.loss_fn, frozen=state.frozen)
         value_and_grad = jax.value_and_grad(loss_fn, has_aux=True)
         denominator = self._model.loss_denominator(batch)
-        if self._num_microbatches == 1:
+        if self.num_microbatches == 1:
             (_, sums), grads = value_and_grad(params, batch, dropout_rng, denominator)
             return grads, sums
 
@@ -106,7 +102,7 @@ class Trainer:
             index, microbatch = part
             return jax.tree.map(jnp.add, totals, one(params, microbatch, index)), None
 
-        indices = jnp.arange(self._num_microbatches)
+        indices = jnp.arange(self.num_microbatches)
         (grads, sums), _ = jax.lax.scan(accumulate, zeros, (indices, parts))
         return grads, sums
 
@@ -118,8 +114,8 @@ class Trainer:
         """
 
         def split(feature):
-            rows = feature.shape[0] // self._num_microbatches
-            feature = feature.reshape(rows, self._num_microbatches, *feature.shape[1:])
+            rows = feature.shape[0] // self.num_microbatches
+            feature = feature.reshape(rows, self.num_microbatches, *feature.shape[1:])
             return jnp.swapaxes(feature, 0, 1)
 
         return jax.tree.map(split, dict(batch))

@@ -39,7 +39,8 @@ def hidden_states(
         places = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
         begins = segment_ids != jnp.pad(segment_ids, [(0, 0), (1, 0)])[:, :-1]
         positions = places - jax.lax.cummax(jnp.where(begins, places, 0), axis=1)
-    final, kept = _lower(module, layers).apply(
+    lower = module.clone(config=dataclasses.replace(module.config, num_layers=layers))
+    final, kept = lower.apply(
         {"params": _lower_params(params, layers)},
         tokens,
         segment_ids,
@@ -62,11 +63,6 @@ def hidden_states(
 
 def _is_kept(name: str | None) -> bool:
     return name is not None and (name == _EMBEDDED or name.partition("_")[0] == _LAYERS)
-
-
-def _lower(module: Llama, layers: int) -> Llama:
-    """Returns the network of the first layers."""
-    return module.clone(config=dataclasses.replace(module.config, num_layers=layers))
 
 
 def _lower_params(params: Any, layers: int) -> dict[str, Any]:

@@ -97,16 +97,14 @@ def devices(topology: Topology) -> list[jax.Device]:
     return list(described.devices)[: topology.num_devices]
 
 
-def compile_step(lowered: Any, options: dict[str, str] | None = None) -> Compiled | DoesNotFit:
-    """Compiles what `Step.lower` returns; takes about a minute for a 7B model.
+def compile_step(lowered: Any) -> Compiled | DoesNotFit:
+    """Compiles what `Step.lower` returns, for devices that `devices` returned.
 
-    Args:
-      lowered: for devices that `devices` returned.
-      options: of the compiler, by name.
+    Takes about a minute for a 7B model.
     """
     start = time.perf_counter()
     try:
-        compiled = lowered.compile(compiler_options=options)
+        compiled = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise

@@ -61,6 +61,11 @@ class Work:
     num_bytes: float
 
 
+def gib(num_bytes: float) -> str:
+    """Returns bytes in words: "15.48 GiB"."""
+    return f"{num_bytes / 2**30:.2f} GiB"
+
+
 def state_bytes(tree: Any) -> float:
     """Returns the bytes a device of `jax.ShapeDtypeStruct`s with shardings.
 
@@ -189,12 +194,10 @@ def _shards(step: Step, shape: tuple[int, ...]) -> int:
     What is as wide as the residual stream follows the rules of that; other wide arrays belong to
     heads, MLP or vocabulary, which the model axis splits.
     """
-    mesh, cfg = step.mesh, step.model.config
+    mesh = step.mesh
     shards = mesh["data"] if step.batch_shape[0] in shape else 1
-    if shape and shape[-1] == cfg.emb_dim:
-        axes = ("batch", "length", "embed")
-        spec = step.partitioner.sharding(axes, (*step.batch_shape, cfg.emb_dim)).spec
-        return shards * (mesh["model"] if "model" in spec else 1)
+    if shape and shape[-1] == step.model.config.emb_dim:
+        return shards * (mesh["model"] if "model" in step.residual_spec else 1)
     return shards * (mesh["model"] if len(shape) > 2 else 1)
 
 

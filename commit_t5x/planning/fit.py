@@ -12,10 +12,10 @@ from typing import Any
 
 from commit_t5x.errors import InputError
 from commit_t5x.planning import counting, plan, recipe
+from commit_t5x.planning.counting import gib
 from commit_t5x.planning.recipe import Change
 from commit_t5x.planning.targets import Target
 
-_GIB = 2**30
 # Where no compiler has the last word, this share must be left: shapes have told up to a tenth less
 # than the TPU's compiler.
 _RESERVE = 0.1
@@ -89,9 +89,9 @@ class Search:
         needed, change = min(nearest, key=lambda tried: tried[0])
         reserve = "" if self._confirms(target) else ", with a tenth left"
         raise InputError(
-            f"--fit: nothing fits {target.name}, {_gib(target.capacity)} a device{reserve}; "
+            f"--fit: nothing fits {target.name}, {gib(target.capacity)} a device{reserve}; "
             f"{' '.join(change.flags) or 'the run as it is'} comes nearest, with "
-            f"{_gib(needed)} at least; lower SEQUENCE_LENGTH, take a smaller network, or "
+            f"{gib(needed)} at least; lower SEQUENCE_LENGTH, take a smaller network, or "
             f"{target.larger(needed / target.capacity)}"
         )
 
@@ -226,7 +226,3 @@ def _state(step: recipe.Step) -> float:
 def _seconds(found: Found) -> float:
     assert found.plan.time is not None
     return found.plan.time.total
-
-
-def _gib(num_bytes: float) -> str:
-    return f"{num_bytes / _GIB:.2f} GiB"

@@ -12,7 +12,7 @@ from commit_t5x.planning.targets import Target
 from commit_t5x.planning.topologies import Topology
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
     """What is known of a training step on a target; bytes are a device.
 
@@ -39,13 +39,13 @@ class Plan:
     fits: bool
     capacity: float
     needed: float | None
-    code: float
+    code: float = 0.0
     count: counting.Count
-    collectives: dict[str, tuple[int, float]]
-    loops: tuple[tuple[str, int], ...]
-    time: roofline.StepTime | None
+    collectives: dict[str, tuple[int, float]] = dataclasses.field(default_factory=dict)
+    loops: tuple[tuple[str, int], ...] = ()
+    time: roofline.StepTime | None = None
     model_flops: float
-    compile_seconds: float
+    compile_seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """Returns what `json` can write."""
@@ -82,10 +82,6 @@ def make_plan(run: recipe.Recipe, target: Target, use_compiler: bool) -> Plan:
             **known | {"capacity": outcome.capacity or target.capacity},
             fits=False,
             needed=outcome.needed,
-            code=0.0,
-            collectives={},
-            loops=(),
-            time=None,
         )
     program = hlo.parse(outcome.text)
     chips = _chips(step.partitioner.mesh.devices.flat)
@@ -120,12 +116,8 @@ def from_shapes(
     return Plan(
         **known,
         compiled=False,
-        compile_seconds=0.0,
         fits=counted.total <= target.capacity,
         needed=counted.total,
-        code=0.0,
-        collectives={},
-        loops=(),
         time=time,
     )
 
@@ -161,9 +153,8 @@ def _options(step: recipe.Step) -> dict[str, Any]:
 def _residual_spec(step: recipe.Step) -> str:
     """Returns mesh axes of the residual stream, "batch: data, embed: model"."""
     axes = ("batch", "length", "embed")
-    shape = (*step.batch_shape, step.model.config.emb_dim)
-    spec = step.partitioner.sharding(axes, shape).spec
-    named = [f"{axis}: {mesh}" for axis, mesh in zip(axes, spec, strict=True) if mesh]
+    pairs = zip(axes, step.residual_spec, strict=True)
+    named = [f"{axis}: {mesh}" for axis, mesh in pairs if mesh]
     return ", ".join(named) or "replicated"
 
 

@@ -83,6 +83,12 @@ class Step:
         """Devices along each axis, {"data": 1, "model": 8}."""
         return dict(self.partitioner.mesh.shape)
 
+    @property
+    def residual_spec(self) -> jax.sharding.PartitionSpec:
+        """Mesh axes of the residual stream, [batch, length, embed]."""
+        shape = (*self.batch_shape, self.model.config.emb_dim)
+        return self.partitioner.sharding(("batch", "length", "embed"), shape).spec
+
     def model_flops(self) -> float:
         """Returns the FLOPs of the whole batch; see `LlamaConfig.training_flops_per_token`."""
         rows, length = self.batch_shape

@@ -8,6 +8,7 @@ import tabulate
 
 from commit_t5x.planning import compile, gpus
 from commit_t5x.planning.changes import Tried
+from commit_t5x.planning.counting import gib
 from commit_t5x.planning.fit import Found
 from commit_t5x.planning.gpus import Gpus
 from commit_t5x.planning.plan import Plan
@@ -25,7 +26,7 @@ def describe(plan: Plan, target: Target) -> str:
         lines += ["collectives of a step, on each device:"]
         lines += _aligned(
             [
-                (kind, f"{count:,}", f"{num_bytes / _GIB:.2f} GiB")
+                (kind, f"{count:,}", gib(num_bytes))
                 for kind, (count, num_bytes) in plan.collectives.items()
             ]
         )
@@ -53,7 +54,7 @@ def advice(tried: Sequence[Tried], plan: Plan, target: Target) -> str:
     for one in tried:
         fits = "fits" if one.fits else "not enough alone"
         flags = " ".join(one.change.flags)
-        lines.append(f"  - {flags}: {one.effect}; {_size(one.needed)}, {fits}")
+        lines.append(f"  - {flags}: {one.effect}; {gib(one.needed)}, {fits}")
     lines.append("  - --fit behind the command: the fastest of these together that fits")
     larger = target.larger((plan.needed or 0.0) / plan.capacity)
     lines.append(f"  - more devices, or larger ones: --topology={larger}")
@@ -94,14 +95,14 @@ def _flags(found: Found) -> str:
 
 def verdict(plan: Plan) -> str:
     """Returns whether it fits, in one line."""
-    capacity = f"{plan.capacity / _GIB:.2f} GiB"
+    capacity = gib(plan.capacity)
     by = "" if plan.compiled else ", by shapes alone: an estimate"
     if plan.fits:
         left = (plan.capacity - plan.needed) / _GIB
         return f"Fits: {left:.2f} of {capacity} a device remain{by}."
     if plan.needed is None:
         return f"Does not fit: the compiler found no way within {capacity} a device."
-    return f"Does not fit: {plan.needed / _GIB:.2f} GiB of {capacity} a device{by}."
+    return f"Does not fit: {gib(plan.needed)} of {capacity} a device{by}."
 
 
 def table(plans: Sequence[tuple[dict[str, str], Plan]]) -> str:
@@ -169,11 +170,11 @@ def _title(plan: Plan, target: Target) -> str:
 
 def _memory(plan: Plan, target: Target) -> list[str]:
     count = plan.count
-    rows = [("parameters and optimizer", _size(count.state))]
+    rows = [("parameters and optimizer", gib(count.state))]
     if plan.compiled and plan.needed is not None and plan.fits:
         rows += [
-            ("everything else at the peak", _size(plan.needed - count.state - plan.code)),
-            ("program", _size(plan.code)),
+            ("everything else at the peak", gib(plan.needed - count.state - plan.code)),
+            ("program", gib(plan.code)),
         ]
     elif not plan.compiled:
         parts = {
@@ -182,10 +183,10 @@ def _memory(plan: Plan, target: Target) -> list[str]:
             "activations kept, about": count.activations,
             "work on one layer, about": count.working,
         }
-        rows += [(name, _size(num_bytes)) for name, num_bytes in parts.items() if num_bytes]
+        rows += [(name, gib(num_bytes)) for name, num_bytes in parts.items() if num_bytes]
     if plan.needed is not None:
-        rows.append(("together", _size(plan.needed)))
-    rows.append(("capacity", _size(plan.capacity)))
+        rows.append(("together", gib(plan.needed)))
+    rows.append(("capacity", gib(plan.capacity)))
     lines = ["memory of a device:", *_aligned(rows)]
     if not plan.compiled:
         lines.append("  estimated from shapes, without what a compiler adds for its own work")
@@ -231,10 +232,6 @@ def _mesh(plan: Plan) -> str:
 
 def _gib(plan: Plan, kind: str) -> str:
     return f"{plan.collectives[kind][1] / _GIB:.1f}" if kind in plan.collectives else "-"
-
-
-def _size(num_bytes: float) -> str:
-    return f"{num_bytes / _GIB:.2f} GiB"
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:

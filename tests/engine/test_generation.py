@@ -130,9 +130,7 @@ def test_unrolled_model_answers_alike():
     params = jax.tree.map(jax.numpy.copy, PARAMS)
     module, params = decoding.unrolled(MODEL.module, params)
     assert MODEL.module.scan_layers and not module.scan_layers
-    answers = generation.generate(
-        *(module, MODEL.vocabulary, tiny.partitioner(), params, PROMPTS),
-        batch_size=4,
-        max_new_tokens=24,
+    unrolled = generation.Generator(
+        *(module, MODEL.vocabulary, tiny.partitioner(), params), max_new_tokens=24
     )
-    assert answers == ANSWERS
+    assert unrolled.answers(PROMPTS, 4) == ANSWERS

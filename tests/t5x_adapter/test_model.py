@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tiny
 from jax.sharding import PartitionSpec
-from small_llama import CONFIG, init, random_tokens
+from small_llama import CONFIG, apply, init, random_tokens
 from t5x import decoding, optimizers, trainer
 from t5x import models as t5x_models
 
@@ -144,7 +144,8 @@ def test_t5x_own_model_trains_the_network():
 
 def test_t5x_own_model_scores():
     scores = plain().score_batch(params(), batch())
-    logits = models.DecoderOnlyModel(MODULE, tiny.VOCABULARY).compute_logits(params(), batch())
+    packing = {name: batch()[name] for name in ("decoder_segment_ids", "decoder_positions")}
+    logits = apply(MODULE, params(), batch()["decoder_input_tokens"], **packing)
     targets = batch()["decoder_target_tokens"][..., None]
     log_probs = jnp.take_along_axis(jax.nn.log_softmax(logits), targets, -1)[..., 0]
     expected = jnp.sum(log_probs * batch()["decoder_loss_weights"], axis=-1)
