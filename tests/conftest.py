@@ -70,6 +70,14 @@ def tiny_model(tmp_path_factory):
     return answering_model.write(tmp_path_factory.mktemp("tiny"))
 
 
+@pytest.fixture(scope="session")
+def debug_model(tmp_path_factory):
+    """See small_llama.write."""
+    import small_llama  # here, too
+
+    return small_llama.write(tmp_path_factory.mktemp("debug"))
+
+
 @pytest.fixture
 def bind():
     """`gin.bind_parameter` on an empty configuration, which is emptied again afterwards."""

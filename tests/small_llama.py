@@ -6,7 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from commit_t5x.model.llama import Llama, LlamaConfig
+from commit_t5x import resources
+from commit_t5x.engine import checkpoints
+from commit_t5x.model.llama import Llama, LlamaConfig, preset
+from commit_t5x.vocabularies import configured
 
 CONFIG = LlamaConfig(
     vocab_size=61, emb_dim=32, mlp_dim=48, num_layers=3, num_heads=4, num_kv_heads=2, head_dim=8
@@ -66,3 +69,11 @@ def logits_of(model, tokens):
 
     with torch.no_grad():
         return model(torch.tensor(np.array(tokens))).logits.numpy()
+
+
+def write(folder):
+    """Writes a model directory of the size of models/debug.gin, for the sample tokenizer."""
+    module = Llama(preset("debug", vocab_size=3072))
+    tokenizer = configured.load(resources.path("samples") / "tokenizer.model")
+    checkpoints.save_params(folder, jax.device_get(init(module)), module.config, tokenizer)
+    return folder

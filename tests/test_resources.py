@@ -1,20 +1,4 @@
-import pytest
-
 from commit_t5x import resources
-
-# A file that each folder holds.
-HELD = {
-    "gin": "data.gin",
-    "dicts": "en-hi.txt",
-    "tasks": "alpaca.py",
-    "samples": "tokenizer.model",
-}
-
-
-@pytest.mark.parametrize("name", HELD)
-def test_each_folder_is_found(name):
-    assert (resources.path(name) / HELD[name]).is_file()
-    assert resources.path(name).is_absolute()
 
 
 def test_a_wheel_has_the_folders_inside_the_package_and_a_checkout_beside_it(monkeypatch, tmp_path):

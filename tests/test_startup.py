@@ -5,14 +5,10 @@ import os
 import subprocess
 import sys
 
-import jax
 import pytest
-import small_llama
 
 from commit_t5x import cli, resources
 from commit_t5x.engine import checkpoints
-from commit_t5x.model import llama
-from commit_t5x.vocabularies import configured
 
 FORBIDDEN = {"tensorflow", "keras", "torch", "sklearn", "pandas", "matplotlib"}
 # Several commands, one after another, so that one interpreter serves; the last line names what of
@@ -30,17 +26,6 @@ def run(arguments):
 codes = [run(arguments) for arguments in json.loads(sys.argv[1])]
 print(json.dumps([codes, sorted({FORBIDDEN | {"jax"}} & set(sys.modules))]))
 """
-TOKENIZER = resources.path("samples") / "tokenizer.model"
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    """A model directory of the size of models/debug.gin, for the sample tokenizer."""
-    folder = tmp_path_factory.mktemp("weights")
-    config = llama.preset("debug", vocab_size=3072)
-    params = jax.device_get(small_llama.init(llama.Llama(config)))
-    checkpoints.save_params(folder, params, config, configured.load(TOKENIZER))
-    return folder
 
 
 def start(*commands, cwd=None, prompt="", allowed=frozenset({"jax"})):
@@ -83,18 +68,18 @@ def test_plan():
     assert "Fits: " in start(["plan", *files, "--topology=t4", "--gin.TRAIN_STEPS=2000"])
 
 
-def test_convert(tmp_path, checkpoint):
+def test_convert(tmp_path, debug_model):
     there, back = tmp_path / "export", tmp_path / "native"
-    start(["convert", "--to", "hf", checkpoint, there], ["convert", "--to", "native", there, back])
+    start(["convert", "--to", "hf", debug_model, there], ["convert", "--to", "native", there, back])
     assert checkpoints.all_steps(back)
 
 
-def test_infer_on_a_prompt(checkpoint):
+def test_infer_on_a_prompt(debug_model):
     flags = ["--gin_file=evaluation/infer.gin", "--gin_file=models/debug.gin"]
     macros = {
         "VOCAB_SIZE": 3072,
         "TOKENIZER": "samples",
-        "CHECKPOINT_PATH": str(checkpoint),
+        "CHECKPOINT_PATH": str(debug_model),
         "INPUT_PATH": "-",
         "INSTRUCTIONS": True,
         "MAX_NEW_TOKENS": 2,
@@ -111,19 +96,19 @@ LM_EVAL = (
 )
 
 
-def test_lm_eval(checkpoint):
+def test_lm_eval(debug_model):
     # lm-eval imports datasets, which imports pandas.
     printed = start(
-        [*LM_EVAL, "--model_args", f"pretrained={checkpoint}"], allowed={"jax", "pandas"}
+        [*LM_EVAL, "--model_args", f"pretrained={debug_model}"], allowed={"jax", "pandas"}
     )
     assert "ogx_xquad_hi" in printed
 
 
 @pytest.mark.slow
-def test_lm_eval_through_transformers(tmp_path, checkpoint):
+def test_lm_eval_through_transformers(tmp_path, debug_model):
     """With the index's torch, which brings triton, TensorFlow beside it would crash the process."""
     pytest.importorskip("torch")
-    start(["convert", "--to", "hf", checkpoint, tmp_path / "export"])
+    start(["convert", "--to", "hf", debug_model, tmp_path / "export"])
     arguments = f"pretrained={tmp_path / 'export'},add_bos_token=False,dtype=float32"
     printed = start(
         [*LM_EVAL, "--model", "hf", "--model_args", arguments],

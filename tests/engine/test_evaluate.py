@@ -80,22 +80,6 @@ def test_inference_on_a_task_without_questions_is_an_error():
         eval.InferenceEvaluator(tiny.dataset_config(), _model(), tiny.partitioner())
 
 
-def test_infer_continues_a_files_prompts(tmp_path, checkpoint):
-    prompts = tmp_path / "prompts.jsonl"
-    prompts.write_text('{"prompt": "red", "id": 1}\n{"prompt": "blue green", "id": 2}\n')
-    lines = infer.infer(
-        **_common(checkpoint),
-        dataset_cfg=tiny.dataset_config(None),
-        input_path=str(prompts),
-        output_dir=str(tmp_path / "out"),
-        max_new_tokens=4,
-    )
-    written = [json.loads(line) for line in (tmp_path / "out" / "prompts.jsonl").open()]
-    assert written == lines
-    assert [(line["prompt"], line["id"]) for line in lines] == [("red", 1), ("blue green", 2)]
-    assert all(isinstance(line["prediction"], str) for line in lines)
-
-
 def test_infer_continues_a_tasks_inputs(tmp_path, checkpoint):
     cfg = tiny.dataset_config("tiny_questions", split="validation", task_feature_lengths=None)
     lines = infer.infer(
@@ -132,13 +116,18 @@ def test_infer_reads_tasks_only_by_the_file_that_says_so(checkpoint):
         infer.infer(**_common(checkpoint), dataset_cfg=tiny.dataset_config("tiny_questions"))
 
 
-@pytest.mark.parametrize(("task", "path"), [(None, None), ("tiny_questions", "prompts.txt")])
-def test_infer_needs_one_kind_of_prompts(tmp_path, checkpoint, task, path):
-    with pytest.raises(InputError, match="INPUT_PATH, MIXTURE_OR_TASK_NAME: set one of the two"):
+@pytest.mark.parametrize(
+    ("task", "path", "converse"),
+    [(None, None, False), ("tiny_questions", "prompts.txt", False), (None, "prompts.txt", True)],
+)
+def test_infer_needs_one_kind_of_prompts(tmp_path, checkpoint, task, path, converse):
+    expected = "INPUT_PATH, MIXTURE_OR_TASK_NAME: set one of the two, or give --interactive"
+    with pytest.raises(InputError, match=expected):
         infer.infer(
             **_common(checkpoint),
             dataset_cfg=tiny.dataset_config(task),
             input_path=path,
+            converse=converse,
             output_dir=str(tmp_path),
         )
 

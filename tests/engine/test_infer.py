@@ -15,11 +15,10 @@ import chat_model
 import jax
 import pytest
 import tiny
-from small_llama import init
 
 from commit_t5x import cli, conversion, resources
 from commit_t5x.data import templates
-from commit_t5x.engine import checkpoints, infer, partitioning, utils
+from commit_t5x.engine import infer, partitioning, utils
 from commit_t5x.engine.sampling import Sampling
 from commit_t5x.errors import InputError
 from commit_t5x.model import llama
@@ -28,29 +27,12 @@ from commit_t5x.vocabularies import configured
 CONFIG = llama.preset("debug", vocab_size=3072)
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    """A model directory of the size of models/debug.gin, for the sample tokenizer."""
-    model_dir = tmp_path_factory.mktemp("weights")
-    params = jax.device_get(init(llama.Llama(CONFIG)))
-    checkpoints.save_params(model_dir, params, CONFIG, None)
-    return model_dir
-
-
-def arguments(checkpoint, *flags):
-    return [
-        "infer",
-        "--gin_file=evaluation/infer.gin",
-        "--gin_file=models/debug.gin",
-        "--gin.VOCAB_SIZE=3072",
-        "--gin.TOKENIZER='samples'",
-        f"--gin.CHECKPOINT_PATH='{checkpoint}'",
-        *flags,
-    ]
-
-
 def command(checkpoint, *flags):
-    return [sys.executable, "-m", "commit_t5x.cli", *arguments(checkpoint, *flags)]
+    return [
+        *(sys.executable, "-m", "commit_t5x.cli", "infer", "--gin_file=evaluation/infer.gin"),
+        *("--gin_file=models/debug.gin", "--gin.VOCAB_SIZE=3072", "--gin.TOKENIZER='samples'"),
+        *(f"--gin.CHECKPOINT_PATH='{checkpoint}'", *flags),
+    ]
 
 
 def call(checkpoint, **options):
@@ -67,11 +49,11 @@ def call(checkpoint, **options):
 
 
 @pytest.mark.slow
-def test_standard_input_to_standard_output_by_the_real_command(tmp_path, checkpoint):
+def test_standard_input_to_standard_output_by_the_real_command(tmp_path, debug_model):
     flags = ["--gin.INPUT_PATH='-'", "--gin.MAX_NEW_TOKENS=8", "--gin.BATCH_SIZE=2"]
     drawn = ["--gin.TEMPERATURE=0.8", "--gin.TOP_K=40", "--gin.TOP_P=0.95", "--gin.SEED=3"]
     result = subprocess.run(
-        command(checkpoint, *flags, *drawn),
+        command(debug_model, *flags, *drawn),
         input="What is tea?\n\nपानी क्या है?\r\nA third one.".encode(),
         capture_output=True,
         cwd=tmp_path,
@@ -84,45 +66,41 @@ def test_standard_input_to_standard_output_by_the_real_command(tmp_path, checkpo
     assert list(tmp_path.iterdir()) == []  # nothing but the answers is written
     prompts = tmp_path / "prompts.jsonl"
     prompts.write_text("".join(json.dumps({"prompt": line["prompt"]}) + "\n" for line in lines))
-    again = call(checkpoint, input_path=str(prompts), sampling=Sampling(0.8, 40, 0.95), seed=3)
+    again = call(debug_model, input_path=str(prompts), sampling=Sampling(0.8, 40, 0.95), seed=3)
     assert again == lines
 
 
-def test_instructions_are_put_into_the_prompt_of_training(tmp_path, checkpoint, capsys):
+def test_instructions_are_put_into_the_prompt_of_training(tmp_path, debug_model, capsys):
     records = [
         {"instruction": "Translate.", "input": "tea", "id": 7},
         {"instruction": "Name a colour.", "input": ""},
     ]
     path = tmp_path / "instructions.json"
     path.write_text(json.dumps(records))
-    lines = call(checkpoint, input_path=str(path), instructions=True)
+    lines = call(debug_model, input_path=str(path), instructions=True)
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert printed == lines
-    assert lines[0]["id"] == 7 and lines[0]["prompt"] == "Translate."
+    assert [line["prompt"] for line in lines] == ["Translate.", "Name a colour."]
+    assert lines[0]["id"] == 7
     prompts = [templates.get_prompts().choose(record).render(record).text for record in records]
     path.write_text(json.dumps([{"prompt": prompt} for prompt in prompts]))
-    as_prompts = call(checkpoint, input_path=str(path))
+    as_prompts = call(debug_model, input_path=str(path))
     assert [line["prediction"] for line in as_prompts] == [line["prediction"] for line in lines]
     assert "tea" in prompts[0]
 
 
-def test_standard_input_that_is_not_utf8(checkpoint, monkeypatch):
+def test_standard_input_that_is_not_utf8(debug_model, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"good\n\xff\xfe\n")))
     with pytest.raises(InputError, match="standard input:2: not UTF-8"):
-        call(checkpoint, input_path="-")
+        call(debug_model, input_path="-")
 
 
-def test_standard_input_into_a_file(tmp_path, checkpoint, monkeypatch):
+def test_standard_input_into_a_file(tmp_path, debug_model, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"one\ntwo\n")))
     options = {"output_dir": str(tmp_path), "summarize_config_fn": lambda *_: None}
-    lines = call(checkpoint, input_path="-", num_examples=1, **options)
+    lines = call(debug_model, input_path="-", num_examples=1, **options)
     assert [json.loads(line) for line in (tmp_path / "stdin.jsonl").open()] == lines
     assert len(lines) == 1
-
-
-def test_a_terminal_is_one_kind_of_prompts(checkpoint):
-    with pytest.raises(InputError, match="set one of the two, or give --interactive"):
-        call(checkpoint, input_path="prompts.txt", converse=True)
 
 
 class Terminal:
@@ -163,9 +141,9 @@ class Terminal:
         return text
 
 
-def test_conversation_on_a_terminal(tmp_path, checkpoint):
+def test_conversation_on_a_terminal(tmp_path, debug_model):
     flags = ["--interactive", "--gin.MAX_NEW_TOKENS=1500"]
-    terminal = Terminal(command(checkpoint, *flags), tmp_path)
+    terminal = Terminal(command(debug_model, *flags), tmp_path)
     assert "Ctrl-D leaves" in terminal.wait_for("> ")
     # The answer comes in parts, and ends where it is interrupted: uninterrupted it takes longer. On
     # a busy machine the signal may come too late, or be lost: Python drops what a callback of the

@@ -28,12 +28,6 @@ def test_lock_lasts_as_long_as_the_process_that_holds_it(tmp_path):
         pass
 
 
-def test_lock_can_be_taken_again(tmp_path):
-    for _ in range(2):
-        with lock.held(tmp_path / "new"):
-            pass
-
-
 @pytest.mark.parametrize("there", [True, False])
 def test_what_fails_at_once_leaves_nothing(tmp_path, there):
     folder = tmp_path / "run"
