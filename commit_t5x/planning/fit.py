@@ -175,7 +175,6 @@ class Search:
             needed, parts = made.needed or target.capacity, made.options["num_microbatches"]
             nearest[:] = [tried for tried in nearest if tried[1] != candidate.change]
             nearest.append((needed, candidate.change))
-            assert candidate.plan.needed is not None
             factor = needed / candidate.plan.needed
             _, change, made = self._try(candidate.choice, target, parts, factor)
             if made is not None:
@@ -224,5 +223,4 @@ def _state(step: recipe.Step) -> float:
 
 
 def _seconds(found: Found) -> float:
-    assert found.plan.time is not None
     return found.plan.time.total

@@ -76,10 +76,9 @@ def settings(found: Sequence[Found]) -> str:
     """Returns a Markdown table of settings that fit."""
     rows = []
     for one in found:
-        needed, time = one.plan.needed, one.plan.time
-        assert needed is not None and time is not None  # it fits
-        memory = f"{needed / _GIB:.2f} of {one.plan.capacity / _GIB:.2f}"
-        rows.append((one.plan.topology, memory, f"{time.total:.2f}", _flags(one)))
+        plan = one.plan
+        memory = f"{plan.needed / _GIB:.2f} of {plan.capacity / _GIB:.2f}"
+        rows.append((plan.topology, memory, f"{plan.time.total:.2f}", _flags(one)))
     header = ("device", "memory, GiB", "step, s", "flags")
     return tabulate.tabulate(rows, header, "pipe", disable_numparse=True)
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from small_llama import CONFIG, init, random_tokens
+from trees import assert_close
 
 from commit_t5x.engine import losses
 from commit_t5x.engine.linear_cross_entropy import linear_cross_entropy
@@ -94,9 +95,7 @@ def test_is_the_networks_own_head(tied):
     expected, expected_grads = jax.jit(jax.value_and_grad(whole))(params)
     actual, grads = jax.jit(jax.value_and_grad(fused))(params)
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), grads, expected_grads
-    )
+    assert_close(grads, expected_grads, rtol=1e-3, atol=1e-5)
 
 
 def test_logits_of_the_whole_batch_never_exist():

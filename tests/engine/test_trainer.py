@@ -5,6 +5,7 @@ import numpy as np
 import optax
 import pytest
 import tiny
+from trees import assert_close
 
 from commit_t5x.engine import losses, train_state, trainer
 from commit_t5x.errors import InputError
@@ -43,11 +44,7 @@ def test_microbatches_give_the_whole_batchs_loss_and_gradients(factor, num_micro
     options = {"loss_normalizing_factor": factor, "optimizer_def": DESCENT}
     whole, whole_metrics = _run(*_setup(**options))
     parts, parts_metrics = _run(*_setup(num_microbatches, **options))
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
-        whole.params,
-        parts.params,
-    )
+    assert_close(whole.params, parts.params, rtol=1e-4, atol=1e-6)
     for a, b in zip(whole_metrics, parts_metrics, strict=True):
         assert a.keys() == b.keys()
         for name in a:
@@ -62,11 +59,8 @@ def test_step_is_the_optimizers():
     moments = reference.init(state.params)
     updates, _ = jax.jit(reference.update)(grads, moments, state.params)
     after, metrics = steps.train_step(state, batch)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
-        optax.apply_updates(state.params, updates),
-        after.params,
-    )
+    expected = optax.apply_updates(state.params, updates)
+    assert_close(after.params, expected, rtol=1e-4, atol=1e-5)
     assert after.step == 1
     np.testing.assert_allclose(metrics["grad_norm"], optax.tree.norm(grads), rtol=1e-5)
     np.testing.assert_allclose(metrics["param_norm"], optax.tree.norm(after.params), rtol=1e-5)

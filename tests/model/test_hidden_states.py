@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from small_llama import CONFIG, init, random_tokens
+from trees import assert_close
 
 from commit_t5x.model import attention, layers, llama, rotary
 from commit_t5x.model.hidden_states import hidden_states
@@ -70,11 +71,7 @@ def test_recomputation_leaves_states_and_gradients(scan):
 
     expected = results("none")
     for policy in ("minimal", "full"):
-        jax.tree.map(
-            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3),
-            results(policy),
-            expected,
-        )
+        assert_close(results(policy), expected, rtol=1e-4, atol=1e-3)
     above = expected[1]["layers"] if scan else expected[1]["layers_2"]
     assert all(not np.any(leaf[2] if scan else leaf) for leaf in jax.tree.leaves(above))
 

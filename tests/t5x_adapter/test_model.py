@@ -13,6 +13,7 @@ from jax.sharding import PartitionSpec
 from small_llama import CONFIG, apply, init, random_tokens
 from t5x import decoding, optimizers, trainer
 from t5x import models as t5x_models
+from trees import assert_close
 
 from commit_t5x.data import pair_features
 from commit_t5x.engine import decoding as engine_decoding
@@ -115,11 +116,7 @@ def test_microbatches_leave_the_gradients(factor):
         )[:2]
 
     grads, sums = accumulate()
-    jax.tree.map(
-        lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5),
-        grads,
-        expected,
-    )
+    assert_close(grads, expected, rtol=1e-3, atol=1e-5)
     assert sums["loss"].replace_steps(1).compute() == pytest.approx(float(loss), rel=1e-6)
 
 
@@ -135,11 +132,7 @@ def test_t5x_own_model_trains_the_network():
     (loss, _), grads = gradients(model)(params(), batch(), None)
     (expected, _), expected_grads = gradients(native)(params(), batch(), None)
     assert loss == pytest.approx(float(expected), rel=1e-6)
-    jax.tree.map(
-        lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5),
-        grads,
-        expected_grads,
-    )
+    assert_close(grads, expected_grads, rtol=1e-3, atol=1e-5)
 
 
 def test_t5x_own_model_scores():
