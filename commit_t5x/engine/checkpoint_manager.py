@@ -102,21 +102,20 @@ class CheckpointManager:
         Raises:
           InputError: none can be read, or the checkpoint isn't of this run.
         """
-        errors: dict[int, checkpoints.DamagedError] = {}
+        reasons: dict[int, str] = {}
         for step in reversed(checkpoints.all_steps(self.model_dir)):
             try:
                 restored = self.restore(step, state, iterator, config)
             except checkpoints.DamagedError as error:
-                errors[step] = error
+                reasons[step] = str(error).partition(";")[0]
                 continue
-            notes = [f"{error}".partition(";")[0] for error in errors.values()]
             notes = [
-                f"{note}; it is {self._set_aside(damaged)} now"
-                for damaged, note in zip(errors, notes, strict=True)
+                f"{reason}; it is {self._set_aside(damaged)} now"
+                for damaged, reason in reasons.items()
             ]
             self._manager.reload()
             return Resumed(step, restored, notes)
-        latest = f"{next(iter(errors.values()))}".partition(";")[0]
+        latest, *_ = reasons.values()
         raise InputError(
             f"{latest}, nor is there one before it; put a copy in its place, or choose another "
             "MODEL_DIR"

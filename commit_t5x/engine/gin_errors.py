@@ -39,8 +39,7 @@ def located(place: str, binding: str | None = None) -> Iterator[None]:
     except _PARSE_ERRORS as error:
         message, place = _describe(error, place)
         if binding is not None and isinstance(error, SyntaxError | ValueError):
-            value = binding.partition("=")[2].strip()
-            name = binding.partition("=")[0].strip()
+            name, _, value = map(str.strip, binding.partition("="))
             if value.capitalize() in ("True", "False", "None"):
                 message += f"; write --gin.{name}={value.capitalize()}"
             elif re.fullmatch(r"[^\W\d][\w./-]*", value):

@@ -4,14 +4,13 @@ import json
 import time
 import types
 
-import gin
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from commit_t5x import disk
-from commit_t5x.engine import gin_utils, metrics, progress
+from commit_t5x.engine import metrics, progress, runs
 from commit_t5x.errors import InputError
 
 
@@ -86,8 +85,7 @@ def test_metrics_of_a_commit_run(tmp_path, bind):
         "INFER_EVAL_EXAMPLES": 1,
         "MAX_NEW_TOKENS": 2,
     }
-    gin_utils.load(["quickstart.gin"], [f"{name} = {value!r}" for name, value in macros.items()])
-    gin.get_configurable("commit_t5x.engine.train.train")()
+    runs.train(["quickstart.gin"], macros)
     each_step = {
         "loss", "z_loss", "accuracy", "grad_norm", "param_norm", "learning_rate", "tokens",
         "loss_tokens", "packing_efficiency",
