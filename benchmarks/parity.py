@@ -113,10 +113,12 @@ def measure(args: argparse.Namespace) -> dict[str, object]:
     import jax
     import torch
 
-    from commit_t5x.engine import checkpoints, decoding
+    from commit_t5x.conversion import native, native_names
+    from commit_t5x.engine import decoding
     from commit_t5x.model import llama
 
-    params, config, vocabulary = checkpoints.restore_params(args.checkpoint)
+    source = native.read(pathlib.Path(args.checkpoint))
+    params, config, vocabulary = native_names.load(source), source.config, source.tokenizer
     module = llama.Llama(config)
     reference = load_reference(args.reference)
 

@@ -73,28 +73,6 @@ def find(path: str | pathlib.Path) -> pathlib.Path:
     raise InputError(f"{path}: holds no {PREFIX}_N folder; give a model directory")
 
 
-def restore_params(
-    path: str | pathlib.Path,
-) -> tuple[dict[str, Any], LlamaConfig, Tokenizer | None]:
-    """Reads the weights of a checkpoint to the host.
-
-    Args:
-      path: a model directory (latest checkpoint) or a checkpoint_N folder.
-
-    Returns:
-      The parameters as numpy arrays, the network's configuration, and the tokenizer (None if
-      there is none).
-
-    Raises:
-      InputError: there is no checkpoint, or its configuration is missing.
-    """
-    folder = find(path)
-    config = model_files.read_config(folder.parent)
-    shapes = saved_shapes(folder)["target"]
-    args = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
-    return _restore_target(folder, shapes, args), config, model_files.tokenizer(folder.parent)
-
-
 def load_params(path: str | pathlib.Path, params: Any, config: Any = None) -> Any:
     """Reads the weights of a checkpoint into shards.
 
@@ -109,7 +87,12 @@ def load_params(path: str | pathlib.Path, params: Any, config: Any = None) -> An
     folder = find(path)
     check_shapes(folder, {"target": params})
     model_files.check_config(folder.parent, config)
-    return _restore_target(folder, params, sharded(params))
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), params)
+    args = ocp.args.PyTreeRestore(
+        item={"target": shapes}, restore_args={"target": sharded(params)}, partial_restore=True
+    )
+    with reading(folder), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        return checkpointer.restore(folder.absolute() / STATE, args=args)["target"]
 
 
 def save_params(
@@ -339,12 +322,3 @@ def sharded(shapes: Any) -> Any:
     return jax.tree.map(
         lambda leaf: ocp.ArrayRestoreArgs(sharding=leaf.sharding, dtype=leaf.dtype), shapes
     )
-
-
-def _restore_target(folder: pathlib.Path, shapes: Any, restore_args: Any) -> Any:
-    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), shapes)
-    args = ocp.args.PyTreeRestore(
-        item={"target": shapes}, restore_args={"target": restore_args}, partial_restore=True
-    )
-    with reading(folder), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
-        return checkpointer.restore(folder.absolute() / STATE, args=args)["target"]

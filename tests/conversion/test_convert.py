@@ -9,13 +9,14 @@ import pytest
 import safetensors.torch
 import tokenizers
 import torch
+import trees
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_llama import CONFIG, weights
 
 from commit_t5x import conversion, resources
 from commit_t5x.conversion import formats, hf, hf_tokenizer
-from commit_t5x.engine import checkpoints
+from commit_t5x.engine import checkpoints, model_files
 from commit_t5x.errors import InputError
 from commit_t5x.model import llama
 from commit_t5x.vocabularies import configured
@@ -40,10 +41,9 @@ def test_native_to_hf_and_back(native, tmp_path, name):
     conversion.convert(native, folder / "hf", to="hf", source_format="native")
     assert (folder / "hf" / "tokenizer.json").is_file()
     conversion.convert(folder / "hf", folder / "back", to="native", source_format="hf")
-    back, back_config, tokenizer = checkpoints.restore_params(folder / "back")
-    assert back_config == NETWORK
-    assert tokenizer.path.read_bytes() == TOKENIZER.read_bytes()
-    jax.tree.map(np.testing.assert_array_equal, back, weights(NETWORK))
+    assert model_files.read_config(folder / "back") == NETWORK
+    assert (folder / "back" / TOKENIZER.name).read_bytes() == TOKENIZER.read_bytes()
+    jax.tree.map(np.testing.assert_array_equal, trees.read(folder / "back"), weights(NETWORK))
 
 
 def test_options_reach_the_export(native, tmp_path):
@@ -224,8 +224,7 @@ def test_what_a_trainer_leaves_beside_the_weights(native, tmp_path):
     torch.save(safetensors.torch.load_file(path), path.with_name("pytorch_model.bin"))
     path.unlink()
     conversion.convert(tmp_path / "hf", tmp_path / "back", to="native")
-    back = checkpoints.restore_params(tmp_path / "back")[0]
-    jax.tree.map(np.testing.assert_array_equal, back, weights(NETWORK))
+    jax.tree.map(np.testing.assert_array_equal, trees.read(tmp_path / "back"), weights(NETWORK))
 
 
 @pytest.mark.parametrize(

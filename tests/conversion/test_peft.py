@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import operator
+import pathlib
 import shutil
 
 import jax
@@ -10,11 +11,12 @@ import pytest
 import safetensors.numpy
 import torch
 import transformers
+import trees
 from small_llama import CONFIG, apply, init, logits_of, random_tokens, weights
 
 from commit_t5x import cli, conversion
 from commit_t5x.conversion import hf, native, native_names
-from commit_t5x.engine import adapters, checkpoints
+from commit_t5x.engine import adapters, checkpoints, model_files
 from commit_t5x.errors import InputError
 from commit_t5x.model import lora
 from commit_t5x.model.llama import Llama
@@ -81,8 +83,8 @@ def test_export_and_import_are_inverse(tmp_path):
     run = write(tmp_path, options)
     conversion.convert(run.factors, tmp_path / "adapter", to="peft")
     conversion.convert(tmp_path / "adapter", tmp_path / "back", to="native", base=run.base)
-    back, config, _ = checkpoints.restore_params(tmp_path / "back")
-    assert config == CONFIG
+    back = trees.read(tmp_path / "back")
+    assert model_files.read_config(tmp_path / "back") == CONFIG
     jax.tree.map(np.testing.assert_array_equal, back, options.split(run.params)[0])
     found, expected = (adapters.read(tmp_path / name) for name in ("back", "run"))
     parts = {"decoder_norm", "pre_mlp_layer_norm", "pre_self_attention_layer_norm"}
@@ -121,7 +123,7 @@ def test_an_adapter_does_not_replace_the_base_of_its_factors(tmp_path):
 
 def unstacked(folder, parts=()):
     """Rewrites a run's factors as a network with unrolled layers has them."""
-    trained, config, _ = checkpoints.restore_params(folder)
+    trained, config = trees.read(folder), model_files.read_config(pathlib.Path(folder))
     layers = trained.pop("layers")
     for index in range(config.num_layers):
         trained[f"layers_{index}"] = jax.tree.map(operator.itemgetter(index), layers)

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 import tiny
+import trees
 from flax import traverse_util
 from small_llama import CONFIG, apply, init
 
@@ -150,7 +151,7 @@ def test_checkpoint_holds_what_is_trained_and_names_its_base(run, base):
 def test_weights_are_read_as_a_whole_network(run, base):
     folder, state = run
     read = native_names.load(native.read(folder))
-    weights, own = leaves(checkpoints.restore_params(base)[0]), leaves(state.params)
+    weights, own = leaves(trees.read(base)), leaves(state.params)
     for name, weight in leaves(read).items():
         module = name.rpartition("/")[0]
         expected = own.get(name, weights[name])

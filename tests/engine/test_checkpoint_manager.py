@@ -1,5 +1,4 @@
 import functools
-import json
 import os
 import shutil
 
@@ -10,7 +9,7 @@ import pytest
 import tiny
 from small_llama import CONFIG
 
-from commit_t5x.engine import checkpoint_manager, checkpoints, data, train_state, utils
+from commit_t5x.engine import checkpoint_manager, checkpoints, data, model_files, train_state, utils
 from commit_t5x.errors import InputError
 from commit_t5x.model import optim
 
@@ -75,10 +74,9 @@ def test_run_does_not_resume_from_weights_alone(tmp_path, run):
 
 def test_weights_of_a_run_can_be_read_alone(tmp_path, run):
     _save(tmp_path, run, [5])
-    (tmp_path / "model_config.json").write_text(json.dumps(CONFIG.to_json()))
-    params, _, tokenizer = checkpoints.restore_params(tmp_path)
-    jax.tree.map(np.testing.assert_array_equal, params, jax.device_get(run.state.params))
-    assert tokenizer is None
+    params = checkpoints.load_params(tmp_path, run.abstract.params)
+    jax.tree.map(np.testing.assert_array_equal, params, run.state.params)
+    assert model_files.tokenizer(tmp_path) is None
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,11 @@ import jax
 import numpy as np
 import pytest
 import tiny
+import trees
 from small_llama import CONFIG
 
 from commit_t5x import resources
-from commit_t5x.engine import checkpoints, utils
+from commit_t5x.engine import checkpoints, model_files, utils
 from commit_t5x.errors import InputError
 from commit_t5x.vocabularies import configured
 
@@ -37,10 +38,9 @@ def weights(tmp_path):
 
 @pytest.mark.parametrize("name", ["", "checkpoint_3"])
 def test_weights_round_trip(weights, name):
-    params, config, tokenizer = checkpoints.restore_params(weights / name)
-    jax.tree.map(np.testing.assert_array_equal, params, WEIGHTS)
-    assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(params))
-    assert config == CONFIG
+    jax.tree.map(np.testing.assert_array_equal, trees.read(weights / name), WEIGHTS)
+    assert model_files.read_config(weights) == CONFIG
+    tokenizer = model_files.tokenizer(weights)
     assert tokenizer.path == weights / "tokenizer.model"
     assert tokenizer == configured.load(resources.path("samples") / "tokenizer.model")
 
@@ -50,7 +50,7 @@ def test_latest_checkpoint_is_taken(weights):
     checkpoints.save_params(weights, later, CONFIG, None, step=20)
     (weights / "checkpoint_30.orbax-checkpoint-tmp").mkdir()  # an unfinished one
     assert checkpoints.find(weights) == weights / "checkpoint_20"
-    np.testing.assert_array_equal(checkpoints.restore_params(weights)[0]["scale"], later["scale"])
+    np.testing.assert_array_equal(trees.read(weights)["scale"], later["scale"])
 
 
 def test_existing_weights_are_not_overwritten(weights):
@@ -93,21 +93,21 @@ def test_weights_of_another_configuration_are_an_error(weights):
 
 def test_missing_checkpoints_are_errors(tmp_path):
     with pytest.raises(InputError, match="nowhere: no such checkpoint; give a model directory"):
-        checkpoints.restore_params(tmp_path / "nowhere")
+        checkpoints.find(tmp_path / "nowhere")
     with pytest.raises(InputError, match="holds no checkpoint_N folder"):
-        checkpoints.restore_params(tmp_path)
+        checkpoints.find(tmp_path)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(InputError, match="commit-t5x convert --from hf --to native"):
-        checkpoints.restore_params(tmp_path)
+        checkpoints.find(tmp_path)
 
 
 def test_damaged_configuration_is_an_error(weights):
     (weights / "model_config.json").write_text("{\n  oops")
     with pytest.raises(InputError, match="model_config.json: not valid JSON .*line 2"):
-        checkpoints.restore_params(weights)
+        model_files.read_config(weights)
     (weights / "model_config.json").unlink()
     with pytest.raises(InputError, match="model_config.json: no such file; copy it"):
-        checkpoints.restore_params(weights)
+        model_files.read_config(weights)
 
 
 def test_truncated_weights_are_an_error(tmp_path):
@@ -116,9 +116,8 @@ def test_truncated_weights_are_an_error(tmp_path):
     largest = max((tmp_path / "checkpoint_0").rglob("*"), key=lambda path: path.stat().st_size)
     assert largest.stat().st_size > 2**19
     os.truncate(largest, 2**19)
-    with pytest.raises(InputError, match="checkpoint_0: not a readable checkpoint .*; remove it"):
-        checkpoints.restore_params(tmp_path)
-    with pytest.raises(checkpoints.DamagedError):
+    expected = "checkpoint_0: not a readable checkpoint .*; remove it"
+    with pytest.raises(checkpoints.DamagedError, match=expected):
         checkpoints.load_params(tmp_path, _abstract(params))
 
 
@@ -128,7 +127,7 @@ def test_checkpoint_that_may_not_be_read_is_not_damaged(as_nobody, pattern):
         folder = checkpoints.save_params(model_dir, WEIGHTS, CONFIG, None)
         (folder / "state" / pattern).chmod(0)
         with pytest.raises(InputError, match="can't be read .*; make it readable") as caught:
-            checkpoints.restore_params(model_dir)
+            checkpoints.load_params(model_dir, _abstract(WEIGHTS))
         assert not isinstance(caught.value, checkpoints.DamagedError)
         (folder / "state" / pattern).chmod(0o700)
 
