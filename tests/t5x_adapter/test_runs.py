@@ -323,7 +323,8 @@ def test_factors_are_resumed_over_their_base(factors, tmp_path):
         copy = shutil.copytree if name == "checkpoint_4" else shutil.copy
         copy(folder / "native" / name, tmp_path / "run" / name)
     state = t5x_run(tmp_path / "run", 8, **options)
-    assert_same(weights_of(state), weights_of(expected), close)
+    # They begin at 0, and Adam makes as large a step of a gradient near 0, where rounding shows.
+    assert_same(weights_of(state), weights_of(expected), functools.partial(close, atol=1e-4))
     with pytest.raises(InputError, match="holds a run that trains low-rank factors, not all"):
         t5x_run(tmp_path / "run", 12)
     other = llama.Llama(SMALL, lora=dataclasses.replace(LORA, rank=2))
