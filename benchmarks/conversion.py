@@ -4,10 +4,11 @@
     python benchmarks/conversion.py --model smollm2_360m         # any preset
     python benchmarks/conversion.py --model path/to/a/hf/model
 
-Prints JSON. Each run is a process of its own, which measures itself after its imports; the runs
-take turns. `ratio` is that of medians, of seconds and of CPU seconds, to the peer's. GGUF's peer
-copies the file and dequantises each tensor by the gguf package. transformers needs torch (extra
-`torch`). The disk needs room for three and a half copies of the weights in fp32.
+Prints JSON. Each run is a process of its own, which measures itself after its imports. The runs
+take turns, after the first round in another order in each, and begin when the disk is at rest.
+`ratio` is that of medians, of seconds and of CPU seconds, to the peer's. GGUF's peer copies the
+file and dequantises each tensor by the gguf package. transformers needs torch (extra `torch`). The
+disk needs room for three and a half copies of the weights in fp32.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import json
 import math
 import os
 import pathlib
+import random
 import shutil
 import statistics
 import subprocess
@@ -29,11 +31,11 @@ imported, begin, begin_cpu = peak(), time.perf_counter(), time.process_time()
 seconds, cpu_seconds = time.perf_counter() - begin, time.process_time() - begin_cpu
 found = {{"seconds": seconds, "cpu_seconds": cpu_seconds, "peak": peak(), "imported": imported}}
 print("\\n" + json.dumps(found))"""
-_OURS = """from commit_t5x import conversion
+_OURS = """from commit_t5x import cli
 from commit_t5x.conversion import formats, gguf, hf, native, rules, stream
 from commit_t5x.model import llama_presets
 import gguf as package, numpy as np, pathlib, shutil"""
-_CONVERT = "conversion.convert(*sys.argv[2:], to=sys.argv[1])"
+_CONVERT = "assert cli.main(['convert', '--to', *sys.argv[1:]]) == 0"
 _THEIRS = """import torch, transformers
 transformers.LlamaForCausalLM  # imported when it is looked up"""
 _LOAD_AND_SAVE = """
@@ -111,10 +113,13 @@ def _measure(model: pathlib.Path, work: pathlib.Path, rounds: int) -> dict:
     }
     found = {name: [] for name in runs}
     load = []
+    order, shuffled = list(runs), random.Random(0)
     for _ in range(rounds):
-        for name, (imports, code, *arguments) in runs.items():
+        for name in order:
+            imports, code, *arguments = runs[name]
             found[name].append(_run(imports, code, *arguments))
             load.append(os.getloadavg()[0])
+        shuffled.shuffle(order)  # what is slow after another run is so for all of them
     # Here, as a process counts what its parent had in memory when it started it.
     from commit_t5x.conversion import hf as hf_format
 
@@ -151,6 +156,7 @@ def _run(imports: str, work: str, *arguments: str | pathlib.Path) -> dict[str, f
     if target.is_dir():
         shutil.rmtree(target)
     target.unlink(missing_ok=True)
+    os.sync()  # what the run before wrote is on the disk, and doesn't slow this one
     command = [sys.executable, "-c", _PROCESS.format(imports=imports, work=work)]
     command += map(str, arguments)
     process = subprocess.run(command, stdout=subprocess.PIPE, text=True)

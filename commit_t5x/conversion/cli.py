@@ -88,7 +88,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Runs the command; raises InputError on bad input."""
     from commit_t5x import conversion
+    from commit_t5x.engine import host_memory
 
+    host_memory.keep_freed()
     conversion.convert(**vars(args))
     if not args.dry_run:
         print(f"Wrote {args.dst}")

@@ -150,7 +150,8 @@ def create_params(
     target = traverse_util.unflatten_dict(dict.fromkeys(shapes, np.zeros((), np.float32)), sep="/")
     state = {"target": target, "state": {"step": np.asarray(step, np.int32)}}
     options = ocp.CheckpointManagerOptions(step_prefix=PREFIX, save_root_metadata=False)
-    handlers = {STATE: ocp.PyTreeCheckpointHandler()}
+    # OCDBT, Orbax's default, writes one tensor at a time.
+    handlers = {STATE: ocp.PyTreeCheckpointHandler(use_ocdbt=False)}
     with (
         orbax_name(model_dir) as name,
         ocp.CheckpointManager(name, options=options, item_handlers=handlers) as manager,
