@@ -36,14 +36,8 @@ def open_all(state: pathlib.Path, paths: Iterable[str]) -> dict[str, ts.TensorSt
       >>> kernels.shape, kernels[21].read().result().shape
       ((22, 5632, 2048), (5632, 2048))
     """
-    context = ts.Context({"cache_pool": {"total_bytes_limit": 0}})
-    specs = {
-        path: {"driver": "auto", "kvstore": _kvstore(state, f"target/{path}", exists=True)}
-        for path in paths
-    }
-    futures = {path: ts.open(spec, read=True, context=context) for path, spec in specs.items()}
     try:
-        return {path: future.result() for path, future in futures.items()}
+        return {path: _open(state, f"target/{path}") for path in paths}
     except ValueError as error:
         raise InputError(f"{state}: not a readable checkpoint ({_first_line(error)})") from error
 
@@ -95,10 +89,8 @@ def read_through(state: pathlib.Path, paths: Iterable[str]) -> None:
     Raises:
       ValueError: of tensorstore, for one that is missing or broken.
     """
-    context = ts.Context({"cache_pool": {"total_bytes_limit": 0}})
     for path in paths:
-        spec = {"driver": "auto", "kvstore": _kvstore(state, path, exists=True)}
-        array = ts.open(spec, read=True, context=context).result()
+        array = _open(state, path)
         for index in range(array.shape[0]) if array.ndim else [...]:
             array[index].read().result()
 
@@ -147,6 +139,16 @@ def save_args(state: Any) -> Any:
         return ocp.SaveArgs(chunk_byte_size=_MAX_CHUNK_BYTES, shard_axes=(0,) if stacked else ())
 
     return jax.tree_util.tree_map_with_path(of, state)
+
+
+def _open(state: pathlib.Path, path: str) -> ts.TensorStore:
+    """Opens an array for reading; a chunk that is gone is an error, and not zeros."""
+    spec = {"driver": "auto", "kvstore": _kvstore(state, path, exists=True)}
+    # What finds out the driver doesn't take the driver's options.
+    found = ts.open(spec, read=True).result().spec().to_json()
+    context = {"cache_pool": {"total_bytes_limit": 0}}
+    options = {"fill_missing_data_reads": False, "context": context}
+    return ts.open({**found, **options}, read=True).result()
 
 
 def _kvstore(state: pathlib.Path, path: str, exists: bool = False) -> dict:

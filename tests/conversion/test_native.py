@@ -53,11 +53,15 @@ def test_a_weight_larger_than_a_chunk(tmp_path):
     )
 
 
-def test_damaged_checkpoint(tmp_path):
+@pytest.mark.parametrize("size", [100, None])
+def test_damaged_checkpoint(tmp_path, size):
     checkpoints.save_params(tmp_path, weights(), CONFIG, None)
     state = tmp_path / "checkpoint_0" / "state"
-    largest = max(state.rglob("d/*"), key=lambda path: path.stat().st_size)
-    largest.write_bytes(largest.read_bytes()[:100])
+    largest = max(state.rglob("*"), key=lambda path: path.stat().st_size * path.is_file())
+    if size is None:
+        largest.unlink()
+    else:
+        largest.write_bytes(largest.read_bytes()[:size])
     with pytest.raises(InputError, match="checkpoint_0.*(damaged|not a readable)") as caught:
         native_names.load(native.read(tmp_path))
     assert "\n" not in str(caught.value)

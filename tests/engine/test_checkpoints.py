@@ -1,9 +1,11 @@
 import dataclasses
 import os
+import pathlib
 import tempfile
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 import tiny
 import trees
@@ -124,7 +126,9 @@ def test_truncated_weights_are_an_error(tmp_path):
 @pytest.mark.parametrize("pattern", ["_METADATA", "manifest.ocdbt", "d"])
 def test_checkpoint_that_may_not_be_read_is_not_damaged(as_nobody, pattern):
     with tempfile.TemporaryDirectory() as model_dir:
-        folder = checkpoints.save_params(model_dir, WEIGHTS, CONFIG, None)
+        folder = pathlib.Path(model_dir, "checkpoint_0")
+        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as orbax:
+            orbax.save(folder / "state", {"target": WEIGHTS})
         (folder / "state" / pattern).chmod(0)
         with pytest.raises(InputError, match="can't be read .*; make it readable") as caught:
             checkpoints.load_params(model_dir, _abstract(WEIGHTS))
