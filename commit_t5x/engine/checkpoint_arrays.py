@@ -17,8 +17,6 @@ import tensorstore as ts
 from commit_t5x.errors import InputError
 
 _MAX_CHUNK_BYTES = 2**24
-# As Orbax configures its stores: array metadata within the index, and an index of one node.
-_OCDBT_CONFIG = {"max_inline_value_bytes": 1024, "max_decoded_node_bytes": 10**8}
 
 
 def open_all(state: pathlib.Path, paths: Iterable[str]) -> dict[str, ts.TensorStore]:
@@ -104,7 +102,7 @@ def create_all(
     faster.
 
     Args:
-      state: the folder, of a finished checkpoint.
+      state: the folder, of a finished checkpoint that isn't OCDBT.
       shapes: of the weights by path; those below layers/ have the layers as their first axis.
     """
     # A checkpoint appears under its name when it is complete; waiting for the disk after each chunk
@@ -143,7 +141,7 @@ def save_args(state: Any) -> Any:
 
 def _open(state: pathlib.Path, path: str) -> ts.TensorStore:
     """Opens an array for reading; a chunk that is gone is an error, and not zeros."""
-    spec = {"driver": "auto", "kvstore": _kvstore(state, path, exists=True)}
+    spec = {"driver": "auto", "kvstore": _kvstore(state, path)}
     # What finds out the driver doesn't take the driver's options.
     found = ts.open(spec, read=True).result().spec().to_json()
     context = {"cache_pool": {"total_bytes_limit": 0}}
@@ -151,13 +149,12 @@ def _open(state: pathlib.Path, path: str) -> ts.TensorStore:
     return ts.open({**found, **options}, read=True).result()
 
 
-def _kvstore(state: pathlib.Path, path: str, exists: bool = False) -> dict:
+def _kvstore(state: pathlib.Path, path: str) -> dict:
     name = path.replace("/", ".") + "/"
     state = state.resolve()  # tensorstore takes no ".."
     if ocp.type_handlers.is_ocdbt_checkpoint(state):
         base = {"driver": "file", "path": f"{state}/"}
-        config = {} if exists else {"config": _OCDBT_CONFIG}
-        return {"driver": "ocdbt", "base": base, "path": name, **config}
+        return {"driver": "ocdbt", "base": base, "path": name}
     return {"driver": "file", "path": f"{state}/{name}"}
 
 
