@@ -4,11 +4,13 @@
     python benchmarks/conversion.py --model smollm2_360m         # any preset
     python benchmarks/conversion.py --model path/to/a/hf/model
 
-Prints JSON. Each run is a process of its own, which measures itself after its imports. The runs
-take turns, after the first round in another order in each, and begin when the disk is at rest.
-`ratio` is that of medians, of seconds and of CPU seconds, to the peer's. GGUF's peer copies the
-file and dequantises each tensor by the gguf package. transformers needs torch (extra `torch`). The
-disk needs room for three and a half copies of the weights in fp32.
+Prints JSON. Each run is a process of its own, which measures itself after its imports; `process`
+is its whole time, with them. The runs take turns, after the first round in another order in each.
+Before each, what the one before wrote is gone and the disk at rest, for some seconds: else a run
+that gets the memory of another's files begins with an advantage, where a virtual machine gives
+free memory back to its host. `ratio` is that of medians to the peer's. GGUF's peer copies the file
+and dequantises each tensor by the gguf package. transformers needs torch (extra `torch`). The disk
+needs room for three and a half copies of the weights in fp32.
 """
 
 import argparse
@@ -22,6 +24,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 _PROCESS = """import json, resource, sys, time
 {imports}
@@ -76,6 +79,8 @@ writer.write_header_to_file()
 writer.write_kv_data_to_file()
 writer.write_tensors_to_file()
 writer.close()"""
+_SETTLED = 5.0  # seconds
+_TIMES = ("seconds", "cpu_seconds", "process")
 # Each of ours with its peer.
 _PEERS = {
     "hf_to_native": "transformers_load_and_save",
@@ -102,14 +107,15 @@ def main() -> None:
 
 
 def _measure(model: pathlib.Path, work: pathlib.Path, rounds: int) -> dict:
-    native, hf, file = work / "native", work / "hf", work / "model.gguf"
+    native, file, out = work / "native", work / "model.gguf", work / "out"
+    _run(_OURS, _CONVERT, "native", model, native)
     _run(_OURS, _QUANTISE, model, file)
     runs = {
-        "hf_to_native": (_OURS, _CONVERT, "native", model, native),
-        "native_to_hf": (_OURS, _CONVERT, "hf", native, hf),
-        "transformers_load_and_save": (_THEIRS, _LOAD_AND_SAVE, model, hf),
-        "gguf_to_native": (_OURS, _CONVERT, "native", file, native),
-        "gguf_copy_and_dequantise": (_OURS, _COPY_AND_DEQUANTISE, file, work / "copy.gguf"),
+        "hf_to_native": (_OURS, _CONVERT, "native", model, out),
+        "native_to_hf": (_OURS, _CONVERT, "hf", native, out),
+        "transformers_load_and_save": (_THEIRS, _LOAD_AND_SAVE, model, out),
+        "gguf_to_native": (_OURS, _CONVERT, "native", file, out),
+        "gguf_copy_and_dequantise": (_OURS, _COPY_AND_DEQUANTISE, file, out),
     }
     found = {name: [] for name in runs}
     load = []
@@ -117,9 +123,12 @@ def _measure(model: pathlib.Path, work: pathlib.Path, rounds: int) -> dict:
     for _ in range(rounds):
         for name in order:
             imports, code, *arguments = runs[name]
+            os.sync()
+            time.sleep(_SETTLED)
             found[name].append(_run(imports, code, *arguments))
             load.append(os.getloadavg()[0])
-        shuffled.shuffle(order)  # what is slow after another run is so for all of them
+            shutil.rmtree(out) if out.is_dir() else out.unlink()
+        shuffled.shuffle(order)
     # Here, as a process counts what its parent had in memory when it started it.
     from commit_t5x.conversion import hf as hf_format
 
@@ -133,8 +142,7 @@ def _measure(model: pathlib.Path, work: pathlib.Path, rounds: int) -> dict:
     for name, measured in found.items():
         peak, imported = (max(run[key] for run in measured) for key in ("peak", "imported"))
         result[name] = {
-            "seconds": [round(run["seconds"], 2) for run in measured],
-            "cpu_seconds": [round(run["cpu_seconds"], 2) for run in measured],
+            **{key: [round(run[key], 2) for run in measured] for key in _TIMES},
             "peak_mb": round(peak / 1e6, 1),
             "above_imports_in_largest_tensors": round((peak - imported) / max(sizes), 2),
         }
@@ -145,24 +153,21 @@ def _measure(model: pathlib.Path, work: pathlib.Path, rounds: int) -> dict:
                     / statistics.median(run[key] for run in found[_PEERS[name]]),
                     2,
                 )
-                for key in ("seconds", "cpu_seconds")
+                for key in _TIMES
             }
     return result
 
 
 def _run(imports: str, work: str, *arguments: str | pathlib.Path) -> dict[str, float]:
-    """Runs Python code whose last argument is what it writes; returns what it measured."""
-    target = pathlib.Path(arguments[-1])
-    if target.is_dir():
-        shutil.rmtree(target)
-    target.unlink(missing_ok=True)
-    os.sync()  # what the run before wrote is on the disk, and doesn't slow this one
+    """Runs Python code; returns what it measured."""
     command = [sys.executable, "-c", _PROCESS.format(imports=imports, work=work)]
     command += map(str, arguments)
+    begin = time.perf_counter()
     process = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if process.returncode:
         sys.exit(f"{' '.join(command)}: failed")
-    return json.loads(process.stdout.splitlines()[-1])
+    measured = json.loads(process.stdout.splitlines()[-1])
+    return measured | {"process": time.perf_counter() - begin}
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ DTYPES: dict[str, np.dtype] = {
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
     "float16": np.dtype(np.float16),
 }
-# Rows and columns: a line of the processor's cache, as many as don't push each other out of it
-# where a row's size is a power of two.
-_TILE = (512, 16)
+# Rows and columns: half a line of the processor's cache, so that the rows of the copy don't push
+# each other out of it where their size is a power of two.
+_TILE = (512, 8)
 _PIECE_BYTES = 2**22
 
 

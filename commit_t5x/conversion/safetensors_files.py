@@ -1,11 +1,13 @@
 """Reads and writes safetensors directories one tensor at a time."""
 
+import collections
+import concurrent.futures
 import contextlib
 import json
 import math
 import pathlib
-import threading
 from collections.abc import Iterator, Mapping, Sequence
+from typing import BinaryIO
 
 import numpy as np
 import safetensors
@@ -18,6 +20,7 @@ from commit_t5x.errors import InputError
 INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"
 
+_WAITING_PIECES = 2  # of a tensor, cast and not written yet
 _LENGTH_BYTES = 8  # of the header's length, with which a file begins
 _CODES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 _NAMES = {code: name for name, code in _CODES.items()} | {"F64": "float64"}
@@ -161,25 +164,33 @@ def write(
         index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": weight_map}
         (directory / INDEX_NAME).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
-    places, locks = {}, {}
-    with contextlib.ExitStack() as stack:
+    places = {}
+    # The system writes a file by one thread at a time; others cast what comes next.
+    with contextlib.ExitStack() as stack, concurrent.futures.ThreadPoolExecutor(1) as writer:
         for name, shard in zip(names, shards, strict=True):
             file = stack.enter_context((directory / name).open("wb"))
             offset = file.write(_header(shard, shapes, sizes, dtype))
-            locks[file] = threading.Lock()
             for tensor in shard:
                 places[tensor] = file, offset
                 offset += sizes[tensor]
 
         def put(name: str, tensor: np.ndarray) -> None:
             file, offset = places[name]
+            pending: collections.deque[concurrent.futures.Future] = collections.deque()
             for piece in arrays.rows(tensor, dtype, name):
-                with locks[file]:
-                    file.seek(offset)
-                    # Python has no buffers of bfloat16.
-                    offset += file.write(piece.reshape(-1).view(np.uint8))
+                if len(pending) == _WAITING_PIECES:
+                    pending.popleft().result()
+                pending.append(writer.submit(_write_at, file, offset, piece))
+                offset += piece.nbytes
+            for future in pending:
+                future.result()
 
         yield put
+
+
+def _write_at(file: BinaryIO, offset: int, piece: np.ndarray) -> None:
+    file.seek(offset)
+    file.write(piece.reshape(-1).view(np.uint8))  # Python has no buffers of bfloat16
 
 
 def _header(

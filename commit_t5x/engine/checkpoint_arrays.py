@@ -68,13 +68,16 @@ class Reader:
         return self._block[index - start]
 
     def _read(self, store: ts.TensorStore) -> np.ndarray:
+        # NumPy asks for large pages, tensorstore doesn't.
+        array = np.empty(store.shape, store.dtype.numpy_dtype)
         try:
-            return store.read().result()
+            ts.array(array, copy=False, write=True).write(store).result()
         except ValueError as error:
             raise InputError(
                 f"{self._name}: damaged ({_first_line(error)}); copy it again, or use the one "
                 "before"
             ) from error
+        return array
 
 
 def read_through(state: pathlib.Path, paths: Iterable[str]) -> None:
