@@ -287,14 +287,14 @@ class Llama(nn.Module):
 
 
 def _cast_kernels(dtype: Any) -> Callable[[Any], Any]:
-    """Returns what casts the kernels of all layers at once.
+    """Returns what casts the kernels and factors of all layers at once.
 
     Cast in the scanned layer, the backward loop would stack fp32 gradients of what was bf16. What
     is kept in less has none, and stays so: all layers of it would be wide at once.
     """
 
     def cast(path, leaf):
-        wide = path[-1].key == "kernel" and leaf.dtype == jnp.float32
+        wide = path[-1].key in ("kernel", *FACTORS) and leaf.dtype == jnp.float32
         return leaf.astype(dtype) if wide else leaf
 
     return functools.partial(jax.tree_util.tree_map_with_path, cast)

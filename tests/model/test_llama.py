@@ -10,6 +10,7 @@ from small_llama import CONFIG, apply, init, random_tokens
 
 from commit_t5x.model import llama
 from commit_t5x.model.llama import Llama
+from commit_t5x.model.lora import Lora
 
 DROPOUT_RATES = ["residual_dropout_rate", "embedding_dropout_rate", "attention_dropout_rate"]
 MODULE = Llama(CONFIG)
@@ -123,12 +124,17 @@ def test_rematerialisation_changes_no_gradient(policy, scan_layers):
 
 
 def test_casting_all_layers_at_once_changes_no_bit(monkeypatch):
-    module = Llama(CONFIG, dtype="bfloat16")
+    module = Llama(CONFIG, dtype="bfloat16", lora=Lora(4))
     tokens = random_tokens(2)
+    params = jax.tree.map(lambda leaf: leaf + 0.01, init(module))  # one of the factors begins at 0
 
     def gradient():
-        return jax.jit(jax.grad(lambda p: jnp.sum(jnp.square(apply(module, p, tokens)))))(PARAMS)
+        return jax.jit(jax.grad(lambda p: jnp.sum(jnp.square(apply(module, p, tokens)))))(params)
 
+    cast = llama._cast_kernels(jnp.bfloat16)(params["layers"]["mlp"]["wo"])
+    assert {name: leaf.dtype for name, leaf in cast.items()} == dict.fromkeys(
+        ["kernel", "lora_a", "lora_b"], jnp.bfloat16
+    )
     at_once = gradient()
     monkeypatch.setattr(llama, "_cast_kernels", lambda dtype: lambda params: params)
     jax.tree.map(np.testing.assert_array_equal, at_once, gradient())
