@@ -125,8 +125,10 @@ def commit_t5x(args):
     import jax.numpy as jnp
 
     from commit_t5x.conversion import hf
-    from commit_t5x.engine import decoding
+    from commit_t5x.engine import decoding, host_memory
     from commit_t5x.model import llama
+
+    host_memory.keep_freed()  # as the commands do
 
     config = llama.LlamaConfig(
         vocab_size=args.vocab,

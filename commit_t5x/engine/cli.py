@@ -43,6 +43,7 @@ def train(argv: Sequence[str]) -> None:
 
 def evaluate(argv: Sequence[str]) -> None:
     """Scores a checkpoint; raises InputError on bad input."""
+    host_memory.keep_freed()
     gin_utils.run(
         argv,
         "commit_t5x.engine.eval.evaluate",
@@ -54,6 +55,7 @@ def evaluate(argv: Sequence[str]) -> None:
 
 def infer(argv: Sequence[str]) -> None:
     """Lets a checkpoint answer; raises InputError on bad input."""
+    host_memory.keep_freed()
     own = argparse.ArgumentParser(add_help=False)
     own.add_argument(_INTERACTIVE, action="store_true", help="answer what is typed at the terminal")
     gin_utils.run(

@@ -14,9 +14,9 @@ def keep_freed() -> None:
 
     XLA takes and frees a CPU step's temporaries in each step. By default glibc gives blocks that
     large back to the system, which hands out the same pages anew, zeroed, one fault each: 30 %
-    of the CPU time of a small network's step, and half of an export's. One arena, since those of
-    threads hold no such blocks; call it before there are threads with arenas of their own. Results
-    stay as they are.
+    of the CPU time of a small network's step, a sixth of a prompt's, and half of an export's. One
+    arena, since those of threads hold no such blocks; call it before there are threads with arenas
+    of their own. Results stay as they are.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)

@@ -24,6 +24,7 @@ def hidden(
     decode: bool = False,
     prefill: bool = False,
     max_decode_length: int | None = None,
+    last_only: bool = False,
 ) -> tuple[jax.Array, dict[str, Any]]:
     """Returns the hidden states, [batch, length, embed], and the new key-value cache.
 
@@ -32,16 +33,18 @@ def hidden(
       params: its weights.
       cache: as the last call returned it, whose arrays are used up; {} for none.
       tokens, segment_ids, positions, decode, prefill, max_decode_length: of `Llama.hidden`.
+      last_only: of the last position, [batch, 1, embed].
     """
     options = {"decode": decode, "prefill": prefill, "max_decode_length": max_decode_length}
     if module.scan_layers:
-        return _whole(module, params, cache, tokens, segment_ids, positions, **options)
+        x, cache = _whole(module, params, cache, tokens, segment_ids, positions, **options)
+        return x[:, -1:] if last_only else x, cache
     rest = outer(params)
     x, context = _embed(module, rest, tokens, segment_ids, positions, **options)
     layer, caches = module.layer(), {}
     for name in (f"layers_{i}" for i in range(module.config.num_layers)):
         x, caches[name] = _layer(layer, params[name], cache.get(name, {}), x, context)
-    return _norm(module, rest, x), caches
+    return _norm(module, rest, x, last_only), caches
 
 
 def outer(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,6 +78,7 @@ def _layer(layer: llama.DecoderLayer, params, cache, x, context: attention.Atten
     return x, made.get("cache", {})
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _norm(module, params, x):
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def _norm(module, params, x, last_only):
+    x = x[:, -1:] if last_only else x
     return module.apply({"params": params}, x, method=lambda network, x: network.decoder_norm(x))

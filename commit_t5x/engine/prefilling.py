@@ -12,6 +12,7 @@ from commit_t5x.engine import layerwise, shared_prefixes
 from commit_t5x.model import llama
 
 _SMALLEST_BUCKET = 16
+_SMALLEST_CACHE = 64  # reading one is nothing beside the weights
 # What prompts share is computed once where that leaves so little of the work, and where so few
 # tokens follow it, whose scores against all others are in memory at once.
 _MAX_WORK = 0.75
@@ -90,14 +91,14 @@ def prefill(
     if plan is None:
         rows = _padded(prompts)
         length = rows.tokens.shape[1]
-        states, cache = _fill(module, params, rows, _slots(length + capacity))
+        states, cache = _fill(module, params, rows, _slots(length + capacity), most is None)
         if kept:
             kept.tokens, kept.cache = prompts[-1], _row(cache, len(prompts) - 1, length)
         return states, last, cache
     pool = [kept.cache] if kept and plan.uses_kept else []
     if new := plan.prefixes[len(pool) :]:
         rows = _padded(new + new[-1:] * (_count(len(new)) - len(new)))
-        _, made = _fill(module, params, rows, rows.tokens.shape[1])
+        _, made = _fill(module, params, rows, rows.tokens.shape[1], last_only=True)
         place = plan.rows[-1] - len(pool)
         pool.append(made)
         if kept and place >= 0:
@@ -119,6 +120,7 @@ def prefill(
         own.tokens,
         positions=np.where(columns < 0, -1, columns + plan.lengths[:, None]),
         decode=True,
+        last_only=most is None,
     )
     return states, last, cache
 
@@ -188,7 +190,7 @@ def bucket(length: int) -> int:
 
 def _slots(length: int) -> int:
     """Returns a size for the cache: each new token reads all of it, and each size is a program."""
-    step = max(bucket(length) // 12, _SMALLEST_BUCKET)
+    step = max(bucket(length) // 12, _SMALLEST_CACHE)
     return -(-length // step) * step
 
 
@@ -196,11 +198,15 @@ def hidden(
     module: llama.Llama, params: Mapping[str, Any], prompts: Sequence[Sequence[int]]
 ) -> jax.Array:
     """Returns hidden states as `prefill` does, and keeps nothing for what follows."""
-    return _fill(module, params, _padded(prompts), None)[0]
+    return _fill(module, params, _padded(prompts), None, last_only=False)[0]
 
 
 def _fill(
-    module: llama.Llama, params: Mapping[str, Any], rows: _Rows, slots: int | None
+    module: llama.Llama,
+    params: Mapping[str, Any],
+    rows: _Rows,
+    slots: int | None,
+    last_only: bool,
 ) -> tuple[jax.Array, Any]:
     """Returns the hidden states of rows, and a new cache that holds them; None for none."""
     positions = np.arange(rows.tokens.shape[1]) - rows.padding[:, None]
@@ -213,6 +219,7 @@ def _fill(
         np.maximum(positions, 0),
         prefill=slots is not None,
         max_decode_length=slots,
+        last_only=last_only,
     )
 
 

@@ -196,7 +196,7 @@ def test_a_step_copies_no_cache(monkeypatch):
 
     monkeypatch.setattr(decoding, "_advance_program", lambda: spy)
     decoding.decode(module, params, PROMPTS[:1], 4, NO_EOS)
-    cached = f"f32[1,{CONFIG.num_kv_heads},32,{CONFIG.head_dim}]"
+    cached = f"f32[1,{CONFIG.num_kv_heads},64,{CONFIG.head_dim}]"
     lines = [line for line in compiled[0].splitlines() if f" = {cached}" in line]
     assert any("dynamic-update-slice" in line for line in lines)
     assert not any(" copy(" in line for line in lines)
@@ -218,14 +218,17 @@ def test_lengths_of_one_bucket_share_a_program():
         prompts = [[1] * length, [1, 3]]
         decoding.decode(MODULE, PARAMS, prompts, steps, 5, stop_ids=range(steps))
     assert programs() == before
+    # The caches of short prompts have one size, and so their steps one program.
     decoding.decode(MODULE, PARAMS, [[1] * 25, [1, 3]], 9, NO_EOS)
-    assert programs() == (before[0] + 1, before[1] + 1)
+    assert programs() == (before[0] + 1, before[1])
+    decoding.decode(MODULE, PARAMS, [[1] * 49, [1, 3]], 9, NO_EOS)
+    assert programs() == (before[0] + 2, before[1] + 1)
     # Neither does a seed, or a check, ask for another program.
     for seed in (1, 2):
         decoding.decode(
             MODULE, PARAMS, [[1, 2], [1, 3]], 9, NO_EOS, seed=seed, check=lambda rows: [False] * 2
         )
-    assert programs() == (before[0] + 1, before[1] + 1)
+    assert programs() == (before[0] + 2, before[1] + 1)
 
 
 def test_ends_when_all_rows_are_done():
