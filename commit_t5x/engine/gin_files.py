@@ -18,7 +18,8 @@ STARTS_FROM, COMPARED_WITH = "STARTS_FROM", "COMPARED_WITH"
 
 _INCLUDE = re.compile(r"""^include +(["'])(.+?)\1""", re.M)
 _SETS = re.compile(r"^([\w/]+) *= *(.*?)(?: *  #.*)?$", re.M)
-_BINDS = re.compile(r"^[\w/]*\w\.[\w./]+ *[=:]", re.M)
+# A macro or a parameter, or what stands in front of a block of parameters: indent, name, value.
+_LINE = re.compile(r"^( *)([\w/.]+) *(?::|= *(.*?))(?: *  #.*)?$", re.M)
 _USES = re.compile(r"%([\w/]+)")
 _STATEMENT = re.compile(f"{_INCLUDE.pattern}|{_SETS.pattern}", re.M)
 # The project's files of defaults: read behind a file that sets one, they would take it back.
@@ -77,18 +78,29 @@ def _places(name: str) -> Iterator[str]:
 def check_order(names: Sequence[str]) -> None:
     """Raises InputError for what has no effect since it stands in front of what sets it anew.
 
-    That is a macro that a file of defaults takes back, or a file of macros alone, as lora.gin is,
-    if the files behind it set each of them.
+    That is a macro that a file of defaults takes back, a parameter that a whole run's file does,
+    such as a model's name, or a file of macros alone, as lora.gin is, if the files behind it set
+    each of them.
     """
+    whole = [any(map(_is_defaults, read([name]))) for name in names]
     for number, name in enumerate(names):
-        text = "\n".join(read([name]).values())
-        own = dict(_settings({name: text}))
-        after = dict(_settings(read(names[number + 1 :])))
-        changed = [macro for macro, value in own.items() if after.get(macro, value) != value]
-        if changed and own.keys() <= after.keys() and not _BINDS.search(text):
+        if whole[number]:
+            continue
+        behind = names[number + 1 :]
+        runs = [other for other, is_run in zip(behind, whole[number + 1 :], strict=True) if is_run]
+        own, after, by_runs = (dict(_settings(read(files))) for files in ([name], behind, runs))
+        changed = [key for key, value in own.items() if after.get(key, value) != value]
+        lost = [key for key in changed if "." in key and key in by_runs]
+        has_parameters = any("." in key for key in own)
+        if changed and not has_parameters and own.keys() <= after.keys():
             raise InputError(
                 f"--gin_file={name}: has no effect, as files behind it set all that it does, "
                 f"{changed[0]} among them; put it behind those"
+            )
+        if lost:
+            raise InputError(
+                f"--gin_file={name}: its {lost[0]} has no effect, as a run's file behind it sets "
+                "it again; put it behind that"
             )
     _check_taken_back(names)
 
@@ -144,9 +156,14 @@ def _in_project(path: str) -> str | None:
 
 
 def _settings(texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yields the macros that files set, and their values, in the order that counts."""
+    """Yields the macros and parameters that files set, and their values; the last one counts."""
     for text in texts.values():
-        yield from ((name, _normal(value)) for name, value in _SETS.findall(text))
+        block = ""
+        for indent, name, value in _LINE.findall(text):
+            if value:
+                yield (f"{block}.{name}" if indent else name), _normal(value)
+            else:
+                block = name
 
 
 def stand_ins(texts: Mapping[str, str]) -> list[str]:

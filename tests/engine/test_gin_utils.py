@@ -86,6 +86,20 @@ def test_a_setting_that_the_files_behind_it_take_back(content, taken_back, load)
         load(content, bindings=required)
 
 
+@pytest.mark.parametrize(
+    "model, parameter",
+    [("1b", "llama.preset.name"), ("from_checkpoint", "llama.Llama.config"), ("7b", None)],
+)
+def test_a_model_before_the_run_that_has_its_own(model, parameter, load):
+    files = [f"models/{model}.gin", "main_results/commit.gin"]
+    error = pytest.raises(
+        InputError, match=rf"--gin_file=models/{model}.gin: its {parameter} has no effect, as a run"
+    )
+    with error if parameter else contextlib.nullcontext():
+        gin_utils.parse(files)
+    gin_utils.parse(files[::-1])
+
+
 @pytest.mark.parametrize("run", ["runs/eval.gin", "evaluation/xquad.gin"])
 def test_a_run_may_follow_another(run, load):
     gin_utils.parse(["quickstart.gin", run])
