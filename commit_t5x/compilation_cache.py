@@ -1,13 +1,12 @@
 """Compiled programs are kept for the next command, by JAX's own cache."""
 
+import contextlib
 import os
 import pathlib
 
-_ENVIRONMENT = {
-    "JAX_COMPILATION_CACHE_MAX_SIZE": str(2 * 1024**3),  # bytes; what was used least lately goes
-    # What compiles sooner is hardly read sooner; a command may have dozens of such.
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.01",
-}
+# What compiles sooner is hardly read sooner; a command may have dozens of such.
+_MIN_COMPILE_SECONDS = "0.01"
+_MAX_BYTES = 2**30
 
 
 def enable() -> None:
@@ -26,8 +25,28 @@ def enable() -> None:
         return
     if os.access(folder, os.W_OK):
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
-        for name, value in _ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", _MIN_COMPILE_SECONDS)
+        if "JAX_COMPILATION_CACHE_MAX_SIZE" not in os.environ:
+            _prune(folder)
+
+
+def _prune(folder: pathlib.Path) -> None:
+    """Removes what a full disk left empty and, above a size, what was used least lately.
+
+    JAX's own bound reads the whole directory whenever it keeps a program, which takes longer than
+    compiling most of them, and ends for good where one file is missing.
+    """
+    sizes = []
+    for entry in os.scandir(folder):
+        with contextlib.suppress(OSError):  # another process removes it, too
+            found = entry.stat()
+            sizes.append((max(found.st_atime, found.st_mtime), found.st_size, entry.path))
+    total = sum(size for _, size, _ in sizes)
+    for _, size, path in sorted(sizes):
+        if total > _MAX_BYTES or not size:
+            total -= size
+            with contextlib.suppress(OSError):
+                os.unlink(path)
 
 
 def directory() -> pathlib.Path:

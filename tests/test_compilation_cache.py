@@ -17,7 +17,27 @@ def test_lies_in_the_users_cache_directory(caches, monkeypatch):
     compilation_cache.enable()
     folder = caches / "commit-t5x" / "programs"
     assert folder.is_dir() and os.environ["JAX_COMPILATION_CACHE_DIR"] == str(folder)
-    assert os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] == str(2 * 1024**3)
+
+
+def test_what_was_used_least_lately_goes_and_what_is_empty(caches, monkeypatch):
+    monkeypatch.setattr(compilation_cache, "_MAX_BYTES", 250)
+    folder = compilation_cache.directory()
+    folder.mkdir(parents=True)
+    for age, (name, size) in enumerate({"new": 100, "empty": 0, "used": 100, "old": 100}.items()):
+        (folder / name).write_bytes(bytes(size))
+        os.utime(folder / name, (1e9 - age, 1e9 - age))
+    os.utime(folder / "used", (1e9, 0))  # read lately, written long ago
+    compilation_cache.enable()
+    assert {path.name for path in folder.iterdir()} == {"new", "used"}
+
+
+def test_a_size_of_the_environment_is_jaxs_own_business(caches):
+    folder = compilation_cache.directory()
+    folder.mkdir(parents=True)
+    (folder / "empty").touch()
+    os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = "1000000"
+    compilation_cache.enable()
+    assert (folder / "empty").exists()
 
 
 def test_settings_of_the_environment_win(caches):

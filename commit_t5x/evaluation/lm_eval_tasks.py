@@ -51,6 +51,11 @@ def load(names: Sequence[str], include_path: str | None, **places: str | None) -
             f"tasks: {reason}; put a copy of the data set's repository into a folder of its name, "
             "here in the working directory"
         ) from error
+    except ImportError as error:  # of the code of lm-eval's own tasks
+        raise errors.InputError(
+            f"tasks: lm-eval can't load one of {', '.join(names)} ({error}); install what it "
+            "needs, or take another, such as ogx_xquad_hi"
+        ) from error
     _check_one_file(loaded["tasks"], places.get("data_dir"))
     return loaded
 

@@ -38,7 +38,10 @@ def main(argv: Sequence[str]) -> None:
 
     from commit_t5x.planning import compile, recipe, targets
 
-    chosen = [targets.parse(name) for name in args.topology.split(",")]
+    names = [name.strip() for name in args.topology.split(",")]
+    if not all(names):
+        raise InputError(f"--topology={args.topology}: no name between two commas; take one out")
+    chosen = [targets.parse(name) for name in names]
     if args.fit and args.sweep:
         raise InputError("--fit: searches by itself; leave out --sweep, or --fit")
     compile.prepare()

@@ -87,7 +87,8 @@ class Gpus:
         return self.card.bandwidth
 
     def larger(self, times: float) -> str:
-        return f"{self.kind}x{self.num_devices << math.ceil(math.log2(max(times, 2)))}"
+        # The sides of weights divide by powers of two.
+        return f"{self.kind}x{2 ** math.ceil(math.log2(self.num_devices * max(times, 2)))}"
 
     def peak(self, dtype: str) -> float:
         return self.card.bfloat16 if dtype == "bfloat16" else self.card.float32
@@ -99,8 +100,10 @@ def parse(name: str) -> Gpus | None:
     Raises:
       InputError: no memory, or no GPU.
     """
-    several = re.fullmatch(r"(.+)x(\d+)", name) if name not in CARDS else None
+    several = re.fullmatch(r"(.+)x(\d+)", name) if name.lower() not in CARDS else None
     kind, count = (several[1], int(several[2])) if several else (name, 1)
+    if kind.lower() in CARDS:
+        kind = kind.lower()
     card = CARDS.get(kind)
     if size := re.fullmatch(r"gpu:(-?\d+(?:\.\d+)?)(GiB|GB|MiB|MB|)", kind):
         memory = float(size[1]) * _BYTES[size[2]]

@@ -173,6 +173,10 @@ def test_network_with_factors_reads_them_unmerged(run):
     abstract = steps()[0].params
     found = adapters.load_params(folder, abstract, SMALL, OPTIONS)
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(found), state.variables)
+    # What was trained in full would be rounded like the base.
+    forgotten = dataclasses.replace(OPTIONS, trained_parts=())
+    with pytest.raises(InputError, match=r"TRAINED_PARTS: \(\), and the run in .* \('scale',\)"):
+        adapters.load_params(folder, abstract, SMALL, forgotten)
 
 
 def test_last_layer_of_an_unrolled_network_is_trained_over_a_stacked_base(run, tmp_path):

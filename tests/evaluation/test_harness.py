@@ -228,6 +228,13 @@ def test_data_of_other_tasks_that_cannot_be_had(data_dir, tmp_path, monkeypatch)
         run(data_dir, tasks=["mine"], include_path=str(tmp_path))
 
 
+def test_tasks_whose_code_cannot_be_imported(data_dir, tmp_path):
+    (tmp_path / "mine.yaml").write_text("task: mine\nprocess_docs: !function broken.docs\n")
+    (tmp_path / "broken.py").write_text("import no_such_module\n")
+    with pytest.raises(errors.InputError, match="can't load one of mine .*no_such_module"):
+        run(data_dir, tasks=["mine"], include_path=str(tmp_path))
+
+
 def test_no_results_file_after_an_error(data_dir, tmp_path):
     with pytest.raises(errors.InputError):
         run(data_dir, model_args="loud=1", output_path=str(tmp_path / "out"))

@@ -101,6 +101,8 @@ def test_bad_input_is_one_line(plan):
     code, _, err = plan(*DEBUG, "--topology=v1-8")
     assert code == 2
     assert err.startswith("commit-t5x: error: --topology=v1-8: unknown")
+    code, _, err = plan(*DEBUG, "--topology=t4,,v5e-1")
+    assert code == 2 and "--topology=t4,,v5e-1: no name between two commas" in err
     code, _, err = plan(*DEBUG, "--topology=t4", "--fit", "--sweep")
     assert code == 2 and "leave out --sweep" in err
     code, _, err = plan("--topology=v3-8", "--shapes")

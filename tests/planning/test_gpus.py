@@ -27,8 +27,13 @@ def test_names_and_bytes_mean_gpus(name, memory, count):
 
 @pytest.mark.parametrize("times, count", [(0, 8), (2, 8), (2.1, 16), (4.6, 32)])
 def test_next_size_has_enough_devices_of_the_kind(times, count):
-    assert targets.parse("h100x4").larger(times) == f"h100x{count}"
+    assert targets.parse("H100x4").larger(times) == f"h100x{count}"
     assert targets.parse(targets.parse("v5e-4").larger(times)).num_devices >= 4 * max(times, 2)
+
+
+def test_next_size_of_an_odd_number_divides_what_has_even_sides():
+    assert targets.parse("h100x3").larger(2) == "h100x8"
+    assert targets.parse("h100x3").larger(6) == "h100x32"
 
 
 def test_half_precision_is_faster_but_on_a_t4():
