@@ -317,6 +317,6 @@ def unstack_layers(params: dict[str, Any], consume: bool = False) -> dict[str, A
     slices = []
     while leaves:
         stacked = leaves.pop(0)
-        slices.append(jax.block_until_ready(list(stacked)))
+        slices.append(jax.block_until_ready([stacked[i] for i in range(len(stacked))]))
     layers_ = map(structure.unflatten, zip(*slices, strict=True))
     return rest | {f"layers_{i}": layer for i, layer in enumerate(layers_)}
