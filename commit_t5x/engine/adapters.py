@@ -277,7 +277,7 @@ def load_params(
     elif adapter is None:
         raise InputError(f"{folder}: holds no low-rank factors; leave lora.gin out")
     else:
-        meant = ("rank", "alpha", "targets", "trained_parts")  # all but how the base is kept
+        meant = ("rank", "alpha", "targets", "trained_parts")  # what the weights depend on
         _check_options(folder.parent, adapter.lora, options or Lora(), meant)
         own = checkpoints.open_params(folder)[1]
         leaves = _laid_out_as(own, _open_base(folder.parent, adapter)) | own
