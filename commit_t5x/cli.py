@@ -43,6 +43,8 @@ def entry_point(*prefix: str) -> int:
         try:
             return main([*prefix, *sys.argv[1:]])
         finally:
+            # The interpreter looks for garbage once more when it ends: half a second, with JAX.
+            gc.freeze()
             sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read our output has gone (`| head`); nothing more can be said.
