@@ -77,7 +77,7 @@ class Entry:
 def native_shapes(
     config: LlamaConfig, options: "Lora | None" = None
 ) -> Mapping[str, tuple[int, ...]]:
-    """Returns the shape of each native weight by its path; the network itself is asked.
+    """Returns the shape of each native weight by its path; the network itself is asked, of a layer.
 
     Args:
       config: of the network.
@@ -87,13 +87,19 @@ def native_shapes(
 
     from commit_t5x.model import llama
 
-    module = llama.Llama(config) if options is None else llama.Llama(config, lora=options)
+    module = llama.Llama(dataclasses.replace(config, num_layers=1), scan_layers=False)
+    module = module if options is None else module.clone(lora=options)
     tokens = jax.ShapeDtypeStruct((1, 1), "int32")
     variables = jax.eval_shape(
         lambda t: module.init(jax.random.key(0), t, t, enable_dropout=False), tokens
     )
-    leaves = flatten(variables["params"])
-    return types.MappingProxyType({path: leaf.shape for path, leaf in leaves.items()})
+    shapes = {}
+    for path, leaf in flatten(variables["params"]).items():
+        part, _, name = path.partition("/")
+        is_layer = part == "layers_0"
+        path = f"layers/{name}" if is_layer else path
+        shapes[path] = (config.num_layers, *leaf.shape) if is_layer else leaf.shape
+    return types.MappingProxyType(shapes)
 
 
 def flatten(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from flax.linen import partitioning as nn_partitioning
 
@@ -316,7 +317,14 @@ def unstack_layers(params: dict[str, Any], consume: bool = False) -> dict[str, A
     leaves, structure = jax.tree.flatten(rest.pop("layers"))
     slices = []
     while leaves:
-        stacked = leaves.pop(0)
-        slices.append(jax.block_until_ready([stacked[i] for i in range(len(stacked))]))
+        slices.append(jax.block_until_ready(_unstacked(leaves.pop(0))))
     layers_ = map(structure.unflatten, zip(*slices, strict=True))
     return rest | {f"layers_{i}": layer for i, layer in enumerate(layers_)}
+
+
+def _unstacked(stacked: Any) -> list[Any]:
+    if isinstance(stacked, jax.Array) and len(stacked.devices()) == 1:
+        (device,) = stacked.devices()
+        if device.platform == "cpu":  # the same memory, and no program for each shape
+            return [jax.device_put(layer, device) for layer in np.asarray(stacked)]
+    return [stacked[i] for i in range(len(stacked))]
