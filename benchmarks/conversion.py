@@ -4,13 +4,15 @@
     python benchmarks/conversion.py --model smollm2_360m         # any preset
     python benchmarks/conversion.py --model path/to/a/hf/model
 
-Prints JSON. Each run is a process of its own, which measures itself after its imports; `process`
-is its whole time, with them. The runs take turns, after the first round in another order in each.
-Before each, what the one before wrote is gone and the disk at rest, for some seconds: else a run
-that gets the memory of another's files begins with an advantage, where a virtual machine gives
-free memory back to its host. `ratio` is that of medians to the peer's. GGUF's peer copies the file
-and dequantises each tensor by the gguf package. transformers needs torch (extra `torch`). The disk
-needs room for three and a half copies of the weights in fp32.
+Prints JSON. Each run is a process of its own, which measures itself after its imports; `process` is
+with them. The runs take turns, after the first round in another order in each. Before each, what
+the one before wrote is gone and the disk at rest; and another process has written to as much memory
+as the run may take, and let go of it: a virtual machine gives memory that is free for some seconds
+back to its host, and then the first write to it costs several times as much as any of the work.
+`ratio` is that of medians to the peer's. GGUF's peer copies the file and dequantises each tensor by
+the gguf package; it writes a quarter of what a conversion does. `write_alone` is the limit: as many
+bytes as a native checkpoint has, 16 MiB at a time. transformers needs torch (extra `torch`). The
+disk needs room for three and a half copies of the weights in fp32, the memory for four.
 """
 
 import argparse
@@ -24,16 +26,19 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
-_PROCESS = """import json, resource, sys, time
+_PROCESS = """import json, resource, subprocess, sys, time
+start = time.perf_counter()
 {imports}
+imports = time.perf_counter() - start
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+subprocess.run([sys.executable, "-c", {touch!r}, "{memory}"], check=True)
 imported, begin, begin_cpu = peak(), time.perf_counter(), time.process_time()
 {work}
 seconds, cpu_seconds = time.perf_counter() - begin, time.process_time() - begin_cpu
-found = {{"seconds": seconds, "cpu_seconds": cpu_seconds, "peak": peak(), "imported": imported}}
-print("\\n" + json.dumps(found))"""
+found = {{"seconds": seconds, "cpu_seconds": cpu_seconds, "process": imports + seconds}}
+print("\\n" + json.dumps(found | {{"peak": peak(), "imported": imported}}))"""
+_TOUCH = "import numpy, sys; numpy.ones(int(sys.argv[1]), numpy.uint8)"
 _OURS = """from commit_t5x import cli
 from commit_t5x.conversion import formats, gguf, hf, native, rules, stream
 from commit_t5x.model import llama_presets
@@ -48,6 +53,11 @@ _COPY_AND_DEQUANTISE = """
 shutil.copyfile(sys.argv[1], sys.argv[2])
 for tensor in package.GGUFReader(sys.argv[2]).tensors:
     package.quants.dequantize(tensor.data, tensor.tensor_type)"""
+_WRITE = """
+block, left = bytes(2**24), int(sys.argv[1])
+with open(sys.argv[2], "wb") as file:
+    while left:
+        left -= file.write(block[:left])"""
 _GENERATE = """
 config, directory = llama_presets.preset(sys.argv[1]), pathlib.Path(sys.argv[2])
 shapes, rng = rules.shapes(hf.RULES, config), np.random.default_rng(0)
@@ -79,7 +89,6 @@ writer.write_header_to_file()
 writer.write_kv_data_to_file()
 writer.write_tensors_to_file()
 writer.close()"""
-_SETTLED = 5.0  # seconds
 _TIMES = ("seconds", "cpu_seconds", "process")
 # Each of ours with its peer.
 _PEERS = {
@@ -110,12 +119,14 @@ def _measure(model: pathlib.Path, work: pathlib.Path, rounds: int) -> dict:
     native, file, out = work / "native", work / "model.gguf", work / "out"
     _run(_OURS, _CONVERT, "native", model, native)
     _run(_OURS, _QUANTISE, model, file)
+    written = sum(part.stat().st_size for part in native.rglob("*") if part.is_file())
     runs = {
         "hf_to_native": (_OURS, _CONVERT, "native", model, out),
         "native_to_hf": (_OURS, _CONVERT, "hf", native, out),
         "transformers_load_and_save": (_THEIRS, _LOAD_AND_SAVE, model, out),
         "gguf_to_native": (_OURS, _CONVERT, "native", file, out),
         "gguf_copy_and_dequantise": (_OURS, _COPY_AND_DEQUANTISE, file, out),
+        "write_alone": (_OURS, _WRITE, str(written), out),
     }
     found = {name: [] for name in runs}
     load = []
@@ -124,8 +135,7 @@ def _measure(model: pathlib.Path, work: pathlib.Path, rounds: int) -> dict:
         for name in order:
             imports, code, *arguments = runs[name]
             os.sync()
-            time.sleep(_SETTLED)
-            found[name].append(_run(imports, code, *arguments))
+            found[name].append(_run(imports, code, *arguments, memory=2 * written))
             load.append(os.getloadavg()[0])
             shutil.rmtree(out) if out.is_dir() else out.unlink()
         shuffled.shuffle(order)
@@ -158,16 +168,16 @@ def _measure(model: pathlib.Path, work: pathlib.Path, rounds: int) -> dict:
     return result
 
 
-def _run(imports: str, work: str, *arguments: str | pathlib.Path) -> dict[str, float]:
+def _run(
+    imports: str, work: str, *arguments: str | pathlib.Path, memory: int = 0
+) -> dict[str, float]:
     """Runs Python code; returns what it measured."""
-    command = [sys.executable, "-c", _PROCESS.format(imports=imports, work=work)]
-    command += map(str, arguments)
-    begin = time.perf_counter()
+    script = _PROCESS.format(imports=imports, work=work, touch=_TOUCH, memory=memory)
+    command = [sys.executable, "-c", script, *map(str, arguments)]
     process = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if process.returncode:
         sys.exit(f"{' '.join(command)}: failed")
-    measured = json.loads(process.stdout.splitlines()[-1])
-    return measured | {"process": time.perf_counter() - begin}
+    return json.loads(process.stdout.splitlines()[-1])
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ DTYPES: dict[str, np.dtype] = {
 # Rows and columns: half a line of the processor's cache, so that the rows of the copy don't push
 # each other out of it where their size is a power of two.
 _TILE = (512, 8)
-_PIECE_BYTES = 2**22
+_PIECE_BYTES = 2**24
 
 
 def read(path: pathlib.Path, offset: int, size: int) -> np.ndarray:
@@ -36,7 +36,7 @@ def read(path: pathlib.Path, offset: int, size: int) -> np.ndarray:
 
 
 def rows(array: np.ndarray, dtype: str, name: str) -> Iterator[np.ndarray]:
-    """Yields an array's rows in C order and another dtype, some 4 MiB at a time.
+    """Yields an array's rows in C order and another dtype, some 16 MiB at a time.
 
     Args:
       array: of floating numbers, in any order.
