@@ -17,6 +17,7 @@ from commit_t5x.engine import (
     decoding,
     generation,
     gin_utils,
+    host_memory,
     metrics,
     models,
     partitioning,
@@ -58,10 +59,10 @@ class TrainingEvaluator:
     def evaluate(self, params: Any) -> dict[str, float]:
         """Returns loss, z_loss, accuracy and loss_tokens; see `metrics.summarise_eval`."""
         batches = data.eval_batches(self._cfg, self._model.FEATURE_CONVERTER_CLS, self._num_batches)
-        sums = [
-            self._eval_step(params, self._partitioner.put_batch(batch), num_rows)
-            for batch, num_rows in batches
-        ]
+        sums = []
+        for batch, num_rows in batches:
+            sums.append(self._eval_step(params, self._partitioner.put_batch(batch), num_rows))
+            host_memory.wait_on_cpu(sums[-1]["loss"])
         if not sums:
             raise providers.no_examples(self._cfg)
         return metrics.summarise_eval(sums)

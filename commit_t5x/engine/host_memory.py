@@ -1,7 +1,12 @@
-"""How the host's C library keeps the memory that steps and conversions use over and over."""
+"""What keeps the host's memory small and in use, where steps and conversions run on its CPUs."""
 
 import ctypes
 import platform
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # keep_freed comes before JAX
+    import jax
 
 # malloc.h
 _M_TRIM_THRESHOLD = -1
@@ -23,3 +28,19 @@ def keep_freed() -> None:
         libc.mallopt(_M_MMAP_MAX, 0)
         libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)  # an int: no more can be said
         libc.mallopt(_M_ARENA_MAX, 1)
+
+
+def wait_on_cpu(result: "jax.Array") -> None:
+    """Waits for a program that was begun, if it runs on CPUs; call it before the next is begun.
+
+    XLA gives temporaries to a program when it is begun. On CPUs nothing is gained by programs that
+    wait in a row: SmolLM2-135M's training steps take 1.3 GB each, and a fifth more time.
+
+    Args:
+      result: of the program.
+    """
+    if next(iter(result.devices())).platform == "cpu":
+        begin = time.perf_counter()
+        result.block_until_ready()
+        # The thread that computed it frees the temporaries only now.
+        time.sleep(min((time.perf_counter() - begin) / 100, 0.01))

@@ -11,7 +11,7 @@ import jax
 from clu import metric_writers
 
 from commit_t5x import disk
-from commit_t5x.engine import data, progress
+from commit_t5x.engine import data, host_memory, progress
 from commit_t5x.errors import InputError
 
 METRICS_FILE = "metrics.jsonl"
@@ -95,9 +95,9 @@ _AHEAD = 2  # steps that the host begins before the devices have done the one be
 class TrainMetrics:
     """Collects the steps' metrics without stopping the devices.
 
-    Metrics stay on the devices until `period` further steps have been started, and the host never
-    waits for the step that it just started. It runs no more than two steps ahead of the devices:
-    what a signal has it save is the state after those.
+    Metrics stay on the devices until `period` further steps have been started, and the host doesn't
+    wait for the step that it just started, unless it runs on CPUs. It runs no more than two steps
+    ahead of the devices: what a signal has it save is the state after those.
 
     Written per step are loss, z_loss, accuracy (of loss-bearing tokens), grad_norm, param_norm,
     learning_rate, tokens and loss_tokens (numbers of tokens that aren't padding, and that bear
@@ -148,6 +148,7 @@ class TrainMetrics:
             self._ended[end] = time.perf_counter()  # long before it is written, on a slow device
             del self._ends[end]
         self._pending.append((step, metrics))
+        host_memory.wait_on_cpu(metrics["loss"])
         if len(self._pending) > _AHEAD:
             self._pending[-1 - _AHEAD][1]["loss"].block_until_ready()
         if step % self._period == 0:

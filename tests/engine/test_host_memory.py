@@ -2,7 +2,11 @@ import platform
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
 import pytest
+
+from commit_t5x.engine import host_memory
 
 # Prints the page faults of a thread that takes and frees the same 100 MB for the second time.
 _SCRIPT = """
@@ -36,3 +40,13 @@ def test_freed_memory_is_used_again():
     assert faults(keep=True) < 100
     # Without it they show: as many as the system's pages, which may be large ones.
     assert faults(keep=False) >= 40
+
+
+def test_waits_for_a_program_on_cpus():
+    product = jax.jit(lambda x: x @ x @ x)
+    matrix = jnp.ones((1500, 1500))
+    product(matrix).block_until_ready()
+    begun = product(matrix)
+    assert not begun.is_ready()
+    host_memory.wait_on_cpu(begun)
+    assert begun.is_ready()
