@@ -1,6 +1,7 @@
 """The `commit-t5x` command: finds the subcommand, and gives bad input one line and exit code 2."""
 
 import argparse
+import errno
 import gc
 import importlib
 import os
@@ -45,11 +46,22 @@ def entry_point(*prefix: str) -> int:
         finally:
             # The interpreter looks for garbage once more when it ends: half a second, with JAX.
             gc.freeze()
-            sys.stdout.flush()
+            if sys.stdout is not None:  # as where the caller closed it
+                sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read our output has gone (`| head`); nothing more can be said.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _discard_output()
+        print("commit-t5x: error: the output's disk is full; free some space", file=sys.stderr)
+        return 2
+
+
+def _discard_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main(argv: Sequence[str]) -> int:

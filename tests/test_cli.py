@@ -145,3 +145,12 @@ def test_module_form_is_the_same_command(tmp_path):
     )
     assert result.returncode == 2
     assert result.stderr.startswith("commit-t5x: error: --gin_file=nothing.gin")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's /dev/full")
+def test_a_full_disk_behind_the_output_is_one_line():
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "commit_t5x.cli", "--help"]
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert result.returncode == 2
+    assert result.stderr == ("commit-t5x: error: the output's disk is full; free some space\n")

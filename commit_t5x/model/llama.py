@@ -30,6 +30,7 @@ _RESIDUAL_AXES = ("batch", "length", "embed")
 # copied, an eighth of a small network's step. Results are the same to the bit. Not with remat: XLA
 # would keep what is to be computed anew.
 _FEW_LAYERS = 4
+_ALIGNMENT = 64  # of XLA's buffers on CPUs, in bytes; what lies otherwise would be copied
 _REMAT_POLICIES = {
     "full": None,  # keep each layer's input only
     "minimal": jax.checkpoint_policies.save_only_these_names(layers.KEPT),
@@ -325,6 +326,7 @@ def unstack_layers(params: dict[str, Any], consume: bool = False) -> dict[str, A
 def _unstacked(stacked: Any) -> list[Any]:
     if isinstance(stacked, jax.Array) and len(stacked.devices()) == 1:
         (device,) = stacked.devices()
-        if device.platform == "cpu":  # the same memory, and no program for each shape
+        aligned = stacked.nbytes // len(stacked) % _ALIGNMENT == 0
+        if device.platform == "cpu" and aligned:  # the same memory, no program for each shape
             return [jax.device_put(layer, device) for layer in np.asarray(stacked)]
     return [stacked[i] for i in range(len(stacked))]

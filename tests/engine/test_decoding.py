@@ -4,6 +4,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import weakref
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from commit_t5x.conversion import hf
 from commit_t5x.engine import decoding, layerwise, prefilling
 from commit_t5x.engine.sampling import Sampling
 from commit_t5x.errors import InputError
+from commit_t5x.model import llama
 from commit_t5x.model.llama import Llama, RopeScaling
 
 MODULE = Llama(CONFIG)
@@ -100,6 +102,18 @@ def test_unrolled_network_decodes_alike_and_copies_no_weights():
     assert "layers" not in given
     own = params["layers_1"]["mlp"]["wo"]["kernel"]
     assert own.unsafe_buffer_pointer() == stacked.unsafe_buffer_pointer() + own.nbytes
+
+
+def test_unrolled_layers_that_are_not_aligned_leave_no_stacked_ones_behind():
+    params = {"layers": {"kernel": jnp.ones((3, 5, 7))}}
+    stacked = weakref.ref(params["layers"]["kernel"])
+    unrolled = llama.unstack_layers(params, consume=True)
+    assert stacked() is None
+    assert unrolled["layers_2"]["kernel"].shape == (5, 7)
+
+
+def test_unrolled_network_decodes_alike():
+    module, params = decoding.unrolled(MODULE, jax.tree.map(jnp.copy, PARAMS))
     assert decoding.decode(module, params, PROMPTS, 20, NO_EOS) == by_full_passes()
     assert decoding.unrolled(module, params)[1] is params
 
