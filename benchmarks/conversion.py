@@ -12,7 +12,7 @@ back to its host, and then the first write to it costs several times as much as 
 `ratio` is that of medians to the peer's. GGUF's peer copies the file and dequantises each tensor by
 the gguf package; it writes a quarter of what a conversion does. `write_alone` is the limit: as many
 bytes as a native checkpoint has, 16 MiB at a time. transformers needs torch (extra `torch`). The
-disk needs room for three and a half copies of the weights in fp32, the memory for four.
+disk needs room for three and a half copies of the weights in fp32, the memory for two.
 """
 
 import argparse

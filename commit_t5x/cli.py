@@ -53,10 +53,11 @@ def entry_point(*prefix: str) -> int:
         _discard_output()
         return 0
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        # Of other files `run` has told, unless it is to show where.
+        if error.errno != errno.ENOSPC or sys.argv[1:2] == ["--traceback"]:
             raise
         _discard_output()
-        print("commit-t5x: error: the output's disk is full; free some space", file=sys.stderr)
+        print("commit-t5x: error: the output's disk is full; write it elsewhere", file=sys.stderr)
         return 2
 
 

@@ -153,4 +153,4 @@ def test_a_full_disk_behind_the_output_is_one_line():
         command = [sys.executable, "-m", "commit_t5x.cli", "--help"]
         result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert result.returncode == 2
-    assert result.stderr == ("commit-t5x: error: the output's disk is full; free some space\n")
+    assert result.stderr == "commit-t5x: error: the output's disk is full; write it elsewhere\n"

@@ -275,8 +275,8 @@ class _Loop:
         terminated = threading.Event()
         with sigterm.calls(lambda *_: terminated.set()):
             for step in range(first_step + 1, total_steps + 1):
-                # Nothing here waits for the step before: its devices work while they get this
-                # step's batch.
+                # Nothing here waits for the step before, unless it runs on CPUs: accelerators work
+                # while they get this step's batch.
                 batch = self.partitioner.put_batch(next(self.iterator))
                 self.profiler.before(step)
                 state, sums = self.trainer.train_step(state, batch)

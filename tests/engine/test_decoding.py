@@ -93,7 +93,7 @@ def test_what_the_last_prompts_began_with_is_kept_for_the_next(scan_layers, pass
         assert passes == sizes
 
 
-def test_unrolled_network_decodes_alike_and_copies_no_weights():
+def test_unrolled_network_copies_no_weights():
     given = jax.tree.map(jnp.copy, PARAMS)
     stacked = given["layers"]["mlp"]["wo"]["kernel"]
     module, params = decoding.unrolled(MODULE, given)
