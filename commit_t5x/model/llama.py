@@ -328,5 +328,8 @@ def _unstacked(stacked: Any) -> list[Any]:
         (device,) = stacked.devices()
         aligned = stacked.nbytes // len(stacked) % _ALIGNMENT == 0
         if device.platform == "cpu" and aligned:  # the same memory, no program for each shape
-            return [jax.device_put(layer, device) for layer in np.asarray(stacked)]
+            # Committed only if the stacked one is: else the first layer, behind uncommitted
+            # embeddings, would be a program of its own.
+            place = device if stacked.committed else None
+            return [jax.device_put(layer, place) for layer in np.asarray(stacked)]
     return [stacked[i] for i in range(len(stacked))]

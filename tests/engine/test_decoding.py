@@ -112,6 +112,13 @@ def test_unrolled_layers_that_are_not_aligned_leave_no_stacked_ones_behind():
     assert unrolled["layers_2"]["kernel"].shape == (5, 7)
 
 
+def test_unrolled_layers_are_one_program():
+    module, params = decoding.unrolled(MODULE, jax.tree.map(jnp.copy, PARAMS))
+    before = layerwise._layer._cache_size()
+    decoding.decode(module, params, [[1] * 11] * 5, 1, NO_EOS)
+    assert layerwise._layer._cache_size() == before + 1
+
+
 def test_unrolled_network_decodes_alike():
     module, params = decoding.unrolled(MODULE, jax.tree.map(jnp.copy, PARAMS))
     assert decoding.decode(module, params, PROMPTS, 20, NO_EOS) == by_full_passes()
