@@ -3,9 +3,10 @@
     make smollm2
     python benchmarks/questions.py smollm2_out/model smollm2_out/export --data-dir squad/xquad
 
-Whole commands, in turn: ours on the native checkpoint, with an empty cache of compiled programs and
-then with what the first run has left there, and torch's on the export. Prints JSON: seconds, CPU
-seconds, the ratio to hf's, and whether all answers are the same. Needs the extra `torch`.
+Whole commands, in turn, each round: ours on the native checkpoint, with an empty cache of compiled
+programs and then with what that run has left there, and torch's on the export. Prints JSON: the
+median seconds, CPU seconds and ratio to hf's of the same round, the least and the most of the last,
+and how many answers are the same. Needs the extra `torch`.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import itertools
 import json
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -31,6 +33,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=40, help="questions (default: %(default)s)")
     parser.add_argument("--batch_size", type=int, default=4, help="default: %(default)s")
     parser.add_argument("--max_gen_toks", type=int, default=32, help="default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     args = parser.parse_args()
     command = [sys.executable, "-m", "commit_t5x.cli", "lm-eval", "--log_samples"]
     command += ["--tasks", args.tasks, "--data-dir", args.data_dir, "--limit", str(args.limit)]
@@ -39,18 +42,35 @@ def main() -> None:
     ours = ["--model_args", f"pretrained={args.native}"]
     theirs = ["--model", "hf", "--model_args"]
     theirs.append(f"pretrained={args.export},add_bos_token=False,dtype=float32")
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
-        os.environ["XDG_CACHE_HOME"] = str(folder)
-        runs = {"first": ours, "again": ours, "hf": theirs}
-        found = {key: _run([*command, *options], folder / key) for key, options in runs.items()}
-    answers = {key: run.pop("answers") for key, run in found.items()}
-    for run in found.values():
-        run["questions_per_second"] = round(args.limit / run["seconds"], 2)
-        run["rate_by_hf"] = round(found["hf"]["seconds"] / run["seconds"], 2)
-    same = sum(a == b for a, b in zip(answers["again"], answers["hf"], strict=True))
-    print(json.dumps(found | {"same_answers": same, "of": len(answers["hf"])}, indent=2))
+    os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
+    runs = {"first": ours, "again": ours, "hf": theirs}
+    rounds = []
+    for _ in range(args.rounds):
+        with tempfile.TemporaryDirectory() as name:
+            os.environ["XDG_CACHE_HOME"] = name
+            folder = pathlib.Path(name)
+            rounds.append(
+                {key: _run([*command, *more], folder / key) for key, more in runs.items()}
+            )
+    found = {key: _summary([(one[key], one["hf"]) for one in rounds], args.limit) for key in runs}
+    pairs = [
+        pair for one in rounds for pair in zip(*(one[key]["answers"] for key in runs), strict=True)
+    ]
+    same = sum(first == again == hf for first, again, hf in pairs)
+    print(json.dumps(found | {"same_answers": same, "of": len(pairs)}, indent=2))
+
+
+def _summary(pairs: list[tuple[dict, dict]], questions: int) -> dict:
+    """Returns what runs took, each by hf's of its round."""
+    seconds = statistics.median(run["seconds"] for run, _ in pairs)
+    ratios = [hf["seconds"] / run["seconds"] for run, hf in pairs]
+    return {
+        "seconds": round(seconds, 1),
+        "cpu_seconds": round(statistics.median(run["cpu_seconds"] for run, _ in pairs), 1),
+        "questions_per_second": round(questions / seconds, 2),
+        "rate_by_hf": round(statistics.median(ratios), 2),
+        "least_and_most": [round(min(ratios), 2), round(max(ratios), 2)],
+    }
 
 
 def _run(command: list[str], output: pathlib.Path) -> dict:
@@ -65,7 +85,7 @@ def _run(command: list[str], output: pathlib.Path) -> dict:
     files = sorted(output.parent.glob(f"{output.name}_samples_*.jsonl"))
     lines = itertools.chain.from_iterable(file.read_text().splitlines() for file in files)
     answers = [json.loads(line)["filtered_resps"] for line in lines]
-    return {"seconds": round(seconds, 1), "cpu_seconds": round(cpu, 1), "answers": answers}
+    return {"seconds": seconds, "cpu_seconds": cpu, "answers": answers}
 
 
 if __name__ == "__main__":
