@@ -55,6 +55,12 @@ pre {{
 """
 
 
+class _Console(rich.console.Console):
+    def on_broken_pipe(self) -> None:
+        """Leaves it to the command line, which ends with 0; rich would with 1."""
+        raise  # the error that is being handled
+
+
 def show(inspection: Inspection, note: str | None = None, width: int | None = None) -> None:
     """Prints examples and reports; in a pipe, marks stand for what has no style there.
 
@@ -63,7 +69,7 @@ def show(inspection: Inspection, note: str | None = None, width: int | None = No
       note: a line to begin with.
       width: columns; None for the terminal's.
     """
-    _print(rich.console.Console(width=width), inspection, note)
+    _print(_Console(width=width), inspection, note)
 
 
 def page(inspection: Inspection, note: str | None = None) -> str:

@@ -1,5 +1,8 @@
+import contextlib
 import html
+import os
 import re
+import sys
 import unicodedata
 
 import pytest
@@ -48,6 +51,15 @@ def show(capsys, monkeypatch):
         return capsys.readouterr().out
 
     return show
+
+
+def test_a_reader_who_has_gone_is_for_the_command_line_to_deal_with(monkeypatch):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with contextlib.suppress(BrokenPipeError), open(writer, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        with pytest.raises(BrokenPipeError):
+            view.show(inspection(make("the tea", [])))
 
 
 def test_a_pipe_gets_marks_in_place_of_styles(show):
