@@ -106,7 +106,7 @@ class Record:
                 )
 
     def check_starts(self, stages: Sequence[Stage]) -> None:
-        """Checks that what is done or begun comes from the files of weights that lie there now.
+        """Checks that what is done or begun comes from the model that lies there now.
 
         Raises:
           InputError: from others: a base in its place, or a model that was trained anew.
@@ -116,7 +116,8 @@ class Record:
                 self._starts.pop(stage.name, None)
                 continue
             found = stage.started_from()
-            if self._starts.setdefault(stage.name, found) != found:
+            # Former versions noted the weights only.
+            if self._starts.setdefault(stage.name, found) not in (found, found.partition(",")[0]):
                 raise InputError(
                     f"{self._path}: {stage.name} was made from other files than are in "
                     f"{stage.start} now; put those back, remove {stage.made} to make it "

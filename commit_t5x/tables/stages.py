@@ -11,8 +11,10 @@ from typing import Any
 
 from commit_t5x import fingerprints, resources
 from commit_t5x.errors import InputError
+from commit_t5x.model import config_files
 from commit_t5x.tables import rows
 from commit_t5x.tables.rows import BASE, Row
+from commit_t5x.vocabularies import special_tokens
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,12 +74,19 @@ class Stage:
         return max((int(number) for number in numbers if number.isdecimal()), default=0)
 
     def started_from(self) -> str:
-        """Returns a hash over names, which each writing draws, and sizes of the start's files."""
+        """Returns what the start is.
+
+        A hash over names, which each writing draws, and sizes of the weights' files, and behind it
+        the content of the files beside them.
+        """
         if self.start is None:
             return ""
-        folders = sorted(self.start.glob("checkpoint_*")) or [self.start]
-        files = (path for folder in folders for path in folder.rglob("*"))
-        return fingerprints.of_names(self.start, files)
+        folders = sorted(self.start.glob("checkpoint_*"))
+        weights = (path for folder in folders or [self.start] for path in folder.rglob("*"))
+        model_dir = self.start if folders else self.start.parent
+        beside = (path for name in _BESIDE for path in sorted(model_dir.glob(name)))
+        found = [f"{path.name} {fingerprints.fingerprint(path)}" for path in beside]
+        return ", ".join([fingerprints.of_names(self.start, weights), *found])
 
     def process(self) -> list[str]:
         """Returns the command as this interpreter runs it."""
@@ -85,6 +94,10 @@ class Stage:
         if program == "commit-t5x":
             return [sys.executable, "-m", "commit_t5x.cli", *arguments]
         return [sys.executable, *arguments]
+
+
+# The network's constants, the tokenizer, and what ends an answer.
+_BESIDE = (config_files.NATIVE, "tokenizer*", special_tokens.GENERATION)
 
 
 def _options(model_args: str) -> list[str]:

@@ -74,6 +74,40 @@ def test_weights_that_stages_started_from_stay(tmp_path, table, settings):
         again.check_starts([train, score])
 
 
+def test_tokenizer_beside_the_weights_stays(tmp_path, table, settings):
+    [train, _] = stages.build(table, ["commit"], [0], settings)
+    base = tmp_path / "base" / "checkpoint_0"
+    for folder in (base, train.output):
+        folder.mkdir(parents=True)
+    for place in (base, base.parent):  # a start is one or the other
+        tokenizer = base.parent / "tokenizer.json"
+        tokenizer.write_text("one")
+        stage = dataclasses.replace(train, start=place)
+        kept = record.Record(tmp_path / "out", {})
+        kept.check_starts([stage])
+        kept.check_starts([stage])
+        tokenizer.write_text("two")
+        with pytest.raises(InputError, match="train-commit-0 was made from other files than are"):
+            kept.check_starts([stage])
+        tokenizer.unlink()
+        with pytest.raises(InputError, match="train-commit-0 was made from other files than are"):
+            kept.check_starts([stage])
+
+
+def test_record_of_weights_only_is_read(tmp_path, table, settings):
+    [train, _] = stages.build(table, ["commit"], [0], settings)
+    base = tmp_path / "base" / "checkpoint_0"
+    base.mkdir(parents=True)
+    train.output.mkdir(parents=True)
+    train = dataclasses.replace(train, start=base.parent)
+    weights = train.started_from()
+    (base.parent / "tokenizer.json").write_text("one")
+    assert train.started_from().startswith(f"{weights}, tokenizer.json ")
+    content = {"starts": {train.name: weights}}
+    (tmp_path / "out" / record.FILE).write_text(json.dumps(content))
+    record.Record(tmp_path / "out", {}).check_starts([train])
+
+
 def test_a_training_that_goes_on_has_started_from_what_it_began_with(tmp_path, table, settings):
     [train, _] = stages.build(table, ["commit"], [0], settings)
     base = tmp_path / "base" / "checkpoint_0"
