@@ -20,6 +20,8 @@ import sys
 import tempfile
 import time
 
+from commit_t5x import arguments, ranges
+
 
 def main() -> None:
     """Measures, and prints."""
@@ -30,10 +32,14 @@ def main() -> None:
     parser.add_argument("export", help="the same weights as a Hugging Face directory")
     parser.add_argument("--data-dir", default="samples", help="of lm-eval (default: %(default)s)")
     parser.add_argument("--tasks", default="ogx_xquad_hi", help="default: %(default)s")
-    parser.add_argument("--limit", type=int, default=40, help="questions (default: %(default)s)")
+    parser.add_argument(
+        "--limit", type=int, default=40, help="questions of a task (default: %(default)s)"
+    )
     parser.add_argument("--batch_size", type=int, default=4, help="default: %(default)s")
     parser.add_argument("--max_gen_toks", type=int, default=32, help="default: %(default)s")
-    parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
+    parser.add_argument(
+        "--rounds", type=arguments.of(ranges.Positive), default=3, help="default: %(default)s"
+    )
     args = parser.parse_args()
     command = [sys.executable, "-m", "commit_t5x.cli", "lm-eval", "--log_samples"]
     command += ["--tasks", args.tasks, "--data-dir", args.data_dir, "--limit", str(args.limit)]
@@ -52,7 +58,7 @@ def main() -> None:
             rounds.append(
                 {key: _run([*command, *more], folder / key) for key, more in runs.items()}
             )
-    found = {key: _summary([(one[key], one["hf"]) for one in rounds], args.limit) for key in runs}
+    found = {key: _summary([(one[key], one["hf"]) for one in rounds]) for key in runs}
     pairs = [
         pair for one in rounds for pair in zip(*(one[key]["answers"] for key in runs), strict=True)
     ]
@@ -60,14 +66,14 @@ def main() -> None:
     print(json.dumps(found | {"same_answers": same, "of": len(pairs)}, indent=2))
 
 
-def _summary(pairs: list[tuple[dict, dict]], questions: int) -> dict:
+def _summary(pairs: list[tuple[dict, dict]]) -> dict:
     """Returns what runs took, each by hf's of its round."""
     seconds = statistics.median(run["seconds"] for run, _ in pairs)
     ratios = [hf["seconds"] / run["seconds"] for run, hf in pairs]
     return {
         "seconds": round(seconds, 1),
         "cpu_seconds": round(statistics.median(run["cpu_seconds"] for run, _ in pairs), 1),
-        "questions_per_second": round(questions / seconds, 2),
+        "questions_per_second": round(len(pairs[0][0]["answers"]) / seconds, 2),
         "rate_by_hf": round(statistics.median(ratios), 2),
         "least_and_most": [round(min(ratios), 2), round(max(ratios), 2)],
     }

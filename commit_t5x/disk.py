@@ -146,8 +146,14 @@ def check_own(flag: str, path: str | pathlib.Path, mark: str) -> None:
 def write(path: str | pathlib.Path, content: str | bytes) -> None:
     """Writes a file aside and moves it into place; text as UTF-8. The folders above it are made."""
     _check_no_folder(path)
+    content = content.encode("utf-8") if isinstance(content, str) else content
+    given = pathlib.Path(path)
+    if given.exists() and not given.is_file():  # a device or a pipe, which stays what it is
+        with writing(given):
+            given.write_bytes(content)
+        return
     with finished(path) as aside:
-        aside.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+        aside.write_bytes(content)
 
 
 def write_jsonl(path: str | pathlib.Path, records: Iterable[Mapping[str, Any]]) -> None:

@@ -1,3 +1,5 @@
+import os
+import pathlib
 import subprocess
 import sys
 
@@ -151,6 +153,16 @@ def test_a_roundabout_path_is_replaced_like_any(tmp_path):
         aside.mkdir()
         (aside / "new").touch()
     assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["out", "out/new"]
+
+
+def test_a_device_stays_one():
+    reader, terminal = os.openpty()
+    place = pathlib.Path(os.ttyname(terminal))
+    disk.write(place, "text")
+    assert os.read(reader, 4) == b"text"
+    assert place.is_char_device()
+    os.close(terminal)
+    os.close(reader)
 
 
 def test_a_file_takes_no_folders_place(tmp_path):

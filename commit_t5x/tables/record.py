@@ -116,13 +116,14 @@ class Record:
                 self._starts.pop(stage.name, None)
                 continue
             found = stage.started_from()
-            # Former versions noted the weights only.
-            if self._starts.setdefault(stage.name, found) not in (found, found.partition(",")[0]):
+            weights = found.partition(",")[0]  # which are all that former versions noted
+            if self._starts.get(stage.name, found) not in (found, weights):
                 raise InputError(
                     f"{self._path}: {stage.name} was made from other files than are in "
                     f"{stage.start} now; put those back, remove {stage.made} to make it "
                     "anew, or choose another --out"
                 )
+            self._starts[stage.name] = found
 
     def write(self) -> None:
         """Writes the record."""

@@ -81,10 +81,11 @@ class Stage:
         """
         if self.start is None:
             return ""
-        folders = sorted(self.start.glob("checkpoint_*"))
-        weights = (path for folder in folders or [self.start] for path in folder.rglob("*"))
-        model_dir = self.start if folders else self.start.parent
-        beside = (path for name in _BESIDE for path in sorted(model_dir.glob(name)))
+        folders = sorted(self.start.glob("checkpoint_*")) or [self.start]
+        weights = (path for folder in folders for path in (folder, *folder.rglob("*")))
+        is_one = self.start.name.startswith("checkpoint_")
+        model_dir = self.start.parent if is_one else self.start
+        beside = [path for path in map(model_dir.joinpath, _BESIDE) if path.is_file()]
         found = [f"{path.name} {fingerprints.fingerprint(path)}" for path in beside]
         return ", ".join([fingerprints.of_names(self.start, weights), *found])
 
@@ -97,7 +98,7 @@ class Stage:
 
 
 # The network's constants, the tokenizer, and what ends an answer.
-_BESIDE = (config_files.NATIVE, "tokenizer*", special_tokens.GENERATION)
+_BESIDE = (config_files.NATIVE, "tokenizer.model", "tokenizer.json", *special_tokens.FILES)
 
 
 def _options(model_args: str) -> list[str]:

@@ -13,6 +13,8 @@ GENERATION = "generation_config.json"
 _MAP = "special_tokens_map.json"
 _MODEL_CONFIGS = (GENERATION, "config.json")
 _CHAT_TEMPLATE = "chat_template.jinja"
+_ADDED = "added_tokens.json"
+FILES = (CONFIG, _MAP, *_MODEL_CONFIGS, _CHAT_TEMPLATE, _ADDED)  # all that are read
 
 
 def named(path: pathlib.Path, name: str) -> tuple[pathlib.Path, str] | None:
@@ -84,7 +86,7 @@ def carried(
 def added(path: pathlib.Path) -> set[str]:
     """Returns the tokens that files beside a tokenizer's list, pieces of a model or not."""
     listed = (_read(path.with_name(CONFIG)).get("added_tokens_decoder") or {}).values()
-    return {token["content"] for token in listed} | {*_read(path.with_name("added_tokens.json"))}
+    return {token["content"] for token in listed} | {*_read(path.with_name(_ADDED))}
 
 
 def to_json(content: Mapping[str, Any]) -> bytes:

@@ -94,6 +94,33 @@ def test_tokenizer_beside_the_weights_stays(tmp_path, table, settings):
             kept.check_starts([stage])
 
 
+def test_start_is_told_by_what_is_read_of_it(tmp_path, table, settings):
+    [train, _] = stages.build(table, ["commit"], [0], settings)
+    folder = tmp_path / "hf"
+    folder.mkdir()
+    (folder / "model.safetensors").write_text("weights")
+    (folder / "generation_config.json").write_text("2")
+    (tmp_path / "tokenizer.json").write_text("another's")
+    stage = dataclasses.replace(train, start=folder)
+    found = stage.started_from()
+    (tmp_path / "tokenizer.json").write_text("a third's")
+    assert stage.started_from() == found
+    (folder / "generation_config.json").write_text("7")
+    assert stage.started_from() != found
+    checkpoint = tmp_path / "model" / "checkpoint_0"
+    checkpoint.mkdir(parents=True)
+    stage = dataclasses.replace(train, start=checkpoint.parent)
+    found = stage.started_from()
+    (checkpoint.parent / "tokenizer.json~").write_text("an editor's")
+    assert stage.started_from() == found
+    file = tmp_path / "model.gguf"
+    file.write_text("weights")
+    stage = dataclasses.replace(train, start=file)
+    found = stage.started_from()
+    file.write_text("other weights")
+    assert stage.started_from() != found
+
+
 def test_record_of_weights_only_is_read(tmp_path, table, settings):
     [train, _] = stages.build(table, ["commit"], [0], settings)
     base = tmp_path / "base" / "checkpoint_0"
@@ -105,7 +132,11 @@ def test_record_of_weights_only_is_read(tmp_path, table, settings):
     assert train.started_from().startswith(f"{weights}, tokenizer.json ")
     content = {"starts": {train.name: weights}}
     (tmp_path / "out" / record.FILE).write_text(json.dumps(content))
-    record.Record(tmp_path / "out", {}).check_starts([train])
+    kept = record.Record(tmp_path / "out", {})
+    kept.check_starts([train])
+    (base.parent / "tokenizer.json").write_text("two")
+    with pytest.raises(InputError, match="train-commit-0 was made from other files"):
+        kept.check_starts([train])
 
 
 def test_a_training_that_goes_on_has_started_from_what_it_began_with(tmp_path, table, settings):
