@@ -1,10 +1,14 @@
 """The tokenizer files of a Hugging Face directory, from a tokenizer of either kind."""
 
+import collections
 import json
+import logging
 
 from commit_t5x.vocabularies import special_tokens
 from commit_t5x.vocabularies.sentencepiece import SPACE, SentencePieceTokenizer
 from commit_t5x.vocabularies.tokenizer import Tokenizer
+
+_LOGGER = logging.getLogger(__name__)
 
 _NORMAL, _UNKNOWN, _CONTROL = 1, 2, 3  # piece types of SentencePiece's protocol buffer
 _KEPT = ("chat_template", "padding_side")  # of a tokenizer_config.json that lay with the model
@@ -26,6 +30,12 @@ def files(tokenizer: Tokenizer, max_length: int) -> dict[str, bytes]:
     if not isinstance(tokenizer, SentencePieceTokenizer):
         return {**tokenizer.files}
     tokenizer.check_exportable()
+    if tied := _tied(tokenizer.proto):
+        _LOGGER.warning(
+            "%s: %d pieces share their score with others, such as %r, which a tokenizer.json can't "
+            "express; where they meet, transformers may cut a text into other tokens",
+            *(tokenizer.path, len(tied), tied[0]),
+        )
     pieces = tokenizer.tokens()
     bos, eos, unk, pad = (
         pieces[i] for i in (tokenizer.bos_id, tokenizer.eos_id, tokenizer.unk_id, tokenizer.pad_id)
@@ -97,6 +107,13 @@ def _build(proto, bos: str, bos_id: int) -> bytes:
         ]
     )
     return tokenizer.to_str().encode()
+
+
+def _tied(proto) -> list[str]:
+    """Returns the pieces whose order of joining `_merges` can't keep: of no score of their own."""
+    normal = [piece for piece in proto.pieces if piece.type == _NORMAL and len(piece.piece) > 1]
+    counts = collections.Counter(piece.score for piece in normal)
+    return [p.piece for p in normal if counts[p.score] > 1 and {*p.piece} != {SPACE}]
 
 
 def _merges(proto) -> list[tuple[str, str]]:

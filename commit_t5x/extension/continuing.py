@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import regex
 import sentencepiece
 import tokenizers
@@ -194,10 +195,11 @@ class _SentencePiece(_Base):
         yield list(_whole(self._processor.encode(word.strip(), out_type=str), self._known))
 
     def file(self, additions: Sequence[Addition]) -> dict[str, bytes]:
-        lowest = min(p.score for p in self._proto.pieces if p.type == p.NORMAL)
-        new = (addition.token for addition in additions if addition.is_new)
-        for rank, token in enumerate(new, start=1):
-            self._proto.pieces.add(piece=token, score=lowest - rank)
+        score = np.float32(min(p.score for p in self._proto.pieces if p.type == p.NORMAL))
+        for token in (addition.token for addition in additions if addition.is_new):
+            # Each below the last, also where steps of one are lost: LLaMA's lowest score is -1e9.
+            score = min(score - np.float32(1), np.nextafter(score, np.float32(-np.inf)))
+            self._proto.pieces.add(piece=token, score=float(score))
         self._proto.trainer_spec.vocab_size = len(self._proto.pieces)
         return {"tokenizer.model": self._proto.SerializeToString()}
 

@@ -65,7 +65,7 @@ def test_trained_tokenizers(tmp_path, options):
     assert_encodes_alike(train(tmp_path, **options), tmp_path)
 
 
-def test_pieces_of_one_score_are_joined_from_the_left(tmp_path):
+def test_pieces_of_one_score_are_joined_from_the_left(tmp_path, caplog):
     # As in LLaMA's model, where all runs of spaces score the same.
     from sentencepiece import sentencepiece_model_pb2 as model_pb2
 
@@ -79,6 +79,12 @@ def test_pieces_of_one_score_are_joined_from_the_left(tmp_path):
     model = tmp_path / "spaces.model"
     model.write_bytes(proto.SerializeToString())
     assert_encodes_alike(model, tmp_path)
+    assert "share their score" not in caplog.text
+    for piece in (" tea", "xq"):  # as some lengthen LLaMA's model
+        proto.pieces.add(piece=piece.replace(" ", "▁"), score=0)
+    model.write_bytes(proto.SerializeToString())
+    write(model, tmp_path)
+    assert "spaces.model: 3 pieces share their score with others, such as" in caplog.text
 
 
 def test_special_tokens_and_files(tmp_path):

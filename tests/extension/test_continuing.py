@@ -176,6 +176,22 @@ def test_vowel_signs_are_joined_to_letters(pair):
     assert len(joined) > 5
 
 
+def test_new_pieces_keep_their_order_below_runs_of_spaces_and_so_in_the_export(tmp_path, hindi):
+    base = llama(tmp_path / "tokenizer")
+    proto = base.proto
+    for length in range(2, 17):
+        proto.pieces.add(piece="▁" * length, score=-1e9)  # LLaMA's
+    base.path.write_bytes(proto.SerializeToString())
+    extended, _ = continuing.learn(SentencePieceTokenizer(base.path), hindi, NUMBER)
+    scores = [piece.score for piece in extended.proto.pieces][-NUMBER:]
+    assert scores == sorted({*scores}, reverse=True)
+    for name, content in hf_tokenizer.files(extended, 64).items():
+        (tmp_path / name).write_bytes(content)
+    exported = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    for line in (SAMPLES / "wikipedia.hi.txt").read_text(encoding="utf-8").splitlines():
+        assert exported.encode(line, add_special_tokens=False).ids == extended.encode(line)
+
+
 def test_a_tokenizer_can_be_continued_again(tmp_path, pair):
     _, extended, _ = pair
     again, _ = continuing.learn(extended, words.read([SAMPLES / "wikipedia.el.txt"]), 50)
