@@ -7,6 +7,7 @@ this module gets a whole network's: the factors are merged into the base layer b
 
 import dataclasses
 import json
+import logging
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -20,6 +21,8 @@ from commit_t5x.engine import checkpoints, merged_weights, model_files
 from commit_t5x.errors import InputError
 from commit_t5x.model import lora
 from commit_t5x.model.lora import Lora
+
+_LOGGER = logging.getLogger(__name__)
 
 FILE = "adapter.json"
 
@@ -63,11 +66,31 @@ def describe(
             "checkpoint, or leave lora.gin out to train all weights"
         )
     folder, leaves = open_params(base)
+    if model_dir is not None:
+        _tell_of_new_rows(options, folder.parent, leaves)
     found = Adapter(options, str(folder.resolve()), "", _files(folder))
     saved = None if model_dir is None else read(model_dir)
     known = saved is not None and (saved.base, saved.files) == (found.base, found.files)
     own = saved.fingerprint if saved and known else merged_weights.fingerprint(str(folder), leaves)
     return dataclasses.replace(found, fingerprint=own)
+
+
+def _tell_of_new_rows(options: Lora, base: pathlib.Path, leaves: Iterable[str]) -> None:
+    """Warns where rows that `commit-t5x vocab extend` has just made would stay as they are."""
+    from commit_t5x.model import new_rows  # here: it loads optax, which other commands do without
+
+    if not (base / new_rows.FILE).is_file():
+        return
+    there = {path.partition("/")[0] for path in leaves}
+    tables = [name for name in (lora.EMBEDDING, lora.HEAD) if name in there]
+    still = [n for n in tables if not (options.trains((n, "")) or options.adapts(n))]
+    if still:
+        parts = (*options.trained_parts, *still)
+        _LOGGER.warning(
+            "%s: the new tokens' rows of %s stay as they began, since factors are on other weights;"
+            ' --gin.TRAINED_PARTS="%s" trains them (docs/vocabulary.md)',
+            *(base, " and ".join(still), parts),
+        )
 
 
 def _files(folder: pathlib.Path) -> str:

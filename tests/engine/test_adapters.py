@@ -24,7 +24,7 @@ from commit_t5x.engine import (
     utils,
 )
 from commit_t5x.errors import InputError
-from commit_t5x.model import llama, lora
+from commit_t5x.model import llama, lora, new_rows
 from commit_t5x.model.lora import Lora
 
 SMALL = dataclasses.replace(CONFIG, vocab_size=tiny.VOCAB_SIZE, num_layers=2)
@@ -343,3 +343,26 @@ def test_a_base_that_leads_back(moved, tmp_path):
         rewrite(model_dir, base=str(base))
     with pytest.raises(InputError, match=f"{folder}/adapter.json: its base leads back to itself"):
         native.read(folder)
+
+
+def test_new_rows_that_stay_as_they_began_are_told(base, tmp_path, caplog):
+    extended = tmp_path / "base"
+    shutil.copytree(base, extended)
+
+    def told(**options):
+        caplog.clear()
+        adapters.describe(Lora(4, **options), extended, tmp_path / "run")
+        return caplog.text
+
+    assert not told()
+    (extended / new_rows.FILE).write_text("{}")
+    told_parts = """TRAINED_PARTS="('token_embedder', 'logits_dense')" trains them"""
+    assert "rows of token_embedder and logits_dense stay as they began" in told()
+    assert told_parts in told()
+    assert told_parts in told(trained_parts=("token_embedder",))
+    assert "rows of logits_dense stay" in told(trained_parts=("token_embedder",))
+    assert "rows of token_embedder stay" in told(targets=("query", "logits_dense"))
+    assert not told(trained_parts=("token_embedder", "logits_dense"))
+    caplog.clear()
+    adapters.describe(Lora(4), extended)  # of an adapter that somebody trained
+    assert not caplog.text
