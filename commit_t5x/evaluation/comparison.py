@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 import numpy as np
 import tabulate
 
+from commit_t5x import disk
 from commit_t5x.errors import InputError
 from commit_t5x.evaluation import bootstrap, report_formats, results
+
+_LOGGER = logging.getLogger(__name__)
 
 # Where these differ, the runs didn't answer the same questions.
 _SAME = ("task version", "questions", "shots", "prompts")
@@ -205,11 +209,13 @@ def _samples(
 ) -> tuple[str, list[Mapping[str, Any]]]:
     """Returns a run's name, and its logged questions in the order of the scores.
 
-    Of several seeds, those of the first, which the name says then. None if they weren't kept.
+    Of several seeds, those of the first, which the name says then. None if they weren't kept, or
+    are of other scores: a model that was scored again without --log_samples leaves them behind.
     """
     if seeds := content.get(results.SEEDS):
         seed = seeds[task].partition(",")[0]
         name, file = f"{name}, seed {seed}", file / f"seed_{seed}.json"
+        content = disk.read_json(file)
     path = results.samples_path(file, task)
     if not path.is_file():
         return name, []
@@ -217,7 +223,17 @@ def _samples(
     for line in path.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         rows.setdefault(row["doc_id"], row)  # of several filters, the first
-    return name, [rows[place] for place in sorted(rows)]
+    kept = [rows[place] for place in sorted(rows)]
+    for metric, scores in content[results.SAMPLE_SCORES][task].items():
+        own = [row[metric] for row in kept if isinstance(row.get(metric), int | float)]
+        if own and (len(own) != len(scores) or not np.allclose(own, scores, rtol=0, atol=1e-3)):
+            _LOGGER.warning(
+                "%s: holds other answers than those that %s was scored by, and isn't shown; score "
+                "again with --log_samples",
+                *(path, file),
+            )
+            return name, []
+    return name, kept
 
 
 def _most_changed(

@@ -27,6 +27,7 @@ def save(folder, f1, answers=None, **more):
             "arguments": [[f"Background:\n\nC{place}\n\nQuestion:Q{place}?\n\nAnswer:", {}]],
             "target": ["rain"],
             "filtered_resps": [answer],
+            "f1": f1[place],
         }
         for place, answer in enumerate(answers or ())
     ]
@@ -75,6 +76,16 @@ def test_without_logs_the_questions_have_numbers_only(tmp_path):
     commit = save(tmp_path / "commit", [0.0, 50.0])
     text = comparison.compare(alpaca, commit, metrics=["all"])
     assert "- question 2: f1 -50.0, empty +0.0\n(lm-eval --log_samples keeps" in text
+
+
+def test_answers_of_a_former_run_are_not_shown(tmp_path, caplog):
+    alpaca = save(tmp_path / "alpaca", [0.0, 100.0], ["sun", "rain"])
+    (alpaca / "results.json").write_text(json.dumps(content([100.0, 0.0])))  # scored again
+    commit = save(tmp_path / "commit", [0.0, 100.0], ["sun", "rain"])
+    text = comparison.compare(alpaca, commit)
+    assert "f1 +100.0" in text and "sun" not in text
+    samples = results.samples_path(alpaca / "results.json", "ogx_xquad_hi")
+    assert f"{samples}: holds other answers than those that {alpaca}" in caplog.text
 
 
 def test_what_else_differs_is_said(tmp_path):
