@@ -63,6 +63,26 @@ def find(location: str, macro: str, names: Sequence[str], shards: str = "") -> l
     return None
 
 
+# Of XQuAD and MLQA, whose files lie side by side; other codes may be anything in a name.
+_LANGUAGES = frozenset("ar de el en es hi ro ru th tr vi zh".split())
+
+
+def check_language(path: str, macro: str, language: str) -> None:
+    """Raises InputError if a file is named for another language.
+
+    Example:
+      >>> check_language("xquad/xquad.en.json", "XQUAD_PATH", "hi")
+      InputError: XQUAD_PATH: xquad/xquad.en.json is named for 'en', not 'hi'; ...
+    """
+    *parts, _ = re.split(r"\.|-context-|-question-", path.rpartition("/")[2])
+    named = [part for part in parts if part in _LANGUAGES]
+    if named and language.partition("_")[0] not in parts:
+        raise InputError(
+            f"{macro}: {path} is named for '{named[0]}', not '{language}'; give the file of "
+            f"{language}, or rename this one if that is what it holds"
+        )
+
+
 def _literal_folders(filesystem: fsspec.AbstractFileSystem, place: str) -> str:
     """Escapes a glob's folders as far as they exist by that very name, such as `data [1]`."""
     folder, _, rest = place.rpartition("/")

@@ -158,6 +158,8 @@ def wikipedia_examples(language: str, split: str) -> Examples:
     no_language = r"(?!(wikipedia\.)?[a-z]{2,3}\.).*"
     paths = data_files.find(name, "WIKIPEDIA_PATH", file_names, shards=no_language)
     if paths:
+        for path in paths:
+            data_files.check_language(path, "WIKIPEDIA_PATH", language)
         shards = list(map(records.file_shard, paths))
     else:
         dump = locations.wikipedia_dump or _WIKIPEDIA_DUMPS.get(name, _WIKIPEDIA_DUMP)
@@ -170,7 +172,8 @@ def xquad_examples(language: str, split: str) -> Examples:
     """Returns `id`, `context`, `question`, `answers` (a list) of XQuAD; it has no other split."""
     del split
     name = f"xquad.{language}"
-    return _questions(Locations().xquad, "XQUAD_PATH", [f"{name}.json"], name, "validation")
+    place, names = Locations().xquad, [f"{name}.json"]
+    return _questions(place, "XQUAD_PATH", names, name, "validation", language)
 
 
 def mlqa_examples(language: str, split: str) -> Examples:
@@ -178,7 +181,8 @@ def mlqa_examples(language: str, split: str) -> Examples:
     stem = "dev" if split == "validation" else "test"
     name = f"{stem}-context-{language}-question-{language}.json"
     names = [name, f"{stem}/{name}"]
-    return _questions(Locations().mlqa, "MLQA_PATH", names, f"mlqa.{language}.{language}", split)
+    configuration = f"mlqa.{language}.{language}"
+    return _questions(Locations().mlqa, "MLQA_PATH", names, configuration, split, language)
 
 
 def squad_examples(path: str | pathlib.Path) -> Iterator[Record]:
@@ -277,7 +281,7 @@ def _held_out_of_first(shards: Sequence[Shard], held_out: int) -> int:
 
 
 def _questions(
-    location: str, macro: str, names: Sequence[str], configuration: str, split: str
+    location: str, macro: str, names: Sequence[str], configuration: str, split: str, language: str
 ) -> Examples:
     if location.startswith("tfds:"):
         problem = "TFDS has other fields; use the hub or a local folder"
@@ -286,6 +290,7 @@ def _questions(
     if not found:
         return Examples(hub.find(location, configuration, split, macro), _hub_question)
     [path] = found
+    data_files.check_language(path, macro, language)
 
     def read() -> Iterator[tuple[int, Item]]:
         return enumerate(Item(path, question) for question in squad_examples(path))

@@ -12,13 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import gin
-import seqio
 
 from commit_t5x import disk, fingerprints
-from commit_t5x.engine import providers, utils
+from commit_t5x.engine import utils
 from commit_t5x.errors import InputError, suggest
 from commit_t5x.vocabularies import configured
-from commit_t5x.vocabularies.seqio_vocabulary import TokenizerVocabulary
 
 FILE = "data.json"
 
@@ -53,6 +51,10 @@ def describe(cfg: utils.DatasetConfig, build: Callable[[], _Built]) -> tuple[_Bu
     Returns:
       What `build` returns, and {name: value}, all of JSON.
     """
+    import seqio  # here: what was kept is read without TensorFlow
+
+    from commit_t5x.engine import providers
+
     with fingerprints.recording() as files, _called() as settings:
         built = build()
     provider = providers.get_mixture_or_task(cfg)
@@ -74,7 +76,9 @@ def describe(cfg: utils.DatasetConfig, build: Callable[[], _Built]) -> tuple[_Bu
     return built, json.loads(json.dumps(record, default=_plain))
 
 
-def _tokenizer(provider: seqio.Task | seqio.Mixture) -> str:
+def _tokenizer(provider: Any) -> str:
+    from commit_t5x.vocabularies.seqio_vocabulary import TokenizerVocabulary
+
     vocabulary = provider.output_features["targets"].vocabulary
     if isinstance(vocabulary, TokenizerVocabulary):
         return configured.name(vocabulary.tokenizer)

@@ -206,6 +206,7 @@ def evaluate(
         disk.check_apart("EVAL_OUTPUT_DIR", output_path / name, *sources)
     params, folder = restoring.restore_weights(model, partitioner, restore_checkpoint_cfg)
     results: dict[str, dict[str, float]] = {}
+    answered: dict[str, int] = {}
     evaluator = TrainingEvaluator(dataset_cfg, model, partitioner, eval_steps)
     results[provider.name] = evaluator.evaluate(params)
     if all(can_generate(task) for task in seqio.get_subtasks(provider)):
@@ -217,12 +218,16 @@ def evaluate(
             answers = answering.evaluate(params, lambda done: bar.advance(shown, done))
         for name, (scores, records) in answers.items():
             results.setdefault(name, {}).update(scores)
+            answered[name] = len(records)
             disk.write_jsonl(output_path / f"{name}.jsonl", records)
     summarize_config_fn(output_path, None, 0)
-    report = {"checkpoint": str(folder), "split": dataset_cfg.split, "results": results}
+    report = {"checkpoint": str(folder), "split": dataset_cfg.split, "answered": answered}
+    report["results"] = results
     disk.write(output_path / "results.json", json.dumps(report, indent=2) + "\n")
     for name, scores in results.items():
-        print(name, " ".join(f"{metric}={value:.4f}" for metric, value in scores.items()))
+        shown = [f"{metric}={value:.4f}" for metric, value in scores.items()]
+        shown += [f"answered={answered[name]}"] if name in answered else []
+        print(name, *shown)
     return results
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import logging
 import pathlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,9 +11,10 @@ from typing import Any
 import rich.console
 import rich.progress
 
-from commit_t5x import disk, ranges
+from commit_t5x import disk, fingerprints, ranges
 from commit_t5x.data import records, templates
 from commit_t5x.engine import (
+    data_record,
     decoding,
     generation,
     gin_utils,
@@ -24,6 +26,8 @@ from commit_t5x.engine import (
 )
 from commit_t5x.engine.sampling import Sampling
 from commit_t5x.errors import InputError
+
+_LOGGER = logging.getLogger(__name__)
 
 _PROMPT_FIELDS = ("prompt", "instruction", "inputs", "text")
 _STANDARD_INPUT = "-"
@@ -106,7 +110,9 @@ def infer(
     found = list(itertools.islice(found, num_examples))
     if not found and not converse:
         raise InputError(f"{input_path or name}: holds no prompts; name another")
-    params, _ = restoring.restore_weights(model, partitioner, restore_checkpoint_cfg)
+    params, folder = restoring.restore_weights(model, partitioner, restore_checkpoint_cfg)
+    if instructions:
+        _compare_prompts(folder.parent)
     module, params = decoding.unrolled(model.module, params)
     generator = generation.Generator(
         module,
@@ -176,3 +182,17 @@ def _filled(instruction: str, record: Mapping[str, Any]) -> str:
     """Returns the prompt of training, in PROMPT_LANGUAGE, for an instruction."""
     values = {"instruction": instruction, "input": str(record.get("input") or "")}
     return templates.get_prompts().choose(values).render(values).text
+
+
+def _compare_prompts(model_dir: pathlib.Path) -> None:
+    """Warns where instructions are put into other prompts than a checkpoint was trained on."""
+    name = "PROMPT_LANGUAGE"
+    with fingerprints.recording() as used:
+        templates.get_prompts()
+    trained = (data_record.newest(model_dir) or {}).get(name)
+    if trained not in (None, used[name]):
+        _LOGGER.warning(
+            "%s: the checkpoint was trained on other prompts than instructions are put into here, "
+            "says %s; give its own (%s)",
+            *(name, model_dir / data_record.FILE, model_dir / "config.gin"),
+        )

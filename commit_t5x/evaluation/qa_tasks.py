@@ -15,7 +15,7 @@ import datasets
 from lm_eval.tasks import manager
 
 from commit_t5x import errors, resources
-from commit_t5x.data import qa_diagnostics, qa_metrics, qa_prompts, records, sources
+from commit_t5x.data import data_files, qa_diagnostics, qa_metrics, qa_prompts, records, sources
 
 # MLQA's own name of a split, as its files carry it, by the hub's.
 _MLQA_FILE_SPLITS = {"test": "test", "validation": "dev"}
@@ -69,8 +69,7 @@ def load_xquad(
       InputError: a file is missing or malformed, there are no labels, or the hub can't be reached.
     """
     rows = _questions(
-        data_dir,
-        f"xquad.{language}.json",
+        *(data_dir, f"xquad.{language}.json", language),
         lambda: sources.xquad_examples(language, "validation"),
     )
     found = qa_prompts.get_labels(label_language, labels)
@@ -97,9 +96,9 @@ def load_mlqa(
 
     Returns, raises: as `load_xquad` does; the key is `split`.
     """
+    name = f"{_MLQA_FILE_SPLITS[split]}-context-{language}-question-{language}.json"
     rows = _questions(
-        data_dir,
-        f"{_MLQA_FILE_SPLITS[split]}-context-{language}-question-{language}.json",
+        *(data_dir, name, language),
         lambda: sources.mlqa_examples(language, split),
     )
     found = qa_prompts.get_labels(label_language, labels)
@@ -125,7 +124,7 @@ def load_text(
     if data_dir is None:
         raise errors.InputError(f"ogx_text_{language}: no text; pass {name} as --data-dir")
     # Another folder's Wikipedia is what models are aligned on.
-    place = _find(data_dir, f"wikipedia.{name}" if data_dir == "samples" else name)
+    place = _find(data_dir, f"wikipedia.{name}" if data_dir == "samples" else name, language)
     rows = [dict(sources.document(*found)) for found in records.read_records(place)]
     if not rows:
         raise errors.InputError(f"{place}: holds no text; put held-out text there")
@@ -179,7 +178,10 @@ def _dataset(
 
 
 def _questions(
-    data_dir: str | None, file_name: str, default: Callable[[], Iterable[Mapping[str, Any]]]
+    data_dir: str | None,
+    file_name: str,
+    language: str,
+    default: Callable[[], Iterable[Mapping[str, Any]]],
 ) -> list[Mapping[str, Any]]:
     """Reads the file from `data_dir`, or where the gin macros say: by default, from the hub."""
     if data_dir is None:
@@ -191,7 +193,7 @@ def _questions(
                 f"{error}; for lm-eval, pass the folder with {file_name} as --data-dir"
             ) from error
     else:
-        place = _find(data_dir, file_name)
+        place = _find(data_dir, file_name, language)
         rows = list(sources.squad_examples(place))
     for row in rows:
         if not row["answers"]:
@@ -201,10 +203,11 @@ def _questions(
     return rows
 
 
-def _find(data_dir: str, file_name: str) -> pathlib.Path:
+def _find(data_dir: str, file_name: str, language: str) -> pathlib.Path:
     """Returns the file `data_dir`, or the one of this name in the folder `data_dir`."""
     place = resources.path("samples") if data_dir == "samples" else pathlib.Path(data_dir)
     if place.is_file():
+        data_files.check_language(str(place), "--data-dir", language)
         return place
     for folder in _SUBFOLDERS:
         if (path := place / folder / file_name).is_file():

@@ -7,6 +7,7 @@ from commit_t5x.data import data_files
 from commit_t5x.errors import InputError
 
 NAMES = ["hi.txt", "texts/hi.txt"]
+MLQA = "test-context-en-question-en.json"
 
 
 def find(location, shards=""):
@@ -95,3 +96,16 @@ def test_samples():
     assert data_files.find("samples", "MY_PATH", ["alpaca.jsonl"]) == [str(path)]
     with pytest.raises(InputError, match="^MY_PATH: the samples hold no hi.txt; set it to"):
         find("samples", ".*")
+
+
+@pytest.mark.parametrize("name", ["xquad.en.json", "en.txt", "wiki.en.jsonl.gz", MLQA])
+def test_a_file_that_is_named_for_another_language_is_refused(name):
+    for language in ("en", "en_GB"):
+        data_files.check_language(f"a.hi.b/{name}", "XQUAD_PATH", language)
+    with pytest.raises(InputError, match=f"XQUAD_PATH: x/{name} is named for 'en', not 'hi'; give"):
+        data_files.check_language(f"x/{name}", "XQUAD_PATH", "hi")
+
+
+@pytest.mark.parametrize("name", ["my.qa.json", "en", "questions.json", "wiki.en.de.txt"])
+def test_names_that_say_nothing_of_another_language(name):
+    data_files.check_language(name, "XQUAD_PATH", "de")

@@ -59,7 +59,7 @@ def test_evaluate_writes_loss_and_scores(tmp_path, checkpoint):
     scores = results["tiny_questions"]
     assert scores["loss"] > 0 and 0 <= scores["exact_match"] <= 1
     answers = [json.loads(line) for line in (tmp_path / "tiny_questions.jsonl").open()]
-    assert len(answers) == 5
+    assert report["answered"] == {"tiny_questions": len(answers)} == {"tiny_questions": 5}
     assert answers[0].keys() == {"prompt", "prediction", "target"}
     assert scores["exact_match"] == np.mean([a["prediction"] == a["target"] for a in answers])
     # Five targets, each of its own length.

@@ -16,9 +16,9 @@ import jax
 import pytest
 import tiny
 
-from commit_t5x import cli, conversion, resources
+from commit_t5x import cli, conversion, fingerprints, resources
 from commit_t5x.data import templates
-from commit_t5x.engine import infer, partitioning, utils
+from commit_t5x.engine import data_record, infer, partitioning, utils
 from commit_t5x.engine.sampling import Sampling
 from commit_t5x.errors import InputError
 from commit_t5x.model import llama
@@ -87,6 +87,21 @@ def test_instructions_are_put_into_the_prompt_of_training(tmp_path, debug_model,
     as_prompts = call(debug_model, input_path=str(path))
     assert [line["prediction"] for line in as_prompts] == [line["prediction"] for line in lines]
     assert "tea" in prompts[0]
+
+
+def test_other_prompts_than_those_of_training_are_told(tmp_path, caplog, bind):
+    def told(trained):
+        caplog.clear()
+        data_record.write(tmp_path, 0, trained)
+        infer._compare_prompts(tmp_path)
+        return caplog.text
+
+    with fingerprints.recording() as greek:
+        templates.get_prompts("el")
+    assert "PROMPT_LANGUAGE: the checkpoint was trained on other prompts" in told(greek)
+    bind("get_prompts.language", "el")
+    assert not told(greek)
+    assert not told({})  # as of Wikipedia
 
 
 def test_standard_input_that_is_not_utf8(debug_model, monkeypatch):

@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 import seqio
 from source_files import ANSWERED, squad, write
@@ -89,8 +91,11 @@ def test_questions_and_labels_of_ones_own_are_enough(language, samples, locate, 
     assert english.endswith("Question:man?\n\nAnswer:")
 
 
-def test_a_language_without_labels_is_named_when_the_task_is_built(language, samples, locate):
-    locate(xquad=resources.path("samples") / "xquad.hi.json")
+def test_a_language_without_labels_is_named_when_the_task_is_built(
+    language, samples, locate, tmp_path
+):
+    place = tmp_path / f"xquad.{language}.json"
+    locate(xquad=shutil.copy(resources.path("samples") / "xquad.hi.json", place))
     task = seqio.get_mixture_or_task(names.task_name("xquad", language))
     with pytest.raises(InputError, match=f"labels: none for language '{language}', but for ar, "):
         task.get_dataset(None, split="validation")
