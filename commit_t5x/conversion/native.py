@@ -30,14 +30,18 @@ def read(
 
     Args:
       path: of the directory.
-      config: of the model; by default what model_config.json beside the checkpoint says.
+      config: of the model, where no model_config.json beside the checkpoint says it.
       quantized_base: see adapters.open_params.
 
     Raises:
-      InputError: there is no checkpoint, it is damaged, its configuration is missing, or the base
-        of its factors is gone or another one.
+      InputError: there is no checkpoint, it is damaged, its configuration is missing or another
+        one, or the base of its factors is gone or another one.
     """
     folder, weights = adapters.open_params(path, quantized_base)
+    try:
+        model_files.check_config(folder.parent, config)
+    except InputError as error:
+        raise InputError(f"--config: {str(error).partition(';')[0]}; leave it out") from error
     source = native_names.source(
         name=str(folder),
         leaves=weights,

@@ -126,7 +126,10 @@ def extend(
         translated = len(known) - sum(source is None for source in known)
     longer = _with_rows(source, old, size, sources, seed)
     longer = dataclasses.replace(longer, find_tokenizer=lambda: extended)
-    record = {"old_tokens": old, "tokens": size, "method": method, "scripts": found.scripts}
+    # Rows of an extension that nothing was trained on since are as new.
+    before = pathlib.Path(model) / new_rows.FILE
+    first_new = disk.read_json(before).get("old_tokens", old) if before.is_file() else old
+    record = {"old_tokens": first_new, "tokens": size, "method": method, "scripts": found.scripts}
     with disk.finished(out, overwrite) as folder:
         folder.mkdir()
         _write(longer, target, folder)

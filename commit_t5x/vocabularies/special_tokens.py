@@ -74,8 +74,8 @@ def carried(
     config = _read(path.with_name(CONFIG))
     config |= {name: text for name, text in tokens.items() if not config.get(name)}
     template = path.with_name(_CHAT_TEMPLATE)
-    if template.is_file():
-        config.setdefault("chat_template", template.read_text(encoding="utf-8"))
+    if template.is_file():  # it wins, as in transformers
+        config["chat_template"] = template.read_text(encoding="utf-8")
     generation = _read(path.with_name(GENERATION))
     if generation or len(eos_ids) > 1:
         generation["eos_token_id"] = list(eos_ids) if len(eos_ids) > 1 else eos_ids[0]

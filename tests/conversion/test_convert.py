@@ -84,6 +84,17 @@ def test_options_that_do_not_fit(tmp_path, source, to, options, message):
         conversion.convert(tmp_path, tmp_path / "out", to=to, source_format=source, **options)
 
 
+def test_a_configuration_that_is_not_the_checkpoints_is_refused(native, tmp_path):
+    config = json.loads((native / "model_config.json").read_text())
+    given = tmp_path / "model_config.json"
+    given.write_text(json.dumps(config))
+    conversion.convert(native, tmp_path / "out", to="hf", config=given)
+    given.write_text(json.dumps({**config, "norm_eps": 0.5}))
+    message = "--config: .*model_config.json: norm_eps is .* in the checkpoint and 0.5 .*leave it"
+    with pytest.raises(InputError, match=message):
+        conversion.convert(native, tmp_path / "other", to="hf", config=given)
+
+
 def test_source_format_is_found_out(native, tmp_path):
     conversion.convert(native, tmp_path / "hf", to="hf")
     conversion.convert(tmp_path / "hf", tmp_path / "native", to="native")

@@ -19,6 +19,7 @@ from commit_t5x.model import new_rows
 from commit_t5x.model.llama import Llama
 from commit_t5x.vocabularies import configured
 
+GREEK = resources.path("samples") / "wikipedia.el.txt"
 HINDI = resources.path("samples") / "wikipedia.hi.txt"
 SIZE = 3200
 
@@ -78,6 +79,11 @@ def test_formats_agree(tiny_model, longer, tmp_path):
     record = json.loads((tmp_path / "native" / new_rows.FILE).read_text())
     assert record["old_tokens"] == tiny_model.config.vocab_size
     assert record["tokens"] == SIZE
+    # Nothing was trained on the new rows yet, so that they stay new beside those of more.
+    extend.extend(tmp_path / "native", [GREEK], tmp_path / "more", size=SIZE + 64)
+    record = json.loads((tmp_path / "more" / new_rows.FILE).read_text())
+    assert record["old_tokens"] == tiny_model.config.vocab_size
+    assert record["tokens"] > SIZE
 
 
 def test_a_tied_model_in_half_precision(tmp_path):

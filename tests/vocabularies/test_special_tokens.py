@@ -45,7 +45,8 @@ def test_the_nearest_file_says_what_bos_and_eos_are(path):
 def test_what_is_carried_says_it_alone(path, tmp_path):
     write(path.with_name("special_tokens_map.json"), bos_token="<|im_start|>")
     write(path.with_name("generation_config.json"), eos_token_id=2)
-    write(path.with_name("tokenizer_config.json"), pad_token="<|im_end|>")
+    config = {"pad_token": "<|im_end|>", "chat_template": "{{ older }}"}
+    write(path.with_name("tokenizer_config.json"), **config)
     path.with_name("chat_template.jinja").write_text("{{ messages }}")
     carried = tmp_path / "carried"
     carried.mkdir()

@@ -55,7 +55,8 @@ def read_apertium(job: Job) -> Iterator[Record]:
     """Yields the entries of a .dix from its left side to its right side.
 
     Which languages these are only the file's name says; `dicts invert` turns the result round. Left
-    out are entries for the other direction (r="RL") and those with a regular expression.
+    out are entries for the other direction (r="RL"), those that are switched off (i="yes"), and
+    those with a regular expression.
 
     Raises:
       InputError: the file can't be read.
@@ -65,8 +66,9 @@ def read_apertium(job: Job) -> Iterator[Record]:
       ('ice cream', 'kulfi', None, 'n', '')
     """
     for entry in _elements(job, "dictionary", ("e",)):
-        if entry.get("r") == "RL" or entry.find("re") is not None:
-            job.skipped["entries for the other direction, or with a pattern"] += 1
+        off = entry.get("r") == "RL" or entry.get("i") == "yes"
+        if off or entry.find("re") is not None:
+            job.skipped["entries for the other direction, switched off, or with a pattern"] += 1
             continue
         left = right = part_of_speech = ""
         for part in entry:

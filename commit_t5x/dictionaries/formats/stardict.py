@@ -1,6 +1,7 @@
 """StarDict: an .ifo file that describes, an .idx of words, and a .dict of their definitions."""
 
 import contextlib
+import html
 import pathlib
 import re
 import shutil
@@ -46,7 +47,8 @@ def read(job: Job) -> Iterator[Record]:
                 if len(data) < size:
                     raise InputError(f"{job.path}: the .dict file is cut off; fetch it again")
                 for text in _fields(data, types):
-                    for part in _ALTERNATIVES.split(_MARKUP.sub("\n", text)):
+                    # Entities end in semicolons, and may spell what looks like markup.
+                    for part in _ALTERNATIVES.split(html.unescape(_MARKUP.sub("\n", text))):
                         if target := _REMARKS.sub("", part).strip():
                             yield Record(word, target, licence=info.get("licence", ""))
 

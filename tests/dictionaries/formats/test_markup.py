@@ -23,6 +23,7 @@ DIX = """<?xml version="1.0"?>
 <e><p><l>ice<b/>cream<s n="n"/><s n="sg"/></l><r>kulfi<s n="n"/></r></p></e>
 <e r="LR"><p><l>take<g><b/>off</g><s n="vblex"/></l><r>utar</r></p></e>
 <e r="RL"><p><l>cab</l><r>taksi</r></p></e>
+<e i="yes"><p><l>ignored</l><r>nahin</r></p></e>
 <e><i>radio<s n="n"/></i></e>
 <e><re>[0-9]+</re><p><l><s n="num"/></l><r><s n="num"/></r></p></e>
 <e><i>un</i><p><l>do</l><r>kar</r></p></e>
@@ -59,7 +60,7 @@ def test_apertium(tmp_path):
         ("radio", "radio", None, "n"),
         ("undo", "unkar", None, ""),
     ]
-    assert job.skipped.total() == 2
+    assert job.skipped.total() == 3
 
 
 @pytest.mark.parametrize("read", [markup.read_freedict, markup.read_apertium])

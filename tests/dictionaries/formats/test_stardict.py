@@ -49,6 +49,12 @@ def test_a_pronunciation_before_marked_up_text(tmp_path):
     assert read(write(tmp_path, entries, "sametypesequence=th")) == PAIRS
 
 
+def test_entities_are_characters(tmp_path):
+    entries = [("tea", "<b>चाय &amp; दूध</b> &lt;कप&gt;".encode())]
+    found = [("tea", "चाय & दूध"), ("tea", "<कप>")]
+    assert read(write(tmp_path, entries, "sametypesequence=h")) == found
+
+
 def test_fields_that_say_their_types(tmp_path):
     entries = [
         ("ice", b"tais\0W\0\0\0\3\0m\1m" + "बर्फ़".encode() + b"\0"),
