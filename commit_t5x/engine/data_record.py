@@ -7,6 +7,7 @@ tokenizer, and fingerprints of the files.
 import contextlib
 import dataclasses
 import json
+import logging
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -17,6 +18,8 @@ from commit_t5x import disk, fingerprints
 from commit_t5x.engine import utils
 from commit_t5x.errors import InputError, suggest
 from commit_t5x.vocabularies import configured
+
+_LOGGER = logging.getLogger(__name__)
 
 FILE = "data.json"
 
@@ -39,6 +42,8 @@ _ELSEWHERE = frozenset(
         "DatasetConfig.module",
     }
 )
+# What becomes of examples that are too long.
+_LONG = ("fit_prompt_response.too_long", "fit_documents.too_long")
 
 
 def describe(cfg: utils.DatasetConfig, build: Callable[[], _Built]) -> tuple[_Built, Record]:
@@ -61,7 +66,7 @@ def describe(cfg: utils.DatasetConfig, build: Callable[[], _Built]) -> tuple[_Bu
     tasks = providers.tasks_with_split(provider, cfg.split)
     is_mixture = isinstance(provider, seqio.Mixture)
     for task in tasks:
-        shards = task.source.list_shards(cfg.split)
+        shards = providers.shards_of(task, cfg)
         files[f"data of {task.name}"] = [fingerprints.fingerprint(shard) for shard in shards]
     fields = [field.name for field in dataclasses.fields(utils.DatasetConfig)]
     record = {
@@ -71,6 +76,14 @@ def describe(cfg: utils.DatasetConfig, build: Callable[[], _Built]) -> tuple[_Bu
         **files,
         "TOKENIZER": _tokenizer(provider),
     }
+    for name in _LONG:
+        if record.get(name) == "keep" and cfg.trim_output_features:
+            _LOGGER.warning(
+                "%s = 'keep' leaves what is longer than a row to stream packing, but "
+                "TRIM_OUTPUT_FEATURES cuts it off; set --gin.TRIM_OUTPUT_FEATURES=False, and "
+                "PACKING = 'stream'",
+                _shown(name),
+            )
     record = {name: value for name, value in record.items() if name not in _ELSEWHERE}
     # Through JSON, as what is compared with it went through it, too.
     return built, json.loads(json.dumps(record, default=_plain))

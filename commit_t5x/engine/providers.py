@@ -1,6 +1,7 @@
 """SeqIO's tasks and mixtures by name, as far as the engine asks for them."""
 
 import importlib
+import json
 from typing import Any
 
 import gin
@@ -77,7 +78,30 @@ def check_split(provider: seqio.Task | seqio.Mixture, split: str) -> None:
 def shards(cfg: Any) -> list[str]:
     """Returns what a DatasetConfig's split is read from: files, or names on the hub."""
     tasks = tasks_with_split(get_mixture_or_task(cfg), cfg.split)
-    return [shard for task in tasks for shard in task.source.list_shards(cfg.split)]
+    return [shard for task in tasks for shard in shards_of(task, cfg)]
+
+
+def shards_of(task: seqio.Task, cfg: Any) -> list[str]:
+    """Returns the same of one task: its cache's files, where that is what is read.
+
+    Raises:
+      InputError: files of the cache are gone, which SeqIO would not notice.
+    """
+    if not (cfg.use_cached and task.cache_dir):
+        return task.source.list_shards(cfg.split)
+    info = seqio.utils.get_cached_info_path(task.cache_dir, cfg.split)
+    if not tf.io.gfile.exists(info):
+        return []
+    with tf.io.gfile.GFile(info) as file:
+        number = json.load(file)["num_shards"]
+    prefix = seqio.utils.get_cached_tfrecord_prefix(task.cache_dir, cfg.split)
+    found = sorted(tf.io.gfile.glob(f"{prefix}-*"))
+    if len(found) != number:
+        raise errors.InputError(
+            f"{task.name}: {task.cache_dir} holds {len(found)} of the {number} files of split "
+            f"'{cfg.split}'; copy all of it, or cache the task again with --overwrite"
+        )
+    return found
 
 
 def no_examples(cfg: Any) -> errors.InputError:

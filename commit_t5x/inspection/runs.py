@@ -1,6 +1,7 @@
 """What a run given by gin files, or a task on the shipped samples, would train on."""
 
 import dataclasses
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,6 +26,8 @@ _LOCATIONS = (
     *("DICT_DIR", "TOKENIZER", "ALPACA_PATH"),
     *("WIKIPEDIA_PATH", "XQUAD_PATH", "MLQA_PATH"),
 )
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,16 +191,21 @@ def inspect_data(
     """Does what `inspect` does, of what a run with this configuration reads."""
     provider = providers.get_mixture_or_task(cfg)
     providers.check_split(provider, cfg.split)
+    if cfg.use_cached:
+        _LOGGER.warning(
+            "USE_CACHED_TASKS: shown is what becomes of the data themselves; the run reads a cache "
+            "of them, which may be of others"
+        )
     lengths, tasks = cfg.task_feature_lengths, _shares(provider, cfg.split)
     # Tasks with a metric are for evaluation by generation.
     is_packed = not any(task.predict_metric_fns for task in tasks)
     row_length = row_features.row_length(lengths) if is_packed and lengths else None
     shown: dict[str, list[examples.Example]] = {task.name: [] for task in tasks}
     tallies = {task.name: Tally() for task in tasks}
-    taken, complete = [], 1.0
+    taken, complete, examples_per_part = [], 1.0, {}
     for task, share in tasks.items():
         wanted = math.ceil(share * report_examples)  # a mixture's tasks in its proportions
-        number = 0
+        number = parts = 0
         for number, (example, rows) in enumerate(
             examples.read(
                 task,
@@ -215,21 +223,24 @@ def inspect_data(
                 shown[task.name].append(example)
             if number <= wanted:
                 tallies[task.name].add(example)
-                taken.append(((number - 0.5) / wanted, rows))
+                for row in rows:  # SeqIO mixes these: none of what is dropped, parts of documents
+                    parts += 1
+                    taken.append(((parts - 0.5) / wanted, row))
         if not number:
             raise _nothing_there(dataclasses.replace(cfg, mixture_or_task_name=task), start)
-        complete = min(complete, number / wanted) if wanted else complete
+        complete = min(complete, parts / wanted) if wanted else complete
+        examples_per_part[task.name] = min(number, wanted) / parts if parts else 0.0
     # A mixture's tasks take turns, as far as the data of all of them go.
     taken.sort(key=lambda pair: pair[0])
-    packed = [rows for place, rows in taken if place < complete]
+    packed = [row for place, row in taken if place < complete]
     num_rows = row_fill = None
-    if is_packed and lengths and any(packed):
+    if is_packed and lengths and packed:
         num_rows, row_fill = _pack(packed, lengths, cfg.pack)
 
     def inspection(task: str, share: float) -> TaskInspection:
         report = None
         if report_examples:
-            per_row = num_rows and share * len(packed) / num_rows
+            per_row = num_rows and share * len(packed) / num_rows * examples_per_part[task]
             report = tallies[task].report(row_length, row_fill, per_row, cfg.batch_size)
         return TaskInspection(task, share, tuple(shown[task]), report)
 
@@ -259,15 +270,15 @@ def _shares(provider: seqio.Task | seqio.Mixture, split: str) -> dict[seqio.Task
 
 
 def _pack(
-    packed: Sequence[Sequence[examples.Features]], lengths: Mapping[str, int], pack: bool
+    packed: Sequence[examples.Features], lengths: Mapping[str, int], pack: bool
 ) -> tuple[float, float]:
-    """Packs the sequences of examples as the run does.
+    """Packs sequences as the run does.
 
     Returns:
       The rows that they take, the last one by its share of a full one; and how full these are.
     """
     ds = tf.data.Dataset.from_generator(
-        lambda: (row for rows in packed for row in rows),
+        lambda: iter(packed),
         output_signature={
             name: tf.TensorSpec([None], tf.int32) for name in DecoderFeatureConverter.TASK_FEATURES
         },

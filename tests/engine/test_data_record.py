@@ -1,4 +1,6 @@
+import dataclasses
 import json
+import types
 
 import gin
 import pytest
@@ -135,3 +137,28 @@ def test_a_slice_of_a_split_is_known_by_its_files(record):
     assert providers.tasks_with_split(task, "train[:100]") == [task]
     assert providers.tasks_with_split(task, "test") == []
     assert " bytes " in record["data of alpaca_codemix_hi"][0]
+
+
+def test_long_examples_that_are_kept_and_then_cut_off_are_told(tmp_path, caplog):
+    describe(tmp_path / "a")
+    describe(tmp_path / "b", LONG_EXAMPLES="'keep'", TRIM_OUTPUT_FEATURES="False")
+    assert not caplog.text
+    describe(tmp_path / "c", LONG_EXAMPLES="'keep'")
+    assert "LONG_EXAMPLES = 'keep' leaves what is longer than a row to stream pack" in caplog.text
+    assert "--gin.TRIM_OUTPUT_FEATURES=False" in caplog.text
+
+
+def test_of_a_cached_task_the_cache_is_what_is_read(tmp_path):
+    names = [f"train.tfrecord-{number:05d}-of-00002" for number in range(2)]
+    for name in names:
+        (tmp_path / name).write_text("rows")
+    (tmp_path / "info.train.json").write_text('{"num_shards": 2}')
+    source = types.SimpleNamespace(list_shards=lambda split: [f"{split}.txt"])
+    task = types.SimpleNamespace(name="mine", source=source, cache_dir=str(tmp_path))
+    cfg = utils.DatasetConfig("mine", None, "train", batch_size=1, use_cached=True)
+    assert providers.shards_of(task, cfg) == [str(tmp_path / name) for name in names]
+    uncached = dataclasses.replace(cfg, use_cached=False)
+    assert providers.shards_of(task, uncached) == ["train.txt"]
+    (tmp_path / names[0]).unlink()
+    with pytest.raises(InputError, match="mine: .* holds 1 of the 2 files of split 'train'; copy"):
+        providers.shards_of(task, cfg)

@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 import seqio
 
+from commit_t5x import resources
 from commit_t5x.data.feature_converters import DecoderFeatureConverter
 from commit_t5x.engine import data, utils
 from commit_t5x.inspection.runs import inspect_data
@@ -56,6 +57,21 @@ def test_a_mixture_is_reported_on_in_its_proportions():
     assert short.report.examples == 200 < 300
     assert short.report.examples_per_row == pytest.approx(alpaca.report.examples_per_row, rel=0.2)
     assert [example.index for example in wikipedia.examples] == [0, 1]
+
+
+def test_parts_of_documents_are_what_a_mixture_is_made_of(tmp_path, bind):
+    # Each document takes three rows and a bit, and so a quarter of its turns is a document.
+    sentence = resources.path("samples").joinpath("wikipedia.hi.txt").read_text().split("\n\n")[0]
+    document = " ".join([sentence] * (3 * CFG.task_feature_lengths["row"] // 20))
+    (tmp_path / "hi.txt").write_text("\n\n".join([document] * 9))
+    bind("Locations.wikipedia", str(tmp_path))
+    seqio.MixtureRegistry.add("with_long_ones", [("alpaca_en", 3), ("wikipedia_hi", 1)])
+    cfg = dataclasses.replace(CFG, mixture_or_task_name="with_long_ones")
+    alpaca, wikipedia = inspect_data(cfg, num_examples=0, report_examples=40).tasks
+    rows = sum(example.rows for example in inspect_data(cfg, num_examples=9).tasks[1].examples)
+    assert rows > 27
+    parts = wikipedia.report.examples_per_row * rows / 9
+    assert alpaca.report.examples_per_row == pytest.approx(3 * parts)
 
 
 def test_what_is_asked_for_is_shown():
