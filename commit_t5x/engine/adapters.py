@@ -81,10 +81,10 @@ def _tell_of_new_rows(options: Lora, base: pathlib.Path, leaves: Iterable[str]) 
 
     if not (base / new_rows.FILE).is_file():
         return
-    there = {path.partition("/")[0] for path in leaves}
-    tables = [name for name in (lora.EMBEDDING, lora.HEAD) if name in there]
-    still = [n for n in tables if not (options.trains((n, "")) or options.adapts(n))]
+    tables = [path.split("/") for path in leaves if path.startswith((lora.EMBEDDING, lora.HEAD))]
+    still = [p[0] for p in tables if not (options.trains(p) or options.adapts(p[0]))]
     if still:
+        still.sort(key=(lora.EMBEDDING, lora.HEAD).index)
         parts = (*options.trained_parts, *still)
         _LOGGER.warning(
             "%s: the new tokens' rows of %s stay as they began, since factors are on other weights;"

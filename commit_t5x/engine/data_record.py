@@ -42,6 +42,8 @@ _ELSEWHERE = frozenset(
         "DatasetConfig.module",
     }
 )
+_FEW = 4  # files whose fingerprints a message shows
+
 # What becomes of examples that are too long.
 _LONG = ("fit_prompt_response.too_long", "fit_documents.too_long")
 
@@ -137,7 +139,7 @@ def check(
     ]
     if changed:
         differences = "; ".join(
-            f"{_shown(name)} was {saved.get(name)!r}, is {record.get(name)!r}" for name in changed
+            f"{_shown(name)} {_difference(saved.get(name), record.get(name))}" for name in changed
         )
         shown = json.dumps([_shown(name) for name in changed]).replace('"', "'")
         raise InputError(
@@ -202,6 +204,19 @@ def _shown(name: str) -> str:
     """Returns the macro that gives a parameter, or the parameter itself."""
     macros = {n: repr(value)[1:] for n, value in _parameters() if repr(value).startswith("%")}
     return macros.get(name, name)
+
+
+def _difference(was: Any, now: Any) -> str:
+    """Returns what was and what is, of many files in short."""
+    if isinstance(was, list) and isinstance(now, list) and len(was) == len(now) > _FEW:
+        others = sum(one != other for one, other in zip(was, now, strict=True))
+        return f"has {others:,} other files of {len(was):,}"
+    return f"was {_short(was)}, is {_short(now)}"
+
+
+def _short(value: Any) -> str:
+    many = isinstance(value, list) and len(value) > _FEW
+    return f"{value[:_FEW]!r} and {len(value) - _FEW:,} more" if many else repr(value)
 
 
 def _plain(value: Any) -> Any:

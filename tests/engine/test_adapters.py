@@ -363,6 +363,7 @@ def test_new_rows_that_stay_as_they_began_are_told(base, tmp_path, caplog):
     assert "rows of logits_dense stay" in told(trained_parts=("token_embedder",))
     assert "rows of token_embedder stay" in told(targets=("query", "logits_dense"))
     assert not told(trained_parts=("token_embedder", "logits_dense"))
+    assert not told(trained_parts=("embedding", "kernel"))
     caplog.clear()
     adapters.describe(Lora(4), extended)  # of an adapter that somebody trained
     assert not caplog.text

@@ -139,6 +139,18 @@ def test_a_slice_of_a_split_is_known_by_its_files(record):
     assert " bytes " in record["data of alpaca_codemix_hi"][0]
 
 
+def test_of_many_files_a_message_names_few(tmp_path):
+    data_record.write(tmp_path, 0, {"data of mine": [f"{n} bytes" for n in range(64)]})
+    with pytest.raises(InputError, match="data of mine has 1 other files of 64; go back"):
+        data_record.check(
+            tmp_path, {"data of mine": ["9 bytes", *(f"{n} bytes" for n in range(1, 64))]}
+        )
+    with pytest.raises(
+        InputError, match=r"was \['0 bytes', .*'3 bytes'\] and 60 more, is \['9'\];"
+    ):
+        data_record.check(tmp_path, {"data of mine": ["9"]})
+
+
 def test_long_examples_that_are_kept_and_then_cut_off_are_told(tmp_path, caplog):
     describe(tmp_path / "a")
     describe(tmp_path / "b", LONG_EXAMPLES="'keep'", TRIM_OUTPUT_FEATURES="False")
