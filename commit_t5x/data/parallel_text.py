@@ -97,10 +97,17 @@ def _shards(location: str, language: str) -> list[Shard]:
 
 def _text_pairs(location: str, language: str) -> Iterator[tuple[pathlib.Path, pathlib.Path]]:
     """Yields the English text and the other one of each pair that lies in a folder."""
+    found: dict[str, pathlib.Path] = {}
     for codes in (f"en-{language}", f"{language}-en"):
         for english in sorted(pathlib.Path(location).expanduser().glob(f"*{codes}.en*")):
             stem, _, packed = english.name.rpartition(".en")
             if stem.rpartition(".")[2] == codes and packed in ("", ".gz"):
+                # The same sentences twice would be in both splits.
+                if (first := found.setdefault(stem.removesuffix(codes), english)) != english:
+                    raise InputError(
+                        f"{_MACRO}: {first} and {english.name} are two of one name; take one out, "
+                        f"or give it another name in front, such as more.{codes}.en"
+                    )
                 yield english, english.with_name(f"{stem}.{language}{packed}")
 
 

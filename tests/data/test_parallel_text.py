@@ -64,6 +64,15 @@ def test_no_sentence_is_in_both_splits(locate, tmp_path):
     assert {e["input"] for e in translations("validation")} == {"hot tea", "गरम चाय"}
 
 
+@pytest.mark.parametrize("second", ["en-hi.en.gz", "hi-en.en"])
+def test_two_texts_of_one_name_are_refused(locate, tmp_path, second):
+    for name in ("en-hi.en", second):
+        (tmp_path / name).touch()
+    locate(parallel=str(tmp_path))
+    with pytest.raises(InputError, match=f"en-hi.en and {second} are two of one name; take one"):
+        parallel_text.translation_examples("hi", "train")
+
+
 def test_a_broken_pair_is_counted_once(locate, tmp_path, bind, caplog):
     write_pair(tmp_path, english="water\n\nhot tea\n", hindi="पानी\nक\nगरम चाय\n")
     locate(parallel=tmp_path)
