@@ -105,16 +105,8 @@ def main() -> None:
                 print(json.dumps(what | answer(command, args.limit)), flush=True)
     if args.lm_eval:
         command = [sys.executable, str(Path(__file__).with_name("questions.py")), *args.lm_eval]
-        command += [
-            "--tasks",
-            "ogx_xquad_en",
-            "--limit",
-            "30",
-            "--batch_size",
-            "8",
-            "--rounds",
-            "1",
-        ]
+        command += ["--tasks", "ogx_xquad_en", "--limit", "30"]
+        command += ["--batch_size", "8", "--rounds", "1"]
         print(json.dumps({"what": "lm-eval"} | answer(command, 3 * args.limit)), flush=True)
 
 

@@ -67,7 +67,7 @@ def describe(
         )
     folder, leaves = open_params(base)
     if model_dir is not None:
-        _tell_of_new_rows(options, folder.parent, leaves)
+        _tell_of_new_rows(options, folder, leaves)
     found = Adapter(options, str(folder.resolve()), "", _files(folder))
     saved = None if model_dir is None else read(model_dir)
     known = saved is not None and (saved.base, saved.files) == (found.base, found.files)
@@ -79,7 +79,7 @@ def _tell_of_new_rows(options: Lora, base: pathlib.Path, leaves: Iterable[str]) 
     """Warns where rows that `commit-t5x vocab extend` has just made would stay as they are."""
     from commit_t5x.model import new_rows  # here: it loads optax, which other commands do without
 
-    if not (base / new_rows.FILE).is_file():
+    if not new_rows.file_of(base).is_file():
         return
     tables = [path.split("/") for path in leaves if path.startswith((lora.EMBEDDING, lora.HEAD))]
     still = [p[0] for p in tables if not (options.trains(p) or options.adapts(p[0]))]

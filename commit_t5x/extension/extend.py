@@ -127,7 +127,7 @@ def extend(
     longer = _with_rows(source, old, size, sources, seed)
     longer = dataclasses.replace(longer, find_tokenizer=lambda: extended)
     # Rows of an extension that nothing was trained on since are as new.
-    before = pathlib.Path(model) / new_rows.FILE
+    before = new_rows.file_of(model)
     first_new = disk.read_json(before).get("old_tokens", old) if before.is_file() else old
     record = {"old_tokens": first_new, "tokens": size, "method": method, "scripts": found.scripts}
     with disk.finished(out, overwrite) as folder:

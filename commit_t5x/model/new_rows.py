@@ -49,12 +49,17 @@ def first(
     return Optimizer(chained.init, chained.update, optimizer.learning_rate)
 
 
+def file_of(model: str | pathlib.Path) -> pathlib.Path:
+    """Returns where FILE lies, or would, of a model directory or a checkpoint in it."""
+    place = pathlib.Path(model).expanduser()
+    return (place.parent if place.name.startswith("checkpoint_") else place) / FILE
+
+
 def _first_new_row(path: str | None, macro: str) -> int:
     remedy = "give INITIAL_CHECKPOINT_PATH what `commit-t5x vocab extend --to native` wrote"
     if path is None:
         raise InputError(f"{macro}: there are no new rows; {remedy}, or leave new_rows.gin out")
-    place = pathlib.Path(path).expanduser()
-    file = next(filter(pathlib.Path.is_file, (place / FILE, place.parent / FILE)), place / FILE)
+    file = file_of(path)
     number = disk.read_json(file, remedy).get("old_tokens")
     if type(number) is not int:
         raise InputError(f"{file}: doesn't say which rows are new; {remedy}")

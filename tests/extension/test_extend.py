@@ -80,7 +80,8 @@ def test_formats_agree(tiny_model, longer, tmp_path):
     assert record["old_tokens"] == tiny_model.config.vocab_size
     assert record["tokens"] == SIZE
     # Nothing was trained on the new rows yet, so that they stay new beside those of more.
-    extend.extend(tmp_path / "native", [GREEK], tmp_path / "more", size=SIZE + 64)
+    checkpoint = tmp_path / "native" / "checkpoint_0"
+    extend.extend(checkpoint, [GREEK], tmp_path / "more", size=SIZE + 64)
     record = json.loads((tmp_path / "more" / new_rows.FILE).read_text())
     assert record["old_tokens"] == tiny_model.config.vocab_size
     assert record["tokens"] > SIZE

@@ -60,7 +60,7 @@ def test_a_mixture_is_reported_on_in_its_proportions():
 
 
 def test_parts_of_documents_are_what_a_mixture_is_made_of(tmp_path, bind):
-    # Each document takes three rows and a bit, and so a quarter of its turns is a document.
+    # Each document is split into several rows, and each of these is one of the task's turns.
     sentence = resources.path("samples").joinpath("wikipedia.hi.txt").read_text().split("\n\n")[0]
     document = " ".join([sentence] * (3 * CFG.task_feature_lengths["row"] // 20))
     (tmp_path / "hi.txt").write_text("\n\n".join([document] * 9))
